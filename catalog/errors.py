@@ -1,0 +1,30 @@
+"""Errors that a user can cause and can mend."""
+
+
+class UserError(Exception):
+    """A fault in what the user gave: input, settings, environment.
+
+    The command line prints it without a traceback and exits with status 1. `what` says what is
+    wrong and where, `remedy` what to do about it.
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what} {remedy}")
+        self.what = what
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type["UserError"], tuple[str, str]]:
+        # The default would call the constructor with the joined message alone, which breaks
+        # errors that cross a process pool.
+        return (type(self), (self.what, self.remedy))
+
+
+class ImageRefused(UserError):
+    """Bytes that are not an image we accept; `reason` is a short slug for the counts."""
+
+    def __init__(self, reason: str, what: str, remedy: str = "The image is left out.") -> None:
+        super().__init__(what, remedy)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["ImageRefused"], tuple[str, str, str]]:  # type: ignore[override]
+        return (type(self), (self.reason, self.what, self.remedy))

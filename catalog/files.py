@@ -1,0 +1,90 @@
+"""Files and folders that appear whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from catalog.errors import UserError
+
+TEMPORARY_SUFFIX = ".partial"
+_NO_SPACE = {28, 122}  # ENOSPC, EDQUOT
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk below `path` into a `UserError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise UserError(
+                f"No space left on the disk while writing {path}.",
+                "Free some space and run the same command again; finished parts are kept.",
+            ) from error
+        raise
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends well.
+
+    Parent folders are made. The file is synced before the rename, so that after a crash `path` is
+    either absent, its old content, or its whole new content.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(path)
+        try:
+            yield temporary
+            _fsync(temporary)
+            os.replace(temporary, path)
+            _fsync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; swap it into place when the block ends well.
+
+    An existing `path` is replaced as a whole.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
+            _fsync(path.parent)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON with sorted keys, atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(
+            json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8"
+        )

@@ -1,0 +1,113 @@
+"""Decoding of hostile image bytes, and the identity of an image.
+
+In memory an image is a NumPy array of shape (height, width, 3), dtype uint8, sRGB.
+"""
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from catalog.errors import ImageRefused
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Formats that are decoded, recognised by content. Others are refused."""
+
+MAX_PIXELS = 100_000_000
+
+Rgb = np.ndarray
+"""(height, width, 3) uint8 sRGB."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header of an image says, before any pixel is decoded."""
+
+    format: str
+    width: int
+    height: int
+    frames: int
+    mode: str
+
+
+def image_id(data: bytes) -> str:
+    """SHA-256 of the encoded bytes, 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # A bomb is refused by our own limit; Pillow's warning must not pass silently either.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageRefused(
+            "too-many-pixels", f"The image is a decompression bomb: {error}."
+        ) from error
+    except Exception as error:  # Pillow's parsers raise many kinds on hostile bytes
+        raise ImageRefused(
+            "not-an-image", f"The bytes are not an image in {', '.join(FORMATS)}: {error}."
+        ) from error
+
+
+def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
+    """Read format and size without decoding pixels.
+
+    Raises `ImageRefused` ("not-an-image", "too-many-pixels").
+    """
+    image = _open(data)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageRefused(
+            "too-many-pixels",
+            f"The image claims {width} x {height} pixels, more than the limit of {max_pixels}.",
+        )
+    try:
+        frames = int(getattr(image, "n_frames", 1))
+    except Exception as error:
+        raise ImageRefused(
+            "broken-image", f"The image's frames cannot be counted: {error}."
+        ) from error
+    return Header(str(image.format), width, height, frames, image.mode)
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Rgb:
+    """Decode to (height, width, 3) uint8 sRGB with the EXIF orientation applied.
+
+    Transparent parts are laid on white, 16-bit images are scaled to 8 bits, the first frame of an
+    animation is taken. Raises `ImageRefused` ("not-an-image", "too-many-pixels", "broken-image").
+    """
+    read_header(data, max_pixels)
+    image = _open(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except Exception as error:
+        raise ImageRefused("broken-image", f"The image cannot be decoded: {error}.") from error
+
+
+def to_rgb(image: Image.Image) -> Rgb:
+    """Convert a Pillow image of any mode to (height, width, 3) uint8."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 255.0
+        grey = np.clip(values / top * 255.0 + 0.5, 0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(ground, rgba)
+    return np.asarray(image.convert("RGB"))
+
+
+def encode_png(image: Rgb) -> bytes:
+    """Encode without metadata; the same pixels give the same bytes with one Pillow version."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()

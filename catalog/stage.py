@@ -1,0 +1,50 @@
+"""What every stage has around its function: its settings, its counts, its exit."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from catalog.errors import UserError
+from catalog.files import write_json
+from catalog.layout import Layout
+from catalog.settings import Params, load_params
+
+
+@dataclass
+class Counts:
+    """Rows in, rows out, and rows dropped by reason; `extra` holds further plain numbers.
+
+    It must not hold times, dates or run ids: it is an output of the stage, and the same input
+    must give the same bytes.
+    """
+
+    rows_in: int = 0
+    rows_out: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of the stage's metrics file."""
+        return {
+            "rows_in": self.rows_in,
+            "rows_out": self.rows_out,
+            "dropped": dict(sorted(self.dropped.items())),
+            **self.extra,
+        }
+
+
+def run_stage(name: str, run: Callable[[Layout, Params], Counts]) -> None:
+    """The `main` of a stage: read params.yaml of the current folder, run, write the counts.
+
+    Exits with status 1 and a message for a `UserError`, so that `dvc repro` stops there.
+    """
+    layout = Layout(Path.cwd())
+    try:
+        counts = run(layout, load_params(layout.params))
+        write_json(layout.metrics(name), counts.as_json())
+    except UserError as error:
+        print(f"{name}: {error.what}\n{error.remedy}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""From collected images to a versioned dataset of pairs, one file or folder a stage."""

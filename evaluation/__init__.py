@@ -1,0 +1,1 @@
+"""The benchmark, the statistics, the report, the gate, the registry."""

@@ -1,0 +1,1 @@
+"""Everything with weights or standing in for it, behind small interfaces."""

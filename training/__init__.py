@@ -1,0 +1,1 @@
+"""The data stream, the two training stages, checkpoints."""
