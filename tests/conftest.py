@@ -1,0 +1,25 @@
+"""Fixtures that all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before any library reads them: no telemetry, no model hub.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    DO_NOT_TRACK="1",
+    DVC_NO_ANALYTICS="1",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The measurement images beside the repository; the test is skipped where they are absent."""
+    folder = Path(__file__).parents[1] / "../shared/data"
+    if not folder.is_dir():
+        pytest.skip("the measurement images (../shared/data) are not on this machine")
+    return folder.resolve()
