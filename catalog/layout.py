@@ -46,6 +46,11 @@ class Layout:
         return self.root / "data/hashes.parquet"
 
     @property
+    def fingerprints(self) -> Path:
+        """schemas.FINGERPRINTS"""
+        return self.root / "data/fingerprints.parquet"
+
+    @property
     def embeddings(self) -> Path:
         """schemas.embeddings(...)"""
         return self.root / "data/embeddings.parquet"

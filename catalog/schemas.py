@@ -74,6 +74,16 @@ HASHES = _schema(
 )
 
 
+FINGERPRINTS = _schema(
+    image_id=_TEXT,
+    trim=pa.list_(_REAL, 4),  # left, top, right, bottom of the image without its plain border, 0..1
+    whole=pa.binary(1024),  # the image's luma at 32 x 32
+    inner=pa.binary(1024),  # the same of the part inside `trim`
+    thumbnail=pa.binary(),  # luma, JPEG
+)
+"""What verifies a candidate pair without going back to the images."""
+
+
 def embeddings(width: int, identity: str) -> pa.Schema:
     """Unit vectors of `width` float32; the embedder's identity is in the schema's metadata."""
     fields = _schema(image_id=_TEXT, embedding=pa.list_(pa.float32(), width))
