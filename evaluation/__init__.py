@@ -1,1 +1,1 @@
-"""The benchmark, the statistics, the report, the gate, the registry."""
+"""The benchmark, the statistics, the report, the gate and the registry."""

@@ -1,0 +1,97 @@
+"""Judge answers, kept by what was asked: the degraded images are judged once for all models.
+
+Key of an answer: SHA-256 of the decoded pixels, the degradation, the digest of the judge's
+identity. The store is one SQLite file, safe against a kill at any moment and shared by processes.
+A failure is not kept: the next run asks again.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from catalog.degradations import Degradation
+from catalog.images import Rgb
+from networks.interfaces import Judge, Judgement
+
+
+def pixel_digest(image: Rgb) -> str:
+    """SHA-256 of shape and pixels."""
+    shape = "x".join(map(str, image.shape))
+    return hashlib.sha256(shape.encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
+
+
+class CachedJudge:
+    """A judge that asks the network only what it was not asked before."""
+
+    def __init__(self, judge: Judge, path: Path, batch_size: int = 8) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.judge_network = judge
+        self.identity = judge.identity
+        self.batch_size = batch_size
+        self.asked = 0
+        """Images that went to the network."""
+        self._database = sqlite3.connect(path, timeout=60, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)"
+        )
+
+    def __enter__(self) -> "CachedJudge":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    def judge(self, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
+        """One judgement an image, from the store where it is there."""
+        keys = [f"{pixel_digest(image)} {degradation} {self.identity.digest}" for image in images]
+        answers = [self._known(key) for key in keys]
+        missing = [index for index, answer in enumerate(answers) if answer is None]
+        for start in range(0, len(missing), self.batch_size):
+            batch = missing[start : start + self.batch_size]
+            fresh = ask(self.judge_network, [images[index] for index in batch], degradation)
+            self.asked += len(batch)
+            for index, judgement in zip(batch, fresh, strict=True):
+                answers[index] = judgement
+                if judgement.severity is not None:
+                    self._keep(keys[index], judgement)
+        return [answer for answer in answers if answer is not None]
+
+    def _known(self, key: str) -> Judgement | None:
+        row = self._database.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+        return Judgement(**json.loads(row[0])) if row else None
+
+    def _keep(self, key: str, judgement: Judgement) -> None:
+        fields = {**vars(judgement), "scores": dict(judgement.scores)}
+        self._database.execute(
+            "INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(fields))
+        )
+
+
+def ask(judge: Judge, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
+    """Judge a batch; an answer outside 1..5 or that is no number is a failure, not a score."""
+    answers = judge.judge(images, degradation)
+    if len(answers) != len(images):
+        raise RuntimeError(
+            f"{judge.identity} gave {len(answers)} answers for {len(images)} images."
+        )
+    return [_sane(answer) for answer in answers]
+
+
+def _sane(answer: Judgement) -> Judgement:
+    severity = answer.severity
+    if severity is None:
+        return answer if answer.failure else Judgement(None, failure="no answer")
+    if not np.isfinite(severity) or not 1.0 <= severity <= 5.0:
+        return Judgement(None, failure=f"severity {severity} is outside 1..5")
+    return answer

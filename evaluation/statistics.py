@@ -1,0 +1,165 @@
+"""Paired statistics of per-image scores, stratified by task.
+
+Everything is seeded and vectorised. The bootstrap is the percentile bootstrap of Efron and
+Tibshirani (1993, ch. 13), resampling images within their task so that the mix of tasks is fixed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+EXACT_SIGNS = 12
+"""Up to this many images all 2^n sign flips are counted instead of drawn."""
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""(resamples, columns) means -> (resamples,) values."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A point estimate with a percentile interval; without bounds where n is below 2."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+    n: int
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """Plain numbers, rounded to 6 decimals."""
+        return {
+            "estimate": round(self.estimate, 6),
+            "low": None if self.low is None else round(self.low, 6),
+            "high": None if self.high is None else round(self.high, 6),
+            "n": self.n,
+        }
+
+
+def resampled_means(
+    columns: np.ndarray, strata: Sequence[str], samples: int, seed: int
+) -> np.ndarray:
+    """(samples, k) means of the k columns of (n, k) `columns` over stratified resamples.
+
+    Row i belongs to stratum `strata[i]`; each resample draws as many rows of a stratum, with
+    replacement, as it has. All columns share the draws, so differences of columns are paired.
+    """
+    columns = np.asarray(columns, dtype=np.float64)
+    labels = np.asarray(strata)
+    if len(labels) != len(columns):
+        raise ValueError(f"{len(columns)} rows but {len(labels)} strata.")
+    rng = np.random.default_rng(seed)
+    total = np.zeros((samples, columns.shape[1]))
+    for label in sorted(set(strata)):
+        rows = columns[labels == label]
+        n = len(rows)
+        counts = rng.multinomial(n, np.full(n, 1 / n), size=samples)
+        total += counts @ rows
+    return total / len(columns)
+
+
+def bootstrap(
+    columns: np.ndarray,
+    strata: Sequence[str],
+    statistic: Statistic,
+    samples: int,
+    seed: int,
+    confidence: float = 0.95,
+) -> Interval:
+    """Two-sided percentile interval of `statistic` over the means of (n, k) `columns`."""
+    columns = np.asarray(columns, dtype=np.float64)
+    if len(columns) == 0:
+        return Interval(float("nan"), None, None, 0)
+    estimate = float(statistic(columns.mean(axis=0)[None, :])[0])
+    if len(columns) < 2:
+        return Interval(estimate, None, None, len(columns))
+    values = statistic(resampled_means(columns, strata, samples, seed))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return Interval(estimate, float(low), float(high), len(columns))
+
+
+def mean_interval(
+    values: Sequence[float] | np.ndarray,
+    strata: Sequence[str],
+    samples: int,
+    seed: int,
+    confidence: float = 0.95,
+) -> Interval:
+    """Interval of the mean of one column."""
+    column = np.asarray(values, dtype=np.float64).reshape(-1, 1)
+    return bootstrap(column, strata, lambda means: means[:, 0], samples, seed, confidence)
+
+
+def sign_flip_p(differences: Sequence[float] | np.ndarray, samples: int, seed: int) -> float:
+    """One-sided p of a mean at least as large as seen, were every sign a coin's throw.
+
+    Exact for up to `EXACT_SIGNS` differences, else drawn, counting the observed one
+    (Phipson and Smyth 2010), so that p is never 0.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    n = len(values)
+    if n == 0 or not np.any(values):
+        return 1.0
+    observed = values.sum()
+    tolerance = 1e-12 * np.abs(values).sum()
+    if n <= EXACT_SIGNS:
+        bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+        return float(np.mean((1 - 2 * bits) @ values >= observed - tolerance))
+    signs = np.random.default_rng(seed).integers(0, 2, size=(samples, n), dtype=np.int8) * 2 - 1
+    reached = int(np.sum(signs @ values >= observed - tolerance))
+    return (reached + 1) / (samples + 1)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Adjusted p-values by Holm (1979): family-wise error control over all keys."""
+    adjusted: dict[str, float] = {}
+    running = 0.0
+    ordered = sorted(p_values.items(), key=lambda item: (item[1], item[0]))
+    for rank, (key, p) in enumerate(ordered):
+        running = max(running, min(1.0, (len(ordered) - rank) * p))
+        adjusted[key] = running
+    return {key: adjusted[key] for key in p_values}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """On how many images the candidate beat, equalled or lost to the other side."""
+
+    win: int
+    tie: int
+    loss: int
+
+
+def tally(differences: Sequence[float] | np.ndarray, tolerance: float = 1e-9) -> Tally:
+    """Count signs; within `tolerance` is a tie."""
+    values = np.asarray(differences, dtype=np.float64)
+    win, loss = int(np.sum(values > tolerance)), int(np.sum(values < -tolerance))
+    return Tally(win, len(values) - win - loss, loss)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a judge repeats itself; severities are rounded to the five grades."""
+
+    images: int
+    same: float
+    kappa: float
+
+
+def agreement(first: Sequence[float | None], second: Sequence[float | None]) -> Agreement:
+    """Share of equal grades and quadratic kappa (Cohen 1968) of two runs over the same images.
+
+    A failure is a grade of its own. Where each run gave one grade throughout, kappa is undefined:
+    it is 1 if the runs are the same and 0 otherwise.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} judgements against {len(second)}.")
+    if not first:
+        return Agreement(0, float("nan"), float("nan"))
+    a, b = ([0 if grade is None else round(grade) for grade in run] for run in (first, second))
+    same = float(np.mean(np.equal(a, b)))
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    expected = float(np.mean((x[:, None] - y[None, :]) ** 2))
+    seen = float(np.mean((x - y) ** 2))
+    kappa = 1.0 - seen / expected if expected > 0 else float(same == 1.0)
+    return Agreement(len(first), same, kappa)
