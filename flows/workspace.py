@@ -1,0 +1,194 @@
+"""A work tree of its own: Git and DVC, the rooms' source, the graph, a profile's settings.
+
+The demo and the tests run in one, so that neither the clone nor an installed package is written
+to. `create` is idempotent: in a work tree that stands it brings code, graph and settings up to
+date and commits what changed, so that the next `dvc repro` runs what is affected and no more.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.errors import UserError
+from catalog.files import atomic_file, write_json
+from catalog.layout import Layout
+from catalog.settings import parse_params
+from flows.template import FILES, ROOMS, profile_path, room_source, template_root
+
+_MARK = ".mendline/workspace.json"
+_LEFT_OUT = {"__pycache__", "template"}
+_GIT_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A work tree: a Git and DVC repository with a local DVC remote."""
+
+    root: Path
+
+    @property
+    def layout(self) -> Layout:
+        """The paths of its data."""
+        return Layout(self.root)
+
+    @property
+    def state(self) -> Path:
+        """Logs, locks, the servers' databases: tracked by nothing."""
+        return self.root / ".mendline"
+
+    def git(self, *arguments: str) -> str:
+        """Run git here and return its output. Raises `UserError` with git's own words."""
+        return run_git(self.root, *arguments)
+
+    def commit(self, message: str, *paths: str) -> str | None:
+        """Commit `paths` (all when none); return the commit, None when nothing changed."""
+        # Ignored outputs among the paths are no fault: DVC keeps those.
+        self.git("add", "--all", "--", *(paths or (".",)))
+        if not self.git("status", "--porcelain", "--untracked-files=no"):
+            return None
+        self.git("-c", "commit.gpgsign=false", "commit", "--quiet", "--no-verify", "-m", message)
+        return self.head()
+
+    def head(self) -> str:
+        """The current commit, 40 hexadecimal digits."""
+        return self.git("rev-parse", "HEAD").strip()
+
+
+def run_git(root: Path, *arguments: str) -> str:
+    """Run git in `root`; raises `UserError` when git is missing or says no."""
+    # A GIT_DIR of a caller (a hook, say) would lead away from this folder.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_TIMEOUT,
+            env=clean | {"GIT_TERMINAL_PROMPT": "0"},
+        )
+    except FileNotFoundError:
+        raise UserError(
+            "There is no git on this machine.", "Install it: apt-get install git."
+        ) from None
+    if done.returncode:
+        raise UserError(
+            f"git {arguments[0]} failed in {root}: {done.stderr.strip() or done.stdout.strip()}",
+            "Mend what git names and run the same command again.",
+        )
+    return done.stdout
+
+
+def create(root: Path, profile: str = "embedded", params: str | None = None) -> Workspace:
+    """Make a work tree at `root`, or bring the one that stands there up to date.
+
+    `params` is the text of a whole params.yaml to take instead of the profile's. A params.yaml
+    that a person has edited since is kept. Raises `UserError` for a folder that holds something
+    else, an unknown profile, or settings that are not valid.
+    """
+    text = profile_path(profile).read_text("utf-8") if params is None else params
+    parse_params(text, f"the profile {profile}")
+    root = root.resolve()
+    _check_place(root)
+    workspace = Workspace(root)
+    root.mkdir(parents=True, exist_ok=True)
+    workspace.state.mkdir(exist_ok=True)
+    fresh = not (root / ".git").exists()
+    if fresh:
+        workspace.git("init", "--quiet", "--initial-branch=main")
+    _ensure_identity(workspace)
+    for room in ROOMS:
+        _mirror(room_source(room), root / room)
+    for name in FILES:
+        _copy(template_root() / name, root / name)
+    _write_params(workspace, profile, text)
+    workspace.commit(
+        f"Work tree of the profile {profile}" if fresh else "Code and settings brought up to date"
+    )
+    return workspace
+
+
+def open_workspace(root: Path) -> Workspace:
+    """The work tree at `root`. Raises `UserError` where there is none."""
+    root = root.resolve()
+    for name in ("dvc.yaml", ".dvc", ".git", "params.yaml"):
+        if not (root / name).exists():
+            raise UserError(
+                f"{root} is no work tree of Mendline: it has no {name}.",
+                "Run in the folder that holds dvc.yaml, or make a work tree with `mendline demo`.",
+            )
+    workspace = Workspace(root)
+    _ensure_identity(workspace)
+    return workspace
+
+
+def _check_place(root: Path) -> None:
+    if root.is_file():
+        raise UserError(f"{root} is a file.", "Name a folder for the work tree.")
+    ours = (root / _MARK).exists()
+    if root.is_dir() and not ours and any(entry.name != ".mendline" for entry in root.iterdir()):
+        raise UserError(
+            f"The folder {root} is not empty and is no work tree that Mendline made.",
+            "Name another folder with --workspace, or move what is in it away.",
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    if not ours:
+        # The mark comes first: a run killed while copying can then be taken up again.
+        write_json(root / _MARK, {})
+
+
+def _ensure_identity(workspace: Workspace) -> None:
+    for key, value in (("user.name", "Mendline"), ("user.email", "mendline@localhost")):
+        try:
+            workspace.git("config", key)
+        except UserError:
+            workspace.git("config", key, value)
+
+
+def _copy(source: Path, target: Path) -> None:
+    content = source.read_bytes()
+    if target.is_file() and target.read_bytes() == content:
+        return  # the time of the file is what DVC looks at first
+    with atomic_file(target) as temporary:
+        temporary.write_bytes(content)
+
+
+def _mirror(source: Path, target: Path) -> None:
+    """Make `target` hold the files of `source`, no more, leaving equal files untouched."""
+    wanted = {
+        path.relative_to(source)
+        for path in source.rglob("*")
+        if path.is_file() and not _LEFT_OUT & set(path.relative_to(source).parts)
+    }
+    for name in sorted(wanted):
+        _copy(source / name, target / name)
+    for path in sorted(target.rglob("*"), reverse=True):
+        if "__pycache__" in path.parts:
+            continue
+        if path.is_file() and path.relative_to(target) not in wanted:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    for cache in target.rglob("__pycache__"):
+        if not any(cache.parent.glob("*.py")):
+            shutil.rmtree(cache, ignore_errors=True)
+
+
+def _write_params(workspace: Workspace, profile: str, text: str) -> None:
+    mark = workspace.root / _MARK
+    known = json.loads(mark.read_text("utf-8"))
+    target = workspace.layout.params
+    if target.exists() and known.get("params") not in (None, _digest(target.read_text("utf-8"))):
+        return  # edited by a person
+    if not target.exists() or target.read_text("utf-8") != text:
+        with atomic_file(target) as temporary:
+            temporary.write_text(text, "utf-8")
+    write_json(mark, {"profile": profile, "params": _digest(text)})
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,130 @@
+"""A work tree of its own: complete, idempotent, and careful with what a person put there."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import UserError
+from flows import template
+from flows.workspace import create, open_workspace
+
+ROOT = Path(__file__).parents[2]
+
+
+def _log(root: Path) -> list[str]:
+    return subprocess.run(
+        ["git", "log", "--format=%s"], cwd=root, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+def test_a_work_tree_is_made_once_and_then_left_alone(tmp_path: Path) -> None:
+    first = create(tmp_path / "tree")
+    head = first.head()
+    graph = first.root / "dvc.yaml"
+    before = graph.stat().st_mtime_ns
+    assert create(tmp_path / "tree").head() == head
+    assert graph.stat().st_mtime_ns == before
+    assert not first.git("status", "--porcelain")
+    for room in template.ROOMS:
+        assert (first.root / room / "__init__.py").is_file()
+    assert open_workspace(first.root).head() == head
+
+
+def test_changed_code_and_settings_are_brought_up_to_date_and_committed(tmp_path: Path) -> None:
+    tree = create(tmp_path / "tree")
+    (tree.root / "catalog/errors.py").write_text("broken")
+    (tree.root / "curation/left_over.py").write_text("gone from the source")
+    text = tree.layout.params.read_text() + "# new\n"
+    create(tree.root, params=text)
+    assert (tree.root / "catalog/errors.py").read_text() != "broken"
+    assert not (tree.root / "curation/left_over.py").exists()
+    assert tree.layout.params.read_text() == text
+    assert _log(tree.root)[0] == "Code and settings brought up to date"
+
+
+def test_settings_that_a_person_edited_are_kept(tmp_path: Path) -> None:
+    tree = create(tmp_path / "tree")
+    edited = tree.layout.params.read_text() + "# mine\n"
+    tree.layout.params.write_text(edited)
+    create(tree.root)
+    create(tree.root)
+    assert tree.layout.params.read_text() == edited
+
+
+def test_a_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_text("x")
+    with pytest.raises(UserError, match="not empty"):
+        create(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+    with pytest.raises(UserError, match="is a file"):
+        create(tmp_path / "holiday.jpg")
+
+
+def test_a_creation_that_was_killed_is_taken_up_again(tmp_path: Path) -> None:
+    tree = create(tmp_path / "tree")
+    shutil.rmtree(tree.root / ".git")
+    shutil.rmtree(tree.root / "training")
+    again = create(tree.root)
+    assert again.head()
+    assert (tree.root / "training/__init__.py").exists()
+
+
+def test_settings_with_a_wrong_key_and_unknown_profiles_say_what_to_do(tmp_path: Path) -> None:
+    text = (ROOT / "profiles/embedded.yaml").read_text().replace("synthesize:", "synthesise:")
+    with pytest.raises(UserError, match="did you mean synthesize"):
+        create(tmp_path / "tree", params=text)
+    with pytest.raises(UserError, match="Did you mean embedded"):
+        create(tmp_path / "tree", profile="embeded")
+    with pytest.raises(UserError, match=r"no dvc\.yaml"):
+        open_workspace(tmp_path)
+
+
+def test_a_user_without_a_git_identity_can_make_a_work_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "none"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    tree = create(tmp_path / "tree")
+    assert "Mendline" in tree.git("log", "-1", "--format=%an")
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_all_that_a_work_tree_needs(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    for name in listed:
+        if (ROOT / name).exists():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, clone / name)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), "."],
+        cwd=clone,
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    script = (
+        "import sys, pathlib; from flows.workspace import create; "
+        "import flows; assert flows.__file__.startswith(sys.argv[1]), flows.__file__; "
+        "print(create(pathlib.Path(sys.argv[2])).head())"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, str(site), str(tmp_path / "tree")],
+        cwd=site,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(site)},
+        check=True,
+    )
+    assert (tmp_path / "tree/dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
