@@ -1,0 +1,121 @@
+"""What all degraders share: severity, drawing and recording of parameters, identity."""
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+from catalog.images import Rgb
+from catalog.settings.base import Settings
+from networks.interfaces import Identity
+
+Drawn = dict[str, float | int | str]
+"""Parameters of one degraded image, as drawn."""
+
+MIN_SIDE = 32
+REFERENCE_SIDE = 512
+_JITTER = 0.12
+"""Half the width of the jitter of a graded value, as a share of its range."""
+
+R = TypeVar("R", bound=Settings)
+
+
+class Draw:
+    """Draws the parameters of one image from a generator and records each by name."""
+
+    def __init__(self, rng: np.random.Generator, severity: float) -> None:
+        self.rng = rng
+        self.strength = (5.0 - severity) / 4.0
+        """0 at severity 5 .. 1 at severity 1"""
+        self.drawn: Drawn = {"severity": float(severity)}
+
+    def graded(self, name: str, span: tuple[float, float]) -> float:
+        """A value that moves from span[0] to span[1] with the strength, geometrically if it can."""
+        place = float(np.clip(self.strength + self.rng.uniform(-_JITTER, _JITTER), 0.0, 1.0))
+        first, last = span
+        value = (
+            first * (last / first) ** place
+            if min(first, last) > 0
+            else first + (last - first) * place
+        )
+        return self.record(name, float(value))
+
+    def uniform(self, name: str, span: tuple[float, float]) -> float:
+        """A value between the two ends."""
+        return self.record(name, float(self.rng.uniform(*span)))
+
+    def integer(self, name: str, span: tuple[int, int]) -> int:
+        """A whole number, both ends included."""
+        value = int(self.rng.integers(span[0], span[1] + 1))
+        self.drawn[name] = value
+        return value
+
+    def chance(self, name: str, probability: float) -> bool:
+        """Whether something of this probability happens."""
+        value = bool(self.rng.random() < probability)
+        self.drawn[name] = int(value)
+        return value
+
+    def kind(self, name: str, weights: dict[str, float]) -> str:
+        """One key, by its weight."""
+        names = sorted(weights)
+        odds = np.array([weights[key] for key in names])
+        value = names[int(self.rng.choice(len(names), p=odds / odds.sum()))]
+        self.drawn[name] = value
+        return value
+
+    def record(self, name: str, value: float) -> float:
+        """Keep a value that follows from others."""
+        self.drawn[name] = value
+        return value
+
+
+class ParametricDegrader(ABC, Generic[R]):
+    """A degradation whose parameters come from frozen ranges and a generator.
+
+    The same image, severity, generator state, ranges and version give the same image.
+    """
+
+    degradation: ClassVar[Degradation]
+    version: ClassVar[str] = "1"
+
+    def __init__(self, ranges: R) -> None:
+        self.ranges = ranges
+        text = hashlib.sha256(ranges.model_dump_json().encode()).hexdigest()
+        self.identity = Identity(f"degrade-{self.degradation}", self.version, prompt=text)
+
+    def degrade(self, image: Rgb, severity: float, rng: np.random.Generator) -> Rgb:
+        """(h, w, 3) uint8, at least 32 px a side -> the same size; `severity` 1 .. 5."""
+        return self.degrade_with_parameters(image, severity, rng)[0]
+
+    def degrade_with_parameters(
+        self, image: Rgb, severity: float, rng: np.random.Generator
+    ) -> tuple[Rgb, Drawn]:
+        """The degraded image and what was drawn for it.
+
+        Raises `UserError` for a severity outside 1..5 or an image that is too small.
+        """
+        if not 1.0 <= severity <= 5.0 or math.isnan(severity):
+            raise UserError(
+                f"Severity {severity} is outside 1 (extreme) to 5 (barely visible).",
+                "Give a number in between.",
+            )
+        if min(image.shape[:2]) < MIN_SIDE:
+            raise UserError(
+                f"An image of {image.shape[1]} x {image.shape[0]} px is too small to degrade.",
+                f"Give one of at least {MIN_SIDE} px a side.",
+            )
+        draw = Draw(rng, severity)
+        return self._apply(image, draw), draw.drawn
+
+    @abstractmethod
+    def _apply(self, image: Rgb, draw: Draw) -> Rgb: ...
+
+
+def scale_of(image: Rgb) -> float:
+    """What lengths in pixels are multiplied by: the short side over 512."""
+    return min(image.shape[:2]) / REFERENCE_SIDE

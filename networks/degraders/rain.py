@@ -1,0 +1,135 @@
+"""Rain: streaks at several distances, splashes, drops on the lens and the mist behind it all."""
+
+from typing import ClassVar
+
+import cv2
+import numpy as np
+
+from catalog.degradations import Degradation
+from catalog.images import Rgb
+from catalog.settings.degraders import RainRanges
+from networks.degraders.base import Draw, ParametricDegrader
+from networks.degraders.haze import airlight_of, scatter
+from networks.degraders.imaging import gaussian, smooth_noise, to_linear, to_srgb
+from networks.degraders.scene import DepthEstimator, PriorDepth
+
+_LAYERS = 3
+_SUBPIXEL = 3  # bits
+
+
+class RainDegrader(ParametricDegrader[RainRanges]):
+    """A shower."""
+
+    degradation: ClassVar[Degradation] = Degradation.RAIN
+
+    def __init__(self, ranges: RainRanges, depth: DepthEstimator | None = None) -> None:
+        super().__init__(ranges)
+        self.depth = depth or PriorDepth()
+
+    def _apply(self, image: Rgb, draw: Draw) -> Rgb:
+        ranges, rng = self.ranges, draw.rng
+        height, width = image.shape[:2]
+        linear = to_linear(image)
+        depth = self.depth.depth(image, rng)
+        ambient = float(np.clip(linear.mean() * 1.6 + 0.12, 0.15, 0.8))
+        airlight = airlight_of(min(0.95, ambient**0.45), draw.uniform("tint", (-0.02, 0.03)))
+        banks = 0.7 + 0.6 * smooth_noise(height, width, 3, rng, octaves=2)
+        thickness = draw.graded("veil", ranges.veil) * (0.25 + 0.75 * depth) * banks
+        wet = scatter(linear, thickness, airlight)
+        opacity = draw.graded("opacity", ranges.opacity)
+        alpha = self._streaks(height, width, depth, draw)[:, :, None] * opacity
+        # A drop gathers the light of a wide field, so it is brighter than most of the scene.
+        drop = np.minimum(airlight * 1.25, 1.2)
+        wet = wet * (1 - alpha) + drop * alpha
+        if draw.chance("droplets", ranges.droplets):
+            wet = self._droplets(wet, draw)
+        return to_srgb(wet)
+
+    def _streaks(self, height: int, width: int, depth: np.ndarray, draw: Draw) -> np.ndarray:
+        """(h, w) opacity 0..1: many short streaks far away, few long ones near."""
+        ranges, rng = self.ranges, draw.rng
+        unit = max(0.4, min(height, width) / 1024)
+        # Below the released pipeline's size there are as many streaks an area of a drop.
+        events = draw.graded("events", ranges.events) * height * width / 1024**2 / unit**1.2
+        lean = np.radians(draw.uniform("angle", ranges.angle))
+        total = np.zeros((height, width), np.float32)
+        splash = draw.uniform("splash", ranges.splash)
+        for layer in range(_LAYERS):
+            near = layer / (_LAYERS - 1)
+            count = int(events * (0.62, 0.28, 0.1)[layer])
+            length = unit * (
+                ranges.length[0] * 1.6 + (ranges.length[1] - ranges.length[0]) * near**1.5
+            )
+            canvas = np.zeros((height, width), np.uint8)
+            starts = rng.uniform([-30, -30], [width + 30, height + 30], (count, 2))
+            lengths = length * rng.uniform(0.6, 1.4, count)
+            angles = lean + rng.normal(0, 0.025, count)
+            offset = np.stack([np.cos(angles), np.sin(angles)], 1) * lengths[:, None]
+            levels = (255 * rng.uniform(0.35, 1.0, count) * (0.55 + 0.45 * near)).astype(int)
+            fixed = np.rint(np.concatenate([starts, starts + offset], 1) * 2**_SUBPIXEL)
+            thick = max(1, round(unit * (0.8 + 1.6 * near)))
+            for (x0, y0, x1, y1), level in zip(
+                fixed.astype(int).tolist(), levels.tolist(), strict=True
+            ):
+                cv2.line(canvas, (x0, y0), (x1, y1), level, thick, cv2.LINE_AA, _SUBPIXEL)
+            if layer == 0:
+                self._splashes(canvas, int(count * splash), unit, rng)
+            drawn = gaussian(canvas.astype(np.float32) / 255, (0.35 + 1.1 * near) * max(unit, 0.5))
+            # What falls behind an object is hidden by it.
+            if layer == 0:
+                drawn *= 0.35 + 0.65 * depth
+            total = 1 - (1 - total) * (1 - drawn)
+        return total * (0.75 + 0.5 * smooth_noise(height, width, 4, rng, octaves=1))
+
+    @staticmethod
+    def _splashes(canvas: np.ndarray, count: int, unit: float, rng: np.random.Generator) -> None:
+        """Crowns of drops that hit the ground, smaller towards the horizon; drawn on `canvas`."""
+        height, width = canvas.shape
+        for _ in range(count):
+            nearness = rng.random() ** 0.7
+            x, y = int(rng.uniform(0, width)), int(height * (0.55 + 0.45 * nearness))
+            size = max(1, round(unit * (1.5 + 6 * nearness)))
+            level = int(rng.uniform(60, 170))
+            cv2.ellipse(canvas, (x, y), (size, max(1, size // 3)), 0, 180, 360, level, 1, 16)
+            for _ in range(3):
+                at = (x + int(rng.normal(0, size)), y - int(abs(rng.normal(0, size))))
+                cv2.circle(canvas, at, max(1, size // 5), level, -1, 16)
+
+    @staticmethod
+    def _droplets(linear: np.ndarray, draw: Draw) -> np.ndarray:
+        """Drops on the lens, each a small upside-down view of the scene, out of focus."""
+        rng = draw.rng
+        height, width = linear.shape[:2]
+        side = min(height, width)
+        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        map_x, map_y = x.copy(), y.copy()
+        alpha = np.zeros((height, width), np.float32)
+        shade = np.ones((height, width), np.float32)
+        for _ in range(draw.integer("drops", (6, 36))):
+            radius = side * float(rng.uniform(0.008, 0.035)) * float(rng.choice([1, 1, 1, 1.8]))
+            tall = float(rng.uniform(1.0, 1.4))
+            cx, cy = float(rng.uniform(0, width)), float(rng.uniform(0, height))
+            reach = int(np.ceil(radius * tall)) + 2
+            rows = slice(max(0, int(cy) - reach), min(height, int(cy) + reach + 1))
+            columns = slice(max(0, int(cx) - reach), min(width, int(cx) + reach + 1))
+            dx, dy = (x[rows, columns] - cx) / radius, (y[rows, columns] - cy) / (radius * tall)
+            distance = np.sqrt(dx**2 + dy**2)
+            inside = distance < 1
+            # A ball lens shows about six radii of the scene, turned over.
+            bend = 1 + 2.5 * distance**2
+            map_x[rows, columns][inside] = (cx - dx * radius * 3 * bend)[inside]
+            map_y[rows, columns][inside] = (cy - dy * radius * 3 * bend)[inside]
+            edge = np.clip((1 - distance) / 0.25, 0, 1)
+            alpha[rows, columns] = np.maximum(alpha[rows, columns], edge)
+            # Brighter above (the sky comes from below), darker at the rim.
+            lit = 1.05 + 0.25 * dy - 0.45 * distance**4
+            shade[rows, columns] = np.where(inside, lit, shade[rows, columns])
+        seen = cv2.remap(
+            gaussian(linear, side * 0.004),
+            map_x,
+            map_y,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+        alpha = gaussian(alpha, side * 0.002)[:, :, None]
+        return linear * (1 - alpha) + seen * shade[:, :, None] * alpha
