@@ -1,0 +1,123 @@
+"""Batches of crops with noise and times; every random choice is a function of (seed, sample)."""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from catalog.images import Rgb
+from catalog.settings.training import Stage
+from networks.student.model import INSTRUCTIONS, NO_INSTRUCTION
+from networks.student.patches import to_tensor
+from training import timesteps
+from training.draws import Draws, Pair
+from training.images import PairImages
+
+T = TypeVar("T")
+WebStyle = Callable[[Rgb, np.random.Generator], Rgb]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one step; images are (batch, 3, crop, crop) float32 in -1..1."""
+
+    pairs: tuple[Pair, ...]
+    degraded: Tensor
+    clean: Tensor
+    noise: Tensor
+    """Standard normal."""
+    t: Tensor
+    """(batch,) in 0..1"""
+    instruction: Tensor
+    """(batch,) int64, rows of the instruction embedding."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch with its tensors on `device`."""
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
+
+def crop(degraded: Rgb, clean: Rgb, side: int, corner: tuple[float, float]) -> tuple[Rgb, Rgb]:
+    """The same square of both images; `corner` in 0..1 places it. Smaller images are mirrored."""
+    height, width = clean.shape[:2]
+    if height < side or width < side:
+        spare = ((0, max(0, side - height)), (0, max(0, side - width)), (0, 0))
+        degraded, clean = (np.pad(image, spare, "symmetric") for image in (degraded, clean))
+        height, width = clean.shape[:2]
+    top, left = int(corner[0] * (height - side + 1)), int(corner[1] * (width - side + 1))
+    window = slice(top, top + side), slice(left, left + side)
+    return degraded[window], clean[window]
+
+
+class BatchMaker:
+    """Makes the batch of any step, independent of all others."""
+
+    def __init__(
+        self, draws: Draws, images: PairImages, stage: Stage, web_style: WebStyle | None = None
+    ) -> None:
+        self.draws, self.images, self.stage, self.web_style = draws, images, stage, web_style
+
+    def sample(self, number: int) -> dict[str, Any]:
+        """The fields of `Batch` for sample `number`, without the batch axis."""
+        stage = self.stage
+        pair = self.draws[number]
+        rng = np.random.default_rng((stage.seed, 1, number))
+        corner = (float(rng.random()), float(rng.random()))
+        flip, styled, dropped = rng.random(3)
+        t = timesteps.draw(stage.timesteps, stage.shift, rng)
+        noise = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        degraded, clean = crop(*self.images.get(pair), stage.crop, corner)
+        if stage.flip and flip < 0.5:
+            degraded, clean = degraded[:, ::-1], clean[:, ::-1]
+        if self.web_style is not None and styled < stage.web_style:
+            degraded = self.web_style(np.ascontiguousarray(degraded), rng)
+        instruction = INSTRUCTIONS.index(pair.degradation)
+        return {
+            "pairs": pair,
+            "degraded": to_tensor(degraded),
+            "clean": to_tensor(clean),
+            "noise": torch.randn(3, stage.crop, stage.crop, generator=noise),
+            "t": torch.tensor(t, dtype=torch.float32),
+            "instruction": torch.tensor(
+                NO_INSTRUCTION if dropped < stage.instruction_dropout else instruction
+            ),
+        }
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """The batch of `step` (from 0), or the part of it that process `rank` of `ranks` takes."""
+        first = step * self.stage.batch
+        samples = [self.sample(first + i) for i in range(rank, self.stage.batch, ranks)]
+        tensors = {
+            name: torch.stack([sample[name] for sample in samples])
+            for name in ("degraded", "clean", "noise", "t", "instruction")
+        }
+        return Batch(pairs=tuple(sample["pairs"] for sample in samples), **tensors)
+
+
+def prefetch(
+    make: Callable[[int], T], start: int, stop: int, workers: int
+) -> Generator[T, None, None]:
+    """`make(start)` .. `make(stop - 1)` in order, made by `workers` threads ahead of need."""
+    if workers == 0:
+        yield from map(make, range(start, stop))
+        return
+    pool = ThreadPoolExecutor(workers, "batches")
+    waiting: deque[Future[T]] = deque()
+    try:
+        for step in range(start, stop):
+            waiting.append(pool.submit(make, step))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

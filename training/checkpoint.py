@@ -1,0 +1,112 @@
+"""Everything a run needs to go on bit for bit, in one folder a checkpoint.
+
+`step-000100/` holds state.safetensors (weights, averages, optimizer moments, RNG state) and
+state.json (step, best score, the rows of the logs so far). A checkpoint appears whole or not at
+all; older ones are removed once a newer one is whole.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from catalog.files import atomic_folder
+from training.average import Average
+
+_STATE = "state.safetensors"
+_JSON = "state.json"
+
+
+@dataclass
+class Progress:
+    """What a run has done so far."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    best_step: int = -1
+    best_score: float | None = None
+    stale: int = 0
+    """Validations since the best one."""
+    log: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of training.jsonl."""
+    validations: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of validation.jsonl."""
+
+
+def _rng() -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def save(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: Average | None,
+    progress: Progress,
+) -> None:
+    """Write the checkpoint of `progress.step` below `folder` and remove older ones."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.weights.items()}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value
+    tensors |= {f"rng.{name}": value for name, value in _rng().items()}
+    target = folder / f"step-{progress.step:07d}"
+    with atomic_folder(target) as temporary:
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+            temporary / _STATE,
+        )
+        (temporary / _JSON).write_text(json.dumps(vars(progress)), "utf-8")
+    for older in folder.glob("step-*"):
+        if older != target:
+            shutil.rmtree(older)
+
+
+def load(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None
+) -> Progress | None:
+    """Restore the newest checkpoint below `folder`; None when there is none."""
+    found = sorted(folder.glob("step-*"))
+    if not found:
+        return None
+    tensors = load_file(found[-1] / _STATE)
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {
+            name.removeprefix(prefix): value
+            for name, value in tensors.items()
+            if name.startswith(prefix)
+        }
+
+    model.load_state_dict(part("model."))
+    if average is not None:
+        average.load(part("average."))
+    moments = part("optimizer.")
+    for name, parameter in model.named_parameters():
+        state = {
+            key.split(".", 1)[0]: value
+            for key, value in moments.items()
+            if key.split(".", 1)[1] == name
+        }
+        if state:
+            optimizer.state[parameter] = {
+                key: value
+                if key == "step" and value.device.type == "cpu" and not parameter.is_cuda
+                else value.to(parameter.device)
+                for key, value in state.items()
+            }
+    rng = part("rng.")
+    torch.set_rng_state(rng["cpu"])
+    if "cuda" in rng and torch.cuda.is_available():
+        torch.cuda.set_rng_state(rng["cuda"])
+    return Progress(**json.loads((found[-1] / _JSON).read_text("utf-8")))

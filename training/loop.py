@@ -1,0 +1,192 @@
+"""The training loop: one readable pass from the first step to the last, resumable at any."""
+
+import math
+import shutil
+import time
+from collections import defaultdict
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from catalog.errors import UserError
+from catalog.files import atomic_folder
+from catalog.log import logger
+from catalog.progress import track
+from catalog.settings.training import Stage
+from networks.student.files import save_student
+from networks.student.model import StudentDiT
+from training import checkpoint
+from training.average import Average
+from training.batches import Batch, BatchMaker, prefetch
+from training.checkpoint import Progress
+from training.objective import losses
+from training.optimizer import learning_rate, make_optimizer
+from training.stopping import StopRequest
+from training.throughput import Throughput
+from training.validation import Validator
+
+BEST = "best"
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Where and in which precision the network runs."""
+
+    device: torch.device
+    bf16: bool
+
+    @classmethod
+    def of(cls, stage: Stage) -> "Precision":
+        """A GPU where there is one; bf16 by the stage's setting."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        bf16 = stage.precision == "bf16" or (stage.precision == "auto" and device.type == "cuda")
+        return cls(device, bf16)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bf16 matrix products where `bf16`, else nothing."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+
+class Trainer:
+    """Trains `model` on the batches of `maker`; state below `scratch`, so that a kill loses little.
+
+    The best model by validation score is in `scratch`/best. Without validation pairs it is the
+    last one.
+    """
+
+    def __init__(
+        self,
+        model: StudentDiT,
+        maker: BatchMaker,
+        validator: Validator,
+        stage: Stage,
+        scratch: Path,
+        throughput_log: Path,
+    ) -> None:
+        self.stage, self.maker, self.validator, self.scratch = stage, maker, validator, scratch
+        self.precision = Precision.of(stage)
+        self.model = model.to(self.precision.device)
+        self.optimizer = make_optimizer(self.model, stage)
+        self.average = Average(self.model, stage.ema) if stage.ema else None
+        self.progress = Progress()
+        self.throughput = Throughput(
+            throughput_log, stage.batch, model.flops(stage.crop, stage.crop), every=20
+        )
+        self._log = logger(__name__)
+
+    def run(self) -> Progress:
+        """Train to the last step (or until patience ends); return what happened.
+
+        Raises `UserError` for a loss that is not finite. Exits with status 128 + signal after
+        SIGTERM or Ctrl-C, with a checkpoint of the last step done.
+        """
+        stage, device = self.stage, self.precision.device
+        found = checkpoint.load(self.scratch, self.model, self.optimizer, self.average)
+        if found is not None:
+            self.progress = found
+            self._log.info("resumed", step=found.step)
+        else:
+            self._validate()
+        steps = range(self.progress.step, stage.steps)
+        batches = prefetch(self.maker.batch, steps.start, steps.stop, stage.workers)
+        with StopRequest() as stop:
+            for step in track(steps, "training steps"):
+                if self._exhausted():
+                    break
+                began = time.perf_counter()
+                batch = next(batches)
+                self.throughput.waited(time.perf_counter() - began)
+                self.progress.log.append(self._step(step, batch.to(device)))
+                self.progress.step = done = step + 1
+                self.throughput.step(done, device)
+                if done % stage.validate_every == 0 or done == stage.steps:
+                    self._validate()
+                if stop.signal or done % stage.checkpoint_every == 0 or done == stage.steps:
+                    self._save()
+                if stop.signal:
+                    batches.close()
+                    self._log.info("stopped, the same command continues", step=done)
+                    raise SystemExit(stop.status)
+        return self.progress
+
+    def _exhausted(self) -> bool:
+        return bool(self.stage.patience) and self.progress.stale >= self.stage.patience
+
+    def _step(self, step: int, batch: Batch) -> dict[str, Any]:
+        """One optimizer step; its row of the log."""
+        stage = self.stage
+        rate = learning_rate(stage, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.model.train()
+        with self.precision.autocast():
+            each = losses(self.model, batch, stage.loss)
+        loss = each.mean()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), stage.clip)
+        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+            self._refuse(step, batch, loss.item(), norm.item())
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.model, step)
+        by_task = defaultdict(list)
+        for pair, value in zip(batch.pairs, each.tolist(), strict=True):
+            by_task[f"loss_{pair.degradation}"].append(value)
+        return {
+            "step": step + 1,
+            "loss": loss.item(),
+            "lr": rate,
+            "grad_norm": norm.item(),
+            **{name: sum(values) / len(values) for name, values in sorted(by_task.items())},
+        }
+
+    def _refuse(self, step: int, batch: Batch, loss: float, norm: float) -> None:
+        images = ", ".join(sorted({pair.degraded_id for pair in batch.pairs}))
+        kept = sorted(self.scratch.glob("step-*"))
+        last = f"the checkpoint of step {int(kept[-1].name[5:])} is kept" if kept else "none yet"
+        raise UserError(
+            f"Step {step + 1}: the loss is {loss} and the gradient's norm {norm}. "
+            f"Degraded images of the batch: {images}. Last good state: {last}.",
+            "Lower learning_rate or clip, or look at these images and block a broken one with "
+            "`mendline takedown`; nothing of this step was kept.",
+        )
+
+    def _validate(self) -> None:
+        """Score the weights; keep them as best when no earlier score is as good."""
+        own = {name: value.clone() for name, value in self.model.state_dict().items()}
+        if self.average is not None:
+            self.model.load_state_dict(self.average.weights)
+        self.model.eval()
+        with self.precision.autocast():
+            row = self.validator(self.model, self.precision.device)
+        progress = self.progress
+        progress.validations.append({"step": progress.step, **row})
+        score = row.get("gain_db")
+        if score is not None and not math.isfinite(score):
+            score = None
+        if score is None or progress.best_score is None or score > progress.best_score:
+            progress.best_step, progress.best_score, progress.stale = progress.step, score, 0
+            with atomic_folder(self.scratch / BEST) as folder:
+                save_student(self.model, folder)
+        else:
+            progress.stale += 1
+        self.model.load_state_dict(own)
+        self._log.info(
+            "validated",
+            step=progress.step,
+            **{name: round(row[name], 4) for name in ("loss", "gain_db") if name in row},
+            best_step=progress.best_step,
+        )
+        self.throughput.pause()
+
+    def _save(self) -> None:
+        checkpoint.save(self.scratch, self.model, self.optimizer, self.average, self.progress)
+        self.throughput.pause()
+
+    def discard(self) -> None:
+        """Remove the scratch state, once the stage's output is whole."""
+        shutil.rmtree(self.scratch, ignore_errors=True)

@@ -1,0 +1,209 @@
+"""A training stage: dataset and first weights in, the best model out."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from catalog import schemas
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+from catalog.files import atomic_folder
+from catalog.layout import Layout
+from catalog.log import logger
+from catalog.settings.training import Architecture, Stage, Student
+from catalog.shards import ShardStore
+from catalog.stage import Counts
+from catalog.tables import read_table
+from networks.student import STARTER
+from networks.student.files import (
+    WEIGHTS,
+    load_weights,
+    read_architecture,
+    weights_hash,
+)
+from networks.student.model import StudentDiT
+from training.augment import web_style
+from training.batches import BatchMaker
+from training.checkpoint import Progress
+from training.draws import Draws, Pair
+from training.images import PairImages
+from training.loop import BEST, Trainer
+from training.optimizer import freeze
+from training.validation import Validator
+
+STAGES = ("transfer", "finetune")
+_CODE = (Path(__file__).parent, Path(__file__).parents[1] / "networks/student")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The paths that a training stage reads."""
+
+    dataset: Path
+    """Folder with pairs.parquet (schemas.DATASET)."""
+    shards: tuple[Path, ...]
+    """Folders with shards that hold all images of the dataset."""
+    first: Path | None
+    """Model folder to start from; None for `Student.init`."""
+
+    @classmethod
+    def of(cls, layout: Layout, name: str) -> "Inputs":
+        """Those of stage `name` in a work tree."""
+        return cls(
+            layout.dataset,
+            (layout.raw, layout.targets, layout.synthetic),
+            layout.transfer if name == "finetune" else None,
+        )
+
+
+def read_pairs(dataset: Path) -> dict[str, list[Pair]]:
+    """The dataset's pairs by split. Raises `UserError`."""
+    table = read_table(dataset / "pairs.parquet", schemas.DATASET)
+    splits: dict[str, list[Pair]] = {"train": [], "validation": []}
+    for row in table.to_pylist():
+        splits[row["split"]].append(
+            Pair(
+                row["pair_id"],
+                row["degraded_id"],
+                row["clean_id"],
+                Degradation(row["degradation"]),
+                row["origin"],
+            )
+        )
+    return splits
+
+
+def first_folder(student: Student, first: Path | None) -> Path | None:
+    """The folder of the first weights, None for random ones. Raises `UserError`."""
+    folder = first or (STARTER if student.init == "starter" else None)
+    if folder is None:
+        return None
+    found, wanted = (
+        read_architecture(folder),
+        Architecture(**{name: getattr(student, name) for name in Architecture.model_fields}),
+    )
+    # How a model is sampled may change; its weights' shapes may not.
+    free = {"sampling_steps", "tile", "overlap"}
+    differing = [
+        f"{name} {getattr(found, name)} instead of {getattr(wanted, name)}"
+        for name in Architecture.model_fields
+        if name not in free and getattr(found, name) != getattr(wanted, name)
+    ]
+    if differing:
+        raise UserError(
+            f"The model {folder.name} to start from has {', '.join(differing)}.",
+            "Give the section `student` of params.yaml the values of its config.json"
+            + ("." if first else ", or set student.init to scratch."),
+        )
+    return folder
+
+
+def build_model(student: Student, stage: Stage, first: Path | None) -> StudentDiT:
+    """The network with its first weights and the frozen parameters. Raises `UserError`."""
+    folder = first_folder(student, first)
+    torch.manual_seed(stage.seed)
+    model = StudentDiT(
+        Architecture(**{name: getattr(student, name) for name in Architecture.model_fields})
+    )
+    if folder is not None:
+        load_weights(model, folder / WEIGHTS)
+    freeze(model, stage.freeze)
+    return model
+
+
+def make_draws(pairs: dict[str, list[Pair]], stage: Stage) -> Draws:
+    """The order of the training pairs. Raises `UserError` where a missing task is an error."""
+    draws = Draws(pairs["train"], stage.synthetic, stage.real, stage.seed)
+    if draws.missing and stage.missing_task == "error":
+        raise UserError(
+            f"The dataset has no training pair for {', '.join(draws.missing)}.",
+            "Collect or synthesize some, or set missing_task to report in params.yaml.",
+        )
+    if draws.missing:
+        logger(__name__).warning("tasks without pairs", tasks=[str(t) for t in draws.missing])
+    return draws
+
+
+def run_key(student: Student, stage: Stage, inputs: Inputs) -> str:
+    """Hash of everything that the result depends on: settings, data, first weights, code."""
+    folder = first_folder(student, inputs.first)
+    code = hashlib.sha256()
+    for root in _CODE:
+        for path in sorted(root.rglob("*.py")):
+            code.update(path.read_bytes())
+    parts = {
+        "student": student.model_dump(mode="json"),
+        "stage": stage.model_dump(mode="json"),
+        "dataset": hashlib.sha256((inputs.dataset / "pairs.parquet").read_bytes()).hexdigest(),
+        "first": weights_hash(folder) if folder else None,
+        "code": code.hexdigest(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def train_stage(
+    name: str, inputs: Inputs, output: Path, scratch: Path, student: Student, stage: Stage
+) -> Counts:
+    """Train stage `name` and write the best model and its logs to the folder `output`.
+
+    `output` gets config.json, model.safetensors, training.jsonl and validation.jsonl. Unfinished
+    work is below `scratch`; the same call goes on from there.
+    """
+    pairs = read_pairs(inputs.dataset)
+    draws = make_draws(pairs, stage)
+    images = PairImages(ShardStore(*inputs.shards), stage.cache_mib * 2**20)
+    images.check(pairs["train"] + pairs["validation"])
+    model = build_model(student, stage, inputs.first)
+    frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    trainer = Trainer(
+        model,
+        BatchMaker(draws, images, stage, web_style() if stage.web_style else None),
+        Validator(pairs["validation"], images, stage),
+        stage,
+        scratch / run_key(student, stage, inputs),
+        scratch / "throughput.jsonl",
+    )
+    progress = trainer.run()
+    with atomic_folder(output) as folder:
+        for file in (trainer.scratch / BEST).iterdir():
+            shutil.copy2(file, folder / file.name)
+        _write_rows(folder / "training.jsonl", progress.log)
+        _write_rows(folder / "validation.jsonl", progress.validations)
+    trainer.discard()
+    parameters = sum(p.numel() for p in model.parameters())
+    return _counts(pairs, draws, stage, progress, parameters, frozen)
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
+def _counts(
+    pairs: dict[str, list[Pair]],
+    draws: Draws,
+    stage: Stage,
+    progress: Progress,
+    parameters: int,
+    frozen: int,
+) -> Counts:
+    used = sum(len(pool) for pool in draws.pools.values())
+    counts = Counts(rows_in=len(pairs["train"]), rows_out=used)
+    if used < len(pairs["train"]):
+        counts.dropped["origin-has-no-share"] = len(pairs["train"]) - used
+    best = next(row for row in progress.validations if row["step"] == progress.best_step)
+    counts.extra = {
+        "steps": progress.step,
+        "samples": draws.counts(progress.step * stage.batch),
+        "missing_tasks": [str(task) for task in draws.missing],
+        "validation_pairs": len(pairs["validation"]),
+        "parameters": parameters,
+        "frozen_parameters": frozen,
+        "loss": progress.log[-1]["loss"] if progress.log else None,
+        "best": best,
+    }
+    return counts
