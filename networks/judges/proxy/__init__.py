@@ -1,0 +1,1 @@
+"""The embedded judge: classical measures of an image under a small learned head."""

@@ -1,0 +1,84 @@
+"""Measures of noise and of thin bright things: grain, specks, streaks, drops."""
+
+import cv2
+import numpy as np
+
+from networks.judges.proxy.views import Views
+
+_LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
+"""Immerkaer 1996: blind to constant and linear patches; noise of sigma s gives sigma s."""
+BLOCK = 16
+
+
+def measure(views: Views) -> dict[str, float]:
+    """Noise by quantile over blocks at two scales, and the skew and shape of the high-pass."""
+    found: dict[str, float] = {}
+    half = cv2.resize(views.fine, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    for name, image in (("fine", views.fine), ("half", half), ("coarse", views.coarse)):
+        found |= _noise(name, image)
+    return found | _streaks(views.coarse_luma)
+
+
+def _noise(name: str, image: np.ndarray) -> dict[str, float]:
+    ycc = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+    residual = np.abs(cv2.filter2D(ycc, cv2.CV_32F, _LAPLACE)) * np.float32(np.sqrt(np.pi / 2))
+    height, width = (side // BLOCK for side in residual.shape[:2])
+    small = (width, height)
+    # Area averaging over whole blocks: the mean residual of each.
+    crop = np.s_[: height * BLOCK, : width * BLOCK]
+    blocks = cv2.resize(residual[crop], small, interpolation=cv2.INTER_AREA).reshape(-1, 3)
+    level = cv2.resize(ycc[crop][:, :, 0], small, interpolation=cv2.INTER_AREA).ravel()
+    exposed = blocks[(level > 0.03) & (level < 0.97)]
+    if len(exposed) < 4:
+        exposed = blocks
+    p10, p30, p50 = np.percentile(exposed[:, 0], (10, 30, 50)) * 255
+    chroma = np.percentile(exposed[:, 1:].mean(axis=1), 30) * 255
+    return {
+        f"noise_{name}_p10": float(np.log(p10 + 0.1)),
+        f"noise_{name}_p30": float(np.log(p30 + 0.1)),
+        f"noise_{name}_p50": float(np.log(p50 + 0.1)),
+        f"noise_{name}_chroma": float(np.log(chroma + 0.1)),
+    }
+
+
+def _streaks(grey: np.ndarray) -> dict[str, float]:
+    found: dict[str, float] = {}
+    fine = cv2.GaussianBlur(grey, (0, 0), 0.7)
+    for name, sigma in (("s2", 2.0), ("s5", 5.0)):
+        high = fine - cv2.GaussianBlur(grey, (0, 0), sigma)
+        spread = float(high.std()) + 1e-4
+        found[f"skew_{name}"] = float(np.mean((high / spread) ** 3))
+        found[f"tail_{name}"] = float(np.log(np.mean((high / spread) ** 4) + 0.1))
+        found[f"bright_{name}"] = float(np.percentile(high, 99) - -np.percentile(high, 1))
+    found |= _specks(fine)
+    dx, dy = cv2.Sobel(fine, cv2.CV_32F, 1, 0), cv2.Sobel(fine, cv2.CV_32F, 0, 1)
+    power = dx * dx + dy * dy
+    total = float(power.sum()) + 1e-6
+    xx, yy, xy = (float((a).sum()) / total for a in (dx * dx, dy * dy, dx * dy))
+    found["direction_strength"] = float(np.hypot(xx - yy, 2 * xy))
+    found["direction_upright"] = xx - yy
+    return found
+
+
+def _specks(grey: np.ndarray) -> dict[str, float]:
+    """Bright things thinner than 9 pixels, by top-hat, and how many and how long they are."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+    bright = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, kernel)
+    dark = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, kernel)
+    level = max(float(bright.mean() + 2 * bright.std()), 0.06)
+    _, _, stats, _ = cv2.connectedComponentsWithStats((bright > level).astype(np.uint8))
+    stats = stats[1:]
+    area = stats[:, cv2.CC_STAT_AREA]
+    tall = stats[:, cv2.CC_STAT_HEIGHT] / np.maximum(stats[:, cv2.CC_STAT_WIDTH], 1)
+    sized = (area >= 3) & (area <= 150)
+    # Share of each component in its box: drops and streaks are compact, edges of things are not.
+    fill = area / np.maximum(stats[:, cv2.CC_STAT_WIDTH] * stats[:, cv2.CC_STAT_HEIGHT], 1)
+    number = int(sized.sum())
+    return {
+        "specks_density": float(np.log1p(number / grey.size * 1e4)),
+        "specks_tall": float(np.mean(tall[sized] > 2)) if number else 0.0,
+        "specks_fill": float(np.mean(fill[sized])) if number else 0.0,
+        "specks_excess": float(np.log((bright.mean() + 1e-3) / (dark.mean() + 1e-3))),
+        "specks_mean": float(bright.mean()),
+        "specks_p99": float(np.percentile(bright, 99)),
+    }

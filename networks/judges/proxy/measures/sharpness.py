@@ -1,0 +1,124 @@
+"""Measures of sharpness and of coding: blur, blocks, lost resolution."""
+
+import cv2
+import numpy as np
+
+from networks.judges.proxy.views import Views
+
+
+def measure(views: Views) -> dict[str, float]:
+    """Crete's blur, edge widths, band energies at two scales, JPEG's grid, empty blocks."""
+    found: dict[str, float] = {}
+    for name, grey in (("coarse", views.coarse_luma), ("fine", views.fine_luma)):
+        found[f"crete_{name}"] = _crete(grey)
+        found |= {f"{key}_{name}": value for key, value in _bands(grey).items()}
+        found |= {f"{key}_{name}": value for key, value in _edges(grey).items()}
+    found["scale"] = float(np.log(views.scale))
+    return found | _blocks(views.fine)
+
+
+def _crete(grey: np.ndarray) -> float:
+    """Crete-Roffet et al. 2007: share of variation that a 9-tap blur leaves, 0 sharp .. 1 blurred.
+
+    The worse of the two directions.
+    """
+    result = 0.0
+    for axis, size in ((0, (1, 9)), (1, (9, 1))):
+        sharp = np.abs(np.diff(grey, axis=axis))
+        soft = np.abs(np.diff(cv2.blur(grey, size), axis=axis))
+        total = float(sharp.sum())
+        lost = float(np.maximum(sharp - soft, 0).sum())
+        result = max(result, 1 - lost / total) if total > 1e-6 else max(result, 1.0)
+    return result
+
+
+def _bands(grey: np.ndarray) -> dict[str, float]:
+    """Log energy ratios of neighbouring octaves of a Laplacian pyramid."""
+    energies: list[float] = []
+    power: np.ndarray = np.zeros(1)
+    current = grey
+    for level in range(5):
+        if min(current.shape) < 8:
+            energies.append(energies[-1])
+            continue
+        low = cv2.pyrDown(current)
+        high = current - cv2.pyrUp(low, dstsize=current.shape[::-1])
+        energies.append(float(np.log(high.std() + 3e-4)))
+        if level == 0:
+            height, width = high.shape
+            count = (max(width // 32, 1), max(height // 32, 1))
+            power = cv2.resize(high * high, count, interpolation=cv2.INTER_AREA).ravel()
+        current = low
+    tiles = np.log(np.sqrt(np.maximum(power, 0)) + 3e-4)
+    return {
+        "band0": energies[0],
+        "band01": energies[0] - energies[1],
+        "band12": energies[1] - energies[2],
+        "band23": energies[2] - energies[3],
+        "band34": energies[3] - energies[4],
+        "tile_p95": float(np.percentile(tiles, 95)),
+        "tile_p50": float(np.percentile(tiles, 50)),
+    }
+
+
+def _edges(grey: np.ndarray) -> dict[str, float]:
+    """Blur in pixels of the stronger edges by re-blurring (Zhuo and Sim 2011), as quantiles."""
+    smooth = cv2.GaussianBlur(grey, (0, 0), 0.6)
+    first = _gradient(smooth)
+    second = _gradient(cv2.GaussianBlur(smooth, (0, 0), 1.5))
+    strong = first > max(float(np.percentile(first, 92)), 0.02)
+    if int(strong.sum()) < 32:
+        return {"edge_p10": 5.0, "edge_p50": 5.0, "edge_p90": 5.0}
+    ratio = first[strong] / np.maximum(second[strong], 1e-5)
+    sigma = 1.5 / np.sqrt(np.maximum(ratio**2 - 1, 0.09))
+    p10, p50, p90 = np.percentile(sigma, (10, 50, 90))
+    return {"edge_p10": float(p10), "edge_p50": float(p50), "edge_p90": float(p90)}
+
+
+def _gradient(grey: np.ndarray) -> np.ndarray:
+    return cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+
+
+def _blocks(image: np.ndarray) -> dict[str, float]:
+    """How much steps at one phase of 8 exceed the others, and how much of the blocks is empty."""
+    ycc = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+    grey = ycc[:, :, 0] * 255
+    grids = []
+    for values in (grey, grey.T):
+        step = np.abs(np.diff(values, axis=1))
+        # A block border is a step that its neighbours do not continue.
+        alone = step[:, 1:-1] - (step[:, :-2] + step[:, 2:]) / 2
+        profile = np.minimum(alone, 20).mean(axis=0)
+        profile = profile[: len(profile) // 8 * 8].reshape(-1, 8).mean(axis=0)
+        best = int(profile.argmax())
+        rest = np.delete(profile, best)
+        grids.append((profile[best] - np.median(rest), float(np.abs(step).mean()), best))
+    height, width = (side // 8 * 8 for side in grey.shape)
+    tiles = grey[:height, :width].reshape(height // 8, 8, width // 8, 8)
+    flat = np.abs(np.diff(tiles, axis=1)).mean(axis=(1, 3))
+    chroma = ycc[:, :, 1:] * 255
+    chroma_high = float(np.abs(cv2.Laplacian(chroma, cv2.CV_32F)).mean())
+    grid = (grids[0][0] + grids[1][0]) / 2
+    return {
+        "grid": float(grid),
+        "grid_relative": float(grid / ((grids[0][1] + grids[1][1]) / 2 + 0.5)),
+        "grid_least": float(min(grids[0][0], grids[1][0])),
+        "flat_share": float((flat < 0.35).mean()),
+        "chroma_high": float(np.log(chroma_high + 0.05)),
+        "ringing": _ringing(grey),
+    }
+
+
+def _ringing(grey: np.ndarray) -> float:
+    """Weak oscillation beside strong edges against that elsewhere, log ratio."""
+    gradient = _gradient(grey)
+    strong = gradient > max(float(np.percentile(gradient, 95)), 40.0)
+    if int(strong.sum()) < 64:
+        return 0.0
+    near = cv2.dilate(strong.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+    edge = cv2.dilate(strong.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    high = np.abs(cv2.filter2D(grey, cv2.CV_32F, np.array([[1, -2, 1]], np.float32)))
+    ring, away = near & ~edge, ~near
+    if not ring.any() or not away.any():
+        return 0.0
+    return float(np.log((np.median(high[ring]) + 0.3) / (np.median(high[away]) + 0.3)))

@@ -1,0 +1,74 @@
+"""The embedded judge on photos degraded by known amounts."""
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+from networks.interfaces import Judge
+from networks.judges import load_judge
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    return load_judge("proxy")
+
+
+def test_severity_falls_with_what_is_done_to_a_photo(judge: Judge) -> None:
+    photo = data.astronaut()
+    rng = np.random.default_rng(0)
+    versions = {
+        "blur": [cv2.GaussianBlur(photo, (0, 0), sigma) for sigma in (1, 3, 6)],
+        "noise": [
+            np.clip(photo + rng.normal(0, sigma, photo.shape), 0, 255).astype(np.uint8)
+            for sigma in (10, 25, 50)
+        ],
+        "low-light": [(photo * share).astype(np.uint8) for share in (0.6, 0.3, 0.1)],
+        "haze": [
+            (photo * share + 220 * (1 - share)).astype(np.uint8) for share in (0.7, 0.45, 0.2)
+        ],
+    }
+    for name, worse in versions.items():
+        answers = judge.judge([photo, *worse], Degradation(name))
+        severities = [answer.severity for answer in answers]
+        assert all(s is not None and 1 <= s <= 5 for s in severities)
+        assert severities == sorted(severities, reverse=True), name
+        assert severities[0] - severities[-1] > 1, name
+
+
+def test_what_cannot_be_judged_is_a_failure_in_words(judge: Judge) -> None:
+    answers = judge.judge(
+        [np.zeros((1, 1, 3), np.uint8), np.zeros((400, 31, 3), np.uint8)], Degradation.BLUR
+    )
+    assert all(answer.severity is None and "too small" in answer.failure for answer in answers)
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+@pytest.mark.parametrize("size", [(32, 32), (33, 900), (900, 33)])
+def test_plain_and_narrow_images_have_finite_answers(
+    judge: Judge, value: int, size: tuple[int, int]
+) -> None:
+    for degradation in Degradation:
+        (answer,) = judge.judge([np.full((*size, 3), value, np.uint8)], degradation)
+        assert answer.severity is not None
+        assert np.isfinite(list(answer.scores.values())).all()
+
+
+def test_flare_and_reflection_are_advisory(judge: Judge) -> None:
+    photo = data.coffee()
+    advisory = {d for d in Degradation if judge.judge([photo], d)[0].advisory}
+    assert advisory == {Degradation.FLARE, Degradation.REFLECTION}
+
+
+def test_an_image_has_one_answer_whatever_its_batch(judge: Judge) -> None:
+    first, second = data.coffee(), data.chelsea()
+    both = judge.judge([first, second], Degradation.NOISE)
+    alone = load_judge("proxy").judge([second], Degradation.NOISE)
+    assert both[1] == alone[0]
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UserError, match="Did you mean proxy"):
+        load_judge("poxy")
