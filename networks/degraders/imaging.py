@@ -44,7 +44,7 @@ def to_linear(image: Rgb) -> np.ndarray:
 
 def to_srgb(linear: np.ndarray) -> Rgb:
     """Linear light to uint8 sRGB, clipped."""
-    root = cv2.sqrt(cv2.max(linear, 0.0)) if linear.ndim == 3 else np.sqrt(np.maximum(linear, 0))
+    root = np.sqrt(np.maximum(linear, 0))
     index = np.minimum(root * _STEPS + 0.5, _STEPS).astype(np.uint16)
     return _to_srgb_table()[index]
 
@@ -118,7 +118,7 @@ def _through(suffix: str, image: Rgb, options: list[int]) -> Rgb:
     # The channels are not swapped for the codec: it would have to be undone afterwards, but JPEG
     # treats red and blue differently, so they are.
     _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
 
 
 def resize(image: np.ndarray, height: int, width: int, interpolation: int) -> np.ndarray:

@@ -100,3 +100,8 @@ class WebStyle:
         current = np.clip(current + grain + 0.5, 0, 255).astype(np.uint8)
         quality = draw.uniform(f"{name}-quality", ranges.quality)
         return jpeg(current, int(100 - (100 - quality) * self.strength))
+
+
+def web_style(image: Rgb, rng: np.random.Generator) -> Rgb:
+    """The chain at the released ranges: (h, w, 3) uint8 -> the same size."""
+    return WebStyle().augment(image, rng)
