@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -63,7 +64,8 @@ def exclusive(root: Path, wait: float = 10.0) -> Iterator[None]:
 
     path = root / ".mendline/repro.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, thread_local=False)
+    # One object a path and process: a flow that holds it can call `repro`, which takes it again.
+    lock = FileLock(path, thread_local=False, is_singleton=True)
     try:
         lock.acquire(timeout=wait)
     except Timeout:
@@ -118,19 +120,22 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def run_dvc(
-    root: Path, arguments: Sequence[str], on_line: OnLine | None = None, log: str | None = None
+    root: Path,
+    arguments: Sequence[str],
+    on_line: OnLine | None = None,
+    timeout: float | None = None,
 ) -> tuple[int, list[str]]:
     """Run `dvc ARGUMENTS` in `root`; return its exit status and its lines of output.
 
-    Every line goes to `on_line` and, whole, to `.mendline/logs/<log>.log`. However this call is
-    left (an exception, a signal, the end of the process), nothing that it started goes on.
+    Every line goes to `on_line` and to `.mendline/logs/dvc-<command>.log`. However this call is
+    left (an exception, a signal, the end of the process), nothing that it started goes on. Raises
+    `UserError` when it takes more than `timeout` seconds.
     """
     folder = root / ".mendline/logs"
     folder.mkdir(parents=True, exist_ok=True)
-    name = log or f"dvc-{arguments[0]}"
     lines: list[str] = []
     with (
-        (folder / f"{name}.log").open("a", encoding="utf-8") as file,
+        (folder / f"dvc-{arguments[0]}.log").open("a", encoding="utf-8") as file,
         subprocess.Popen(
             [sys.executable, str(_SUPERVISE), sys.executable, "-m", "dvc", *arguments],
             cwd=root,
@@ -144,6 +149,9 @@ def run_dvc(
         ) as process,
     ):
         assert process.stdout is not None
+        late = threading.Timer(timeout or 0, process.terminate)
+        if timeout is not None:
+            late.start()
         try:
             for line in process.stdout:
                 text = line.rstrip("\n")
@@ -154,15 +162,29 @@ def run_dvc(
                     on_line(text)
             return process.wait(), lines
         finally:
+            timed_out = timeout is not None and late.finished.is_set()
+            late.cancel()
             _end(process)
+            if timed_out:
+                raise UserError(
+                    f"`dvc {arguments[0]}` was ended after {timeout:.0f} s in {root}.",
+                    "Give it more time; the next run continues where this one was.",
+                )
 
 
 def repro(
-    root: Path, targets: Sequence[str] = (), on_line: OnLine | None = None, wait: float = 10.0
+    root: Path,
+    targets: Sequence[str] = (),
+    on_line: OnLine | None = None,
+    wait: float = 10.0,
+    timeout: float | None = None,
 ) -> Reproduced:
-    """Run the graph (or up to `targets`). Raises `UserError` with the failed stage's own words."""
+    """Run the graph (or up to `targets`), for at most `timeout` seconds.
+
+    Raises `UserError` with the failed stage's own words.
+    """
     with exclusive(root, wait):
-        status, lines = run_dvc(root, ["repro", *targets], on_line)
+        status, lines = run_dvc(root, ["repro", *targets], on_line, timeout)
     result = Reproduced()
     for line in lines:
         if found := _RUNNING.search(line):

@@ -36,7 +36,7 @@ class Size:
     copies: int = 10
     """Of each of the kinds of copies."""
 
-    benchmark: int = 6
+    benchmark: int = 8
     """Held-out images of each degradation."""
 
 
@@ -168,7 +168,7 @@ def _copies(originals: list[Page], count: int, rng: np.random.Generator) -> Iter
                 new = np.asarray(image.crop((left, top, wide - left // 2, tall - top // 2)))
                 quality = 90
             else:
-                new, quality = _resize(image, 80 / max(image.size)), 80
+                new, quality = _resize(image, 60 / max(image.size)), 80
             yield _copy(page, how, _encode(new, "JPEG", quality), "JPEG")
 
 

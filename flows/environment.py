@@ -1,0 +1,42 @@
+"""Where Prefect keeps its state, and no telemetry. To be called before Prefect is imported."""
+
+import os
+from pathlib import Path
+
+_QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "DVC_NO_ANALYTICS": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+_CHOSEN = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
+
+
+def prepare(root: Path, quiet: bool = False) -> None:
+    """Keep Prefect's database and profiles inside the work tree, unless a person chose otherwise.
+
+    A server that PREFECT_API_URL names is used; without one Prefect starts its own, for as long as
+    the process lives. `quiet` keeps Prefect's lines from the terminal: they stay in its database.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    if not any(os.environ.get(name) for name in _CHOSEN):
+        os.environ["PREFECT_HOME"] = str(prefect_home(root))
+        os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "60")
+    if quiet:
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+
+
+def prefect_home(root: Path) -> Path:
+    """Prefect's folder of a work tree."""
+    return root.resolve() / ".mendline/prefect"
+
+
+def has_server() -> bool:
+    """Whether a real Prefect server is used: schedules and approvals need one."""
+    from prefect.settings import PREFECT_API_URL
+
+    return bool(PREFECT_API_URL.value())
