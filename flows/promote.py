@@ -71,10 +71,12 @@ def promote(root: str = ".", version: str | None = None, days: float = 7.0) -> d
         return {"outcome": "nothing waits"}
     verdict = gate(place, asked)
     _show(asked, verdict)
+    if verdict["state"] != "gated":
+        return {"outcome": verdict["state"], **verdict}
     if verdict["verdict"] != "promote":
-        return {"outcome": "not promoted", "version": asked, **verdict}
+        return {"outcome": "not promoted", **verdict}
     if not (has_server() and _deployed()):
-        return {"outcome": "waits", "version": asked, **verdict}
+        return {"outcome": "waits", **verdict}
     decision = suspend_flow_run(
         wait_for_input=Decision.with_initial_data(
             description=_question(asked, verdict), approve=False, by="", reason=""
@@ -87,7 +89,7 @@ def promote(root: str = ".", version: str | None = None, days: float = 7.0) -> d
     except UserError as error:
         get_run_logger().error("%s %s", error.what, error.remedy)
         raise
-    return {"outcome": outcome, "version": asked, **verdict}
+    return {"outcome": outcome, **verdict}
 
 
 def _deployed() -> bool:

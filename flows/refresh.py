@@ -135,6 +135,7 @@ def refresh(
         **version,
         "verdict": verdict["verdict"],
         "report": verdict["report"],
+        "reasons": verdict["reasons"],
     }
 
 
