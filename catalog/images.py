@@ -93,7 +93,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Rgb:
 
 
 def decode_luma(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decode to luma, (height, width) uint8, with both sides at least `side` where the image has it.
+    """Decode to luma, (height, width) uint8, both sides at least `side` where the image has it.
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, without its chroma, when that is enough,
     which is several times quicker than `decode`. Orientation, transparency, frames and errors are

@@ -1,0 +1,115 @@
+"""One function over every image of every shard: a cached result a shard, here or on Ray.
+
+The result of a shard is kept below `layout.scratch`, keyed by the shard's content, the code's
+version and the settings, so that a later snapshot computes only its own shards and a killed run
+goes on at the shard it was in.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from catalog.errors import UserError
+from catalog.layout import Layout
+from catalog.progress import track
+from catalog.shards import find_shards
+from catalog.tables import read_table, write_table
+
+ShardFunction = Callable[[Path], list[dict[str, Any]]]
+"""Path of a shard to the rows of its images, in order. It is sent to other processes."""
+
+
+def content_key(path: Path, *identity: str) -> str:
+    """SHA-256 over the file's bytes and the words of `identity`."""
+    digest = hashlib.sha256("\n".join(identity).encode())
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def snapshot_of(shard: Path, raw: Path) -> str:
+    """Name of the snapshot a shard belongs to: the first folder below data/raw."""
+    return shard.relative_to(raw).parts[0]
+
+
+def _compute(function: ShardFunction, schema: pa.Schema, shard: Path, result: Path) -> Path:
+    """Run `function` on one shard unless its result is there."""
+    if not result.exists():
+        write_table(result, function(shard), schema)
+    return result
+
+
+def _local(tasks: Sequence[partial[Path]], processes: int | None) -> Iterator[Path]:
+    workers = min(processes or os.cpu_count() or 1, len(tasks))
+    if workers <= 1:
+        yield from (task() for task in tasks)
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    # Forking a process with threads (torch, faiss, OpenCV) can hang, so workers start afresh.
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        for future in as_completed([pool.submit(task) for task in tasks]):
+            yield future.result()
+
+
+def _ray(tasks: Sequence[partial[Path]], processes: int | None) -> Iterator[Path]:
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError(
+            "The setting executor is ray, but Ray is not installed.",
+            "Run `pip install 'mendline[ray]'`, or set executor: local.",
+        ) from error
+    if not ray.is_initialized():
+        # Joins the cluster that RAY_ADDRESS names, else starts one of this machine's cores.
+        ray.init(log_to_driver=False, include_dashboard=False)
+
+    @ray.remote(max_retries=5)
+    def run(task: partial[Path]) -> str:
+        return str(task())
+
+    waiting = [run.remote(task) for task in tasks]
+    while waiting:
+        done, waiting = ray.wait(waiting)
+        yield from (Path(name) for name in ray.get(done))
+
+
+def map_shards(
+    layout: Layout,
+    stage: str,
+    function: ShardFunction,
+    schema: pa.Schema,
+    identity: Sequence[str],
+    executor: str = "local",
+    processes: int | None = None,
+) -> list[tuple[Path, pa.Table]]:
+    """Every shard below data/raw with the table that `function` makes of it, in order of path.
+
+    `identity` names all that the result depends on besides the shard: version of the code,
+    settings, weights. `processes` bounds the local ones, by default the cores. With the executor
+    "ray" a shard is a task; the scratch folder must then be on a disk that every node sees.
+    Results of shards that are gone are removed.
+    """
+    shards = find_shards(layout.raw)
+    folder = layout.scratch(stage)
+    places = {shard: folder / f"{content_key(shard, *identity)}.parquet" for shard in shards}
+    tasks = {
+        place: partial(_compute, function, schema, shard, place)
+        for shard, place in places.items()
+        if not place.exists()
+    }
+    if tasks:
+        run = {"local": _local, "ray": _ray}[executor]
+        for _ in track(run(list(tasks.values()), processes), f"{stage} (shards)", total=len(tasks)):
+            pass
+    for stale in set(folder.glob("*.parquet")) - set(places.values()):
+        stale.unlink()
+    return [(shard, read_table(place, schema)) for shard, place in places.items()]

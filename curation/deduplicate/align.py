@@ -1,0 +1,210 @@
+"""Verification of a candidate pair: one thumbnail is laid on the other.
+
+The two are registered by an affine map that maximises the enhanced correlation coefficient
+(Evangelidis and Psarakis, 2008), started from the view that made the pair a candidate. What comes
+out is how much of the two images is common and how well the common part agrees.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation.deduplicate.layouts import View
+
+COARSE, FINE = 48, 112
+"""Longer side, pixels, of the two levels of registration."""
+
+_HOPEFUL = 0.5  # coarse correlation below which the fine level is not tried
+_BLOCKS = 6
+_SMALLEST = 0.1  # share of the area to which a map may shrink
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How image B lies on image A.
+
+    `matrix` (3, 3) maps a point of A to the point of B, both in the image's unit square.
+    `correlation` -1..1 is that of the common part, `detail` the median of the correlations of its
+    blocks, which text and a watermark leave alone.
+    """
+
+    matrix: np.ndarray
+    correlation: float
+    detail: float
+
+
+_IDENTITY = np.eye(3)
+
+WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
+"""The box of an image without plain border."""
+
+
+def _resized(image: np.ndarray, longest: int) -> np.ndarray:
+    import cv2
+
+    scale = longest / max(image.shape)
+    size = [max(8, round(n * scale)) for n in image.shape[::-1]]
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(image, size, interpolation=method).astype(np.float32)
+
+
+def _pixels(image: np.ndarray) -> np.ndarray:
+    """(3, 3) from the unit square to pixel centres."""
+    height, width = image.shape
+    return np.array([[width, 0, -0.5], [0, height, -0.5], [0, 0, 1.0]])
+
+
+def _register(
+    a: np.ndarray, b: np.ndarray, start: np.ndarray, steps: int
+) -> tuple[float, np.ndarray]:
+    """Coefficient and refined matrix in unit coordinates; (-1, start) where it diverges."""
+    import cv2
+
+    to_a, to_b = _pixels(a), _pixels(b)
+    warp = (to_b @ start @ np.linalg.inv(to_a))[:2].astype(np.float32)
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-3)
+    try:
+        coefficient, warp = cv2.findTransformECC(
+            a, b, warp, cv2.MOTION_AFFINE, stop, np.ones(b.shape, np.uint8), 3
+        )
+    except cv2.error:
+        return -1.0, start
+    found = np.linalg.inv(to_b) @ np.vstack([warp, [0, 0, 1.0]]) @ to_a
+    if not _SMALLEST < np.linalg.det(found[:2, :2]) < 1 / _SMALLEST:
+        return -1.0, start
+    return float(coefficient), found
+
+
+def overlap_of(matrix: np.ndarray) -> tuple[float, float]:
+    """Intersection over union, and over the smaller, of A's unit square and B's laid on it.
+
+    `matrix` maps A to B. The intersection is counted on a 64 x 64 grid of A, to about 1 %.
+    """
+    centres = (np.arange(64) + 0.5) / 64
+    x, y = np.meshgrid(centres, centres)
+    points = np.stack([x.ravel(), y.ravel(), np.ones(x.size)]).astype(np.float64)
+    u, v, _ = matrix @ points
+    common = float(((u >= 0) & (u <= 1) & (v >= 0) & (v <= 1)).mean())
+    other = 1.0 / max(abs(float(np.linalg.det(matrix[:2, :2]))), 1e-9)
+    union, smaller = max(1.0 + other - common, 1e-9), min(1.0, other)
+    return min(1.0, common / union), min(1.0, common / smaller)
+
+
+def trim_matrix(trim: np.ndarray) -> np.ndarray:
+    """(3, 3) from the unit square inside the box (left, top, right, bottom) to the image's."""
+    left, top, right, bottom = (float(value) for value in trim)
+    return np.array([[right - left, 0, left], [0, bottom - top, top], [0, 0, 1.0]])
+
+
+def content_overlap(
+    matrix: np.ndarray, trim_a: np.ndarray, trim_b: np.ndarray
+) -> tuple[float, float]:
+    """`overlap_of` with and without each image's plain border, whichever agrees best.
+
+    A border that was added must not count, yet an even sky that was taken for one must.
+    """
+    found = [
+        overlap_of(np.linalg.inv(trim_matrix(b)) @ matrix @ trim_matrix(a))
+        for a in ((WHOLE,) if np.allclose(trim_a, WHOLE) else (WHOLE, trim_a))
+        for b in ((WHOLE,) if np.allclose(trim_b, WHOLE) else (WHOLE, trim_b))
+    ]
+    return max(one for one, _ in found), max(two for _, two in found)
+
+
+def warped(
+    a: np.ndarray, b: np.ndarray, matrix: np.ndarray, longest: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A at `longest` pixels, B laid on it, and where both are: (h, w) float32, float32, bool."""
+    import cv2
+
+    a = _resized(a, longest)
+    scale = np.sqrt(abs(np.linalg.det(matrix)))
+    # B is brought near its final scale first, so that the warp neither skips nor smears pixels.
+    reach = float(np.clip(longest / max(scale, 1e-3), 16, 4 * longest))
+    b = _resized(b, round(reach)) if max(b.shape) > reach else b.astype(np.float32)
+    warp = (_pixels(b) @ matrix @ np.linalg.inv(_pixels(a)))[:2]
+    size = (a.shape[1], a.shape[0])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    laid = cv2.warpAffine(b, warp, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    inside = cv2.warpAffine(np.ones_like(b), warp, size, flags=flags) > 0.99
+    return a, laid, inside
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / scale if scale > 1e-3 * a.size else 0.0
+
+
+def _agreement(a: np.ndarray, b: np.ndarray, inside: np.ndarray) -> tuple[float, float]:
+    """Correlation of the whole common part, and median over its blocks weighted by contrast."""
+    import cv2
+
+    a, b = cv2.GaussianBlur(a, (0, 0), 1.0), cv2.GaussianBlur(b, (0, 0), 1.0)
+    if inside.sum() < 64:
+        return 0.0, 0.0
+    whole = _correlation(a[inside], b[inside])
+    values, weights = [], []
+    for rows in np.array_split(np.arange(a.shape[0]), _BLOCKS):
+        for columns in np.array_split(np.arange(a.shape[1]), _BLOCKS):
+            box = np.ix_(rows, columns)
+            here = inside[box]
+            if here.mean() > 0.8:
+                one, two = a[box][here], b[box][here]
+                values.append(_correlation(one, two))
+                # The contrast of both: noise gives one of them contrast where there is nothing.
+                weights.append(min(float(one.std()), float(two.std())))
+    if not values or sum(weights) <= 0:
+        return whole, 0.0
+    order = np.argsort(values)
+    total = np.cumsum(np.asarray(weights)[order])
+    return whole, values[order[int(np.searchsorted(total, total[-1] / 2))]]
+
+
+def _content(
+    shape: tuple[int, ...], matrix: np.ndarray, trim_a: np.ndarray, trim_b: np.ndarray
+) -> np.ndarray:
+    """(h, w) bool over A: neither in A's plain border nor in B's."""
+    height, width = shape
+    x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+    u = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]
+    v = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]
+    in_a = (x > trim_a[0]) & (y > trim_a[1]) & (x < trim_a[2]) & (y < trim_a[3])
+    return np.asarray(in_a & (u > trim_b[0]) & (v > trim_b[1]) & (u < trim_b[2]) & (v < trim_b[3]))
+
+
+def align(
+    a: np.ndarray,
+    b: np.ndarray,
+    starts: Sequence[np.ndarray],
+    trim_a: np.ndarray = WHOLE,
+    trim_b: np.ndarray = WHOLE,
+) -> Alignment:
+    """Lay B on A, each a (height, width) uint8 luma.
+
+    Plain borders outside the boxes (left, top, right, bottom in 0..1) do not count: two photos in
+    equal frames are no copies. `starts` are matrices like `Alignment.matrix` to begin from; the
+    best one wins.
+    """
+    small = {side: (_resized(a, side), _resized(b, side)) for side in (COARSE, FINE)}
+    best, matrix = -2.0, np.array(starts[0])
+    flip = View(mirror=True).matrix()
+    for start in starts:
+        mirrored = np.linalg.det(start[:2, :2]) < 0
+        first = flip if mirrored else _IDENTITY
+        one, two = small[COARSE]
+        two = np.ascontiguousarray(two[:, ::-1]) if mirrored else two
+        coefficient, found = _register(one, two, first @ start, 30)
+        if coefficient > _HOPEFUL:
+            one, two = small[FINE]
+            two = np.ascontiguousarray(two[:, ::-1]) if mirrored else two
+            finer, refined = _register(one, two, found, 20)
+            if finer > 0:
+                coefficient, found = finer, refined
+        if coefficient > best:
+            best, matrix = coefficient, first @ found
+    one, two, inside = warped(a, b, matrix, FINE)
+    inside &= _content(inside.shape, matrix, trim_a, trim_b)
+    correlation, detail = _agreement(one, two, inside)
+    return Alignment(matrix, correlation, detail)

@@ -1,0 +1,110 @@
+"""The benchmark's images, fingerprinted like collected ones."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from catalog import schemas
+from catalog.errors import ImageRefused, UserError
+from catalog.files import TEMPORARY_SUFFIX
+from catalog.images import image_id, read_header
+from catalog.log import logger
+from curation.hash import hash_image
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Image files below `folder` by their suffix, sorted; hidden ones are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not path.name.endswith(TEMPORARY_SUFFIX)
+    )
+
+
+def _folder(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in find_images(folder):
+        yield path.relative_to(folder).as_posix(), path.read_bytes()
+
+
+def _dataset(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The images of a dataset that `datasets` saved to disk, or of its Parquet files."""
+    import datasets
+
+    if list(folder.rglob("*.parquet")):
+        files = [str(path) for path in sorted(folder.rglob("*.parquet"))]
+        loaded = datasets.load_dataset("parquet", data_files=files, split="train")
+        parts = {"": loaded}
+    else:
+        found = datasets.load_from_disk(str(folder))
+        parts = dict(found) if isinstance(found, datasets.DatasetDict) else {"": found}
+    for split, part in parts.items():
+        names = [name for name, kind in part.features.items() if isinstance(kind, datasets.Image)]
+        if not names:
+            raise UserError(
+                f"The dataset {folder} has no image column.",
+                "Name one whose features hold datasets.Image in deduplicate.benchmarks.",
+            )
+        for name in names:
+            plain = part.select_columns([name]).cast_column(name, datasets.Image(decode=False))
+            for number, row in enumerate(plain):
+                image = row[name]
+                if image is None:
+                    continue
+                data = image["bytes"] or Path(image["path"]).read_bytes()
+                yield f"{split}/{name}/{number}".lstrip("/"), data
+
+
+def read_benchmark(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and encoded bytes of each image of a folder or of a dataset saved on disk.
+
+    Raises `UserError` for a folder that does not exist.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"The benchmark {folder} does not exist.",
+            "Put its images there, or take it out of deduplicate.benchmarks.",
+        )
+    marks = ("dataset_info.json", "dataset_dict.json", "state.json")
+    saved = any((folder / mark).is_file() for mark in marks) or any(folder.rglob("*.parquet"))
+    yield from _dataset(folder) if saved else _folder(folder)
+
+
+def fingerprint_benchmarks(
+    folders: Sequence[Path], thumbnail_side: int
+) -> tuple[pa.Table, pa.Table, list[str]]:
+    """HASHES and FINGERPRINTS of all benchmark images, and their names, row by row.
+
+    A file that is no image is left out with a warning.
+    """
+    hashes: list[dict[str, Any]] = []
+    fingerprints: list[dict[str, Any]] = []
+    names: list[str] = []
+    for folder in folders:
+        for name, data in read_benchmark(folder):
+            try:
+                header = read_header(data)
+                row = hash_image(data, thumbnail_side)
+            except ImageRefused as refused:
+                logger(__name__).warning("benchmark file left out", name=name, why=refused.reason)
+                continue
+            row |= {
+                "image_id": image_id(data),
+                "width": header.width,
+                "height": header.height,
+                "format": header.format,
+            }
+            hashes.append({key: row[key] for key in schemas.HASHES.names if key in row})
+            fingerprints.append({key: row[key] for key in schemas.FINGERPRINTS.names})
+            names.append(name)
+    return (
+        pa.Table.from_pylist(hashes, schema=schemas.HASHES),
+        pa.Table.from_pylist(fingerprints, schema=schemas.FINGERPRINTS),
+        names,
+    )

@@ -1,0 +1,102 @@
+"""Stage `embed`: a unit vector of every image.
+
+`python -m curation.embed` reads data/raw and writes data/embeddings.parquet.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from catalog.errors import ImageRefused
+from catalog.layout import Layout
+from catalog.schemas import embeddings
+from catalog.settings.curation import Embed
+from catalog.shards import Stored, read_shard
+from catalog.stage import Counts, run_stage
+from catalog.tables import write_table
+from curation.by_shard import map_shards
+from networks.embedders import load_embedder
+from networks.interfaces import Embedder
+
+VERSION = "1"
+"""Part of the cache's key; to be raised by whoever changes what a row holds."""
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str) -> Embedder:
+    """One embedder a process, whatever the number of shards."""
+    return load_embedder(name)
+
+
+def _batches(shard: Path, size: int) -> Iterator[list[Stored]]:
+    images = read_shard(shard)
+    while batch := list(islice(images, size)):
+        yield batch
+
+
+def embed_shard(name: str, batch_size: int, shard: Path) -> list[dict[str, Any]]:
+    """One row an image; an image that cannot be decoded has `refused` set and no vector."""
+    embedder = _loaded(name)
+    rows: list[dict[str, Any]] = []
+    for batch in _batches(shard, batch_size):
+        keys, pixels = [], []
+        for stored in batch:
+            try:
+                pixels.append(stored.decode())
+                keys.append(stored.image_id)
+            except ImageRefused as refused:
+                rows.append({"image_id": stored.image_id, "refused": refused.reason})
+        for key, vector in zip(keys, embedder.embed_images(pixels), strict=True):
+            rows.append({"image_id": key, "embedding": vector})
+    return rows
+
+
+def run(layout: Layout, settings: Embed) -> Counts:
+    """Write the embeddings, a row an image id; the embedder's identity is the schema's metadata.
+
+    Images that cannot be decoded are left out and counted.
+    """
+    embedder = _loaded(settings.embedder)
+    schema = embeddings(embedder.width, str(embedder.identity))
+    working = schema.append(pa.field("refused", pa.string()))
+    results = map_shards(
+        layout,
+        "embed",
+        partial(embed_shard, settings.embedder, settings.batch_size),
+        working,
+        (VERSION, embedder.identity.digest),
+        settings.executor,
+        processes=1,  # the network itself uses every core, or the GPU
+    )
+    parts = []
+    seen: set[str] = set()
+    dropped: Counter[str] = Counter()
+    rows_in = 0
+    for _, table in results:
+        keep = []
+        reasons = table["refused"].to_pylist()
+        for key, reason in zip(table["image_id"].to_pylist(), reasons, strict=True):
+            fresh = key not in seen
+            seen.add(key)
+            keep.append(fresh and reason is None)
+            dropped.update([] if fresh and reason is None else [reason or "known-in-snapshot"])
+        rows_in += len(keep)
+        parts.append(table.filter(pa.array(keep, pa.bool_())))
+    table = pa.concat_tables(parts) if parts else working.empty_table()
+    write_table(layout.embeddings, table, schema)
+    extra = {"embedder": str(embedder.identity), "trained": embedder.identity.trained}
+    return Counts(rows_in, len(table), dropped, extra)
+
+
+def main() -> None:
+    """Run the stage in the current work tree."""
+    run_stage("embed", lambda layout, params: run(layout, params.embed))
+
+
+if __name__ == "__main__":
+    main()

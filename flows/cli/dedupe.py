@@ -1,0 +1,95 @@
+"""`mendline dedupe`: group the duplicates of a plain folder."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow as pa
+
+from catalog.errors import ImageRefused, UserError
+from catalog.layout import Layout
+from catalog.progress import track
+
+COLUMNS = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("path", pa.string()),
+        ("group", pa.string()),
+        ("keeper", pa.bool_()),
+        ("reason", pa.string()),
+        ("similarity", pa.float32()),
+        ("relation", pa.string()),
+    ]
+)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Parquet table."
+)
+def dedupe(folder: Path, out: Path) -> None:
+    """Group the images of FOLDER that are one photo.
+
+    The table has a row a file: image_id, path, group (the id of the image to keep), keeper, reason
+    (exact, perceptual or embedding), similarity (0..1 to the keeper) and relation (keeper, copy,
+    or variant: the same photo in another state of degradation). Settings are those of params.yaml
+    in the current folder, or the defaults.
+    """
+    from catalog import schemas
+    from catalog.images import image_id, read_header
+    from catalog.settings import load_params
+    from catalog.settings.curation import Deduplicate, Hash
+    from catalog.tables import write_table
+    from curation.deduplicate.benchmarks import find_images
+    from curation.deduplicate.duplicates import find_matches, group, rows
+    from curation.deduplicate.prints import make_prints
+    from curation.hash import hash_image
+
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}.", "Name a folder of images.")
+    files = find_images(folder)
+    if not files:
+        raise UserError(f"There is no image in {folder}.", "Name a folder that holds image files.")
+    place = Layout(Path.cwd()).params
+    params = load_params(place) if place.is_file() else None
+    hashing = params.hash if params else Hash()
+    settings = params.deduplicate if params else Deduplicate()
+
+    made: dict[str, dict[str, Any]] = {}
+    keys: list[tuple[Path, str]] = []
+    refused = 0
+    for path in track(files, "hash"):
+        data = path.read_bytes()
+        key = image_id(data)
+        try:
+            if key not in made:
+                header = read_header(data)
+                sizes = {"width": header.width, "height": header.height, "format": header.format}
+                made[key] = {"image_id": key, **sizes, **hash_image(data, hashing.thumbnail_side)}
+            keys.append((path, key))
+        except ImageRefused as error:
+            refused += 1
+            click.echo(f"{path}: {error.what}", err=True)
+
+    def table(schema: pa.Schema) -> pa.Table:
+        lines = [{k: v for k, v in row.items() if k in schema.names} for row in made.values()]
+        return pa.Table.from_pylist(lines, schema=schema)
+
+    prints = make_prints(table(schemas.HASHES), table(schemas.FINGERPRINTS))
+    groups = group(prints, find_matches(prints, settings), settings)
+    by_id = {row["image_id"]: row for row in rows(prints, groups)}
+    result = []
+    first: set[str] = set()
+    for path, key in keys:
+        row = {**by_id[key], "path": path.relative_to(folder).as_posix()}
+        if key in first:
+            row |= {"keeper": False, "relation": "copy", "reason": "exact", "similarity": 1.0}
+        first.add(key)
+        result.append(row)
+    write_table(out, result, COLUMNS)
+    relations = [row["relation"] for row in result]
+    click.echo(
+        f"{len(result)} images in {len(groups)} groups: {relations.count('copy')} copies, "
+        f"{relations.count('variant')} variants, {refused} files refused. Table: {out}"
+    )

@@ -1,0 +1,117 @@
+"""Any model of open_clip as an Embedder."""
+
+import difflib
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+
+from catalog.errors import UserError
+from catalog.images import Rgb
+from networks.interfaces import Identity
+
+VERSION = "1"
+"""Of the preprocessing and of this code; part of the identity."""
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """SHA-256 over the names and bytes of all weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class OpenClipEmbedder:
+    """An open_clip model with its own preprocessing and tokenizer, on a GPU when there is one.
+
+    Vectors are float32 of length 1 in the model's joint space.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, identity: Identity) -> None:
+        self.identity = identity
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = model.eval().requires_grad_(False).to(self.device)
+        self.tokenizer = tokenizer
+        self.transform = image_transform_v2(
+            PreprocessCfg(**model.visual.preprocess_cfg), is_train=False
+        )
+        self.width = self.embed_texts(["a photo"]).shape[1]
+
+    @torch.inference_mode()
+    def embed_images(self, images: Sequence[Rgb]) -> np.ndarray:
+        """(n, width) float32, each row of length 1; no images give (0, width)."""
+        if not images:
+            return np.zeros((0, self.width), np.float32)
+        batch = torch.stack([self.transform(Image.fromarray(image)) for image in images])
+        vectors = self.model.encode_image(batch.to(self.device), normalize=True)
+        return vectors.float().cpu().numpy()
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, width) float32, each row of length 1; texts beyond the context are cut."""
+        if not texts:
+            return np.zeros((0, self.width), np.float32)
+        tokens = self.tokenizer(list(texts)).to(self.device)
+        return self.model.encode_text(tokens, normalize=True).float().cpu().numpy()
+
+
+def _near(what: str, given: str, valid: Sequence[str]) -> UserError:
+    near = difflib.get_close_matches(given, valid, n=3) or list(valid)[:8]
+    return UserError(
+        f"open_clip has no {what} named {given!r}.", f"Near or valid are: {', '.join(near)}."
+    )
+
+
+def _weights(model_name: str, source: str) -> str:
+    """The safetensors file or pretrained tag that `source` names, checked."""
+    if "/" in source or source.endswith((".safetensors", ".pt", ".bin", ".pth")):
+        path = Path(source)
+        if path.suffix != ".safetensors":
+            raise UserError(
+                f"The weights {source} are not a safetensors file.",
+                "Only safetensors are loaded, since other formats can run code; convert the file "
+                "with safetensors.torch.save_file.",
+            )
+        if not path.is_file():
+            raise UserError(f"There are no weights at {source}.", "Name a file that exists.")
+        return source
+    tags = open_clip.list_pretrained_tags_by_model(model_name)
+    if source not in tags:
+        raise _near(f"pretrained tag of {model_name}", source, tags)
+    return source
+
+
+def load_open_clip(name: str) -> OpenClipEmbedder:
+    """Load `open_clip:MODEL:TAG`, TAG a pretrained tag or the path of a safetensors file.
+
+    Raises `UserError` for an unknown model or tag, a file that is missing or does not fit, and
+    weights that cannot be downloaded.
+    """
+    parts = name.split(":", 2)
+    if len(parts) != 3 or not parts[1] or not parts[2]:
+        raise UserError(
+            f"The embedder {name!r} names no model and weights.",
+            "Write open_clip:MODEL:TAG, such as open_clip:ViT-L-14:openai.",
+        )
+    _, model_name, source = parts
+    if model_name not in open_clip.list_models():
+        raise _near("model", model_name, open_clip.list_models())
+    weights = _weights(model_name, source)
+    try:
+        model = open_clip.create_model(model_name, pretrained=weights, require_pretrained=True)
+    except (RuntimeError, OSError) as error:
+        raise UserError(
+            f"The weights of {name} cannot be loaded: {error}.",
+            "Check the file and the model's name, or the network (and HF_HUB_OFFLINE) for a tag.",
+        ) from error
+    label = source if weights in open_clip.list_pretrained_tags_by_model(model_name) else "file"
+    identity = Identity(f"open_clip:{model_name}:{label}", VERSION, weights_digest(model))
+    return OpenClipEmbedder(model, open_clip.get_tokenizer(model_name), identity)
