@@ -1,0 +1,79 @@
+"""`mendline judge`: how strong a degradation is in one's own images."""
+
+from pathlib import Path
+
+import click
+import pyarrow as pa
+
+from catalog.degradations import Degradation
+from catalog.errors import ImageRefused
+
+COLUMNS = pa.schema(
+    [
+        ("path", pa.string()),
+        ("degradation", pa.string()),
+        ("severity", pa.float32()),
+        ("confidence", pa.float32()),
+        ("advisory", pa.bool_()),
+        ("failure", pa.string()),
+        ("judge", pa.string()),
+    ]
+)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--degradation",
+    "-d",
+    "degradations",
+    multiple=True,
+    type=click.Choice([d.value for d in Degradation]),
+    help="May be given again; all nine by default.",
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Parquet table.")
+@click.option("--judge", "name", default="proxy", show_default=True, help="Who judges.")
+def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str) -> None:
+    """Judge the image PATH, or every image below the folder PATH.
+
+    Severity is 1 (extreme) .. 5 (none). A row an image and degradation; an image that cannot be
+    judged has no severity and the cause. Without --out the table is printed.
+    """
+    from catalog.progress import track
+    from catalog.tables import write_table
+    from flows.cli.folders import image_files, name_in, read
+    from networks.judges import load_judge
+
+    files = image_files(path)
+    asked = [Degradation(value) for value in degradations] or list(Degradation)
+    network = load_judge(name)
+    rows: list[dict[str, object]] = []
+    for file in track(files, "judge"):
+        row: dict[str, object] = {"path": name_in(file, path), "judge": str(network.identity)}
+        try:
+            _, image = read(file)
+        except ImageRefused as refused:
+            failed = {"confidence": 0.0, "advisory": False, "failure": refused.what}
+            rows += [{**row, "degradation": d.value, **failed} for d in asked]
+            continue
+        for degradation in asked:
+            (answer,) = network.judge([image], degradation)
+            rows.append(
+                {
+                    **row,
+                    "degradation": degradation.value,
+                    "severity": answer.severity,
+                    "confidence": answer.confidence,
+                    "advisory": answer.advisory,
+                    "failure": answer.failure,
+                }
+            )
+    if out is None:
+        for row in rows:
+            said = row.get("severity")
+            value = f"{said:.2f}" if isinstance(said, float) else f"- ({row['failure']})"
+            click.echo(f"{row['path']}  {row['degradation']:11} {value}")
+        return
+    write_table(out, rows, COLUMNS)
+    failures = sum(row.get("severity") is None for row in rows)
+    click.echo(f"{len(rows)} judgements of {len(files)} images, {failures} failed. Table: {out}")

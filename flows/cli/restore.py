@@ -1,0 +1,81 @@
+"""`mendline restore`: restore one's own images."""
+
+from pathlib import Path
+
+import click
+
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--degradation",
+    "-d",
+    required=True,
+    type=click.Choice([d.value for d in Degradation]),
+    help="What to remove.",
+)
+@click.option(
+    "--restorer",
+    default="classical",
+    show_default=True,
+    help="classical, a model's folder, or a registry URI such as models:/mendline@champion.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder."
+)
+def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
+    """Restore the image PATH, or every image below the folder PATH, into the folder --out.
+
+    Images keep their size and their place below PATH and become PNG files without metadata.
+    """
+    from catalog.files import atomic_file
+    from catalog.images import encode_png
+    from catalog.progress import track
+    from flows.cli.folders import decoded, image_files, name_in
+    from networks.restorers import load_restorer
+
+    files = image_files(path)
+    kind = Degradation(degradation)
+    network = load_restorer(_local(restorer))
+    if not network.supports(kind):
+        able = [d.value for d in Degradation if network.supports(d)]
+        raise UserError(
+            f"The restorer {restorer} has nothing for {kind}.",
+            f"It restores {', '.join(able)}." if able else "Name another one with --restorer.",
+        )
+    if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
+        raise UserError(
+            f"The folder {out} lies inside {path}.",
+            "Name one outside, or the next run would restore what this one wrote.",
+        )
+    done = 0
+    for file, image in decoded(track(files, "restore")):
+        (restored,) = network.restore([image], kind)
+        # The whole old name stays in the new one, so that a.jpg and a.png do not meet.
+        target = out / f"{name_in(file, path)}.png"
+        with atomic_file(target) as temporary:
+            temporary.write_bytes(encode_png(restored))
+        done += 1
+    click.echo(f"{done} of {len(files)} images restored by {network.identity}: {out}")
+
+
+def _local(name: str) -> str:
+    """A registry URI as the folder of its model; anything else as it is."""
+    if not name.startswith(("models:/", "runs:/")):
+        return name
+    import mlflow
+
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(name))
+    except Exception as error:  # MLflow raises several kinds for one cause: it is not there
+        raise UserError(
+            f"The model {name} cannot be read from the registry: {error}.",
+            "`mendline review` lists the versions; MLFLOW_TRACKING_URI names the registry.",
+        ) from error
+    for weights in sorted(folder.rglob("model.safetensors")):
+        if (weights.parent / "config.json").is_file():
+            return str(weights.parent)
+    raise UserError(f"The model {name} holds no model.safetensors.", "Name another version.")

@@ -1,0 +1,64 @@
+"""`mendline screen`: which of one's own images carries which degradation."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow as pa
+
+from catalog import schemas
+from catalog.errors import ImageRefused
+from catalog.layout import Layout
+
+COLUMNS = pa.schema([pa.field("path", pa.string()), *schemas.SCREENING])
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Parquet table.")
+def screen(folder: Path, out: Path | None) -> None:
+    """Screen the images below FOLDER: degraded, clean, or to be dropped, and why.
+
+    A row a file: path, degradation, confidence, severity (1 extreme .. 5 none), watermark
+    (probability), verdict (degraded, clean, drop), reason, further degradations and all scores.
+    Settings are those of params.yaml in the current folder, or the defaults. Without --out the
+    verdicts are printed.
+    """
+    from catalog.images import image_id
+    from catalog.progress import track
+    from catalog.settings import load_params
+    from catalog.settings.screen import Screen
+    from catalog.tables import write_table
+    from curation.screen.images import refused_row, screen_images
+    from curation.screen.stage import count
+    from flows.cli.folders import image_files, name_in, read
+    from networks.judges import load_judge
+
+    files = image_files(folder)
+    place = Layout(Path.cwd()).params
+    settings = load_params(place).screen if place.is_file() else Screen.model_validate({})
+    judge = load_judge(settings.judge)
+    rows: list[dict[str, Any]] = []
+    for file in track(files, "screen"):
+        row: dict[str, Any] = {"path": name_in(file, folder)}
+        try:
+            data, image = read(file)
+            (screened,) = screen_images([image], judge, settings)
+            rows.append({**row, "image_id": image_id(data), **screened})
+        except ImageRefused as refused:
+            rows.append({**row, **refused_row(refused.reason)})
+            click.echo(f"{file}: {refused.what}", err=True)
+    if out is not None:
+        table = write_table(out, rows, COLUMNS)
+    else:
+        table = pa.Table.from_pylist(rows, schema=COLUMNS)
+        for row in rows:
+            named = f"{row['degradation']} {row['severity']:.1f}" if row.get("degradation") else ""
+            click.echo(f"{row['path']}  {row['verdict']} ({row['reason']})  {named}")
+    counts = count(table)
+    said = ", ".join(f"{n} {name}" for name, n in counts.extra["degraded"].items()) or "none"
+    drops = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.dropped.items())) or "none"
+    click.echo(
+        f"{len(rows)} images: degraded {said}; {counts.extra['clean']} clean; dropped {drops}."
+        + (f" Table: {out}" if out else "")
+    )

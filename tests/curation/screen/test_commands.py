@@ -1,0 +1,108 @@
+"""`mendline screen`, `judge` and `restore` on a plain folder with good and bad files."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from skimage import data
+
+from flows.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    photo = Image.fromarray(data.coffee())
+    (tmp_path / "in/deep").mkdir(parents=True)
+    inside = tmp_path / "in"
+    photo.save(inside / "photo.jpg", quality=95)
+    Image.fromarray((data.coffee() * 0.1).astype(np.uint8)).save(inside / "deep/dark.png")
+    photo.convert("CMYK").save(inside / "cmyk.jpg")
+    photo.convert("L").save(inside / "grey.png")
+    photo.convert("P").save(inside / "palette.gif")
+    photo.convert("RGBA").save(inside / "transparent.webp")
+    photo.save(inside / "animated.gif", save_all=True, append_images=[photo.rotate(90)])
+    Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257).save(
+        inside / "deep16.png"
+    )
+    photo.crop((0, 0, 1, 1)).save(inside / "speck.png")
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG")
+    (inside / "broken.jpg").write_bytes(buffer.getvalue()[:2000])
+    (inside / "page.jpg").write_text("<html></html>")
+    return inside
+
+
+def _run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+def test_screen_gives_each_file_a_row_and_each_bad_one_a_reason(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _run("screen", folder, "--out", tmp_path / "t.parquet") == 0
+    rows = {row["path"]: row for row in pq.read_table(tmp_path / "t.parquet").to_pylist()}
+    assert len(rows) == 11
+    assert rows["broken.jpg"]["reason"] == "broken-image"
+    assert rows["page.jpg"]["reason"] == "not-an-image"
+    assert rows["speck.png"]["reason"] == "too-small"
+    assert rows["deep/dark.png"]["degradation"] == "low-light"
+    assert rows["deep/dark.png"]["verdict"] == "degraded"
+    for name in ("cmyk.jpg", "grey.png", "palette.gif", "transparent.webp", "animated.gif"):
+        assert rows[name]["severity"] is not None
+    same = rows["grey.png"]["scores"], rows["deep16.png"]["scores"]
+    assert dict(same[0]) == pytest.approx(dict(same[1]), abs=0.05)
+
+
+def test_judge_names_what_failed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "j.parquet"
+    assert _run("judge", folder, "-d", "low-light", "--out", out) == 0
+    rows = {row["path"]: row for row in pq.read_table(out).to_pylist()}
+    assert rows["deep/dark.png"]["severity"] < rows["photo.jpg"]["severity"]
+    assert "too small" in rows["speck.png"]["failure"]
+    assert "not an image" in rows["page.jpg"]["failure"]
+    assert _run("judge", folder / "photo.jpg") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 10
+
+
+def test_restore_keeps_size_and_place(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert _run("restore", folder, "-d", "low-light", "--out", out) == 0
+    restored = Image.open(out / "deep/dark.png.png")
+    assert restored.size == (600, 400)
+    assert np.asarray(restored).mean() > 2 * (data.coffee() * 0.1).mean()
+    assert not (out / "broken.jpg.png").exists()
+    assert len(list(out.rglob("*.png"))) == 9
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("restore", "in", "-d", "moire", "--out", "out"),
+        ("restore", "in", "-d", "blur", "--out", "in/out"),
+        ("restore", "in", "-d", "blur", "--restorer", "nothing", "--out", "out"),
+        ("screen", "nowhere", "--out", "t.parquet"),
+        ("judge", "empty", "--out", "t.parquet"),
+    ],
+)
+def test_what_cannot_be_done_ends_in_words(
+    arguments: tuple[str, ...],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert _run(*arguments) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert len(said.strip().splitlines()) >= 2
+    assert not (tmp_path / "t.parquet").exists()

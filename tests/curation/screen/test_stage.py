@@ -1,0 +1,111 @@
+"""The screening stage over real shards, and its rules."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import data
+
+from catalog import schemas
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+from catalog.images import encode_png, read_header
+from catalog.layout import Layout
+from catalog.settings.screen import Screen
+from catalog.shards import ShardWriter
+from catalog.tables import read_table
+from curation.screen.rules import decide
+from curation.screen.stage import run
+from networks.interfaces import Judgement
+
+SETTINGS = Screen.model_validate({})
+
+
+def _store(layout: Layout, snapshot: str, images: list[np.ndarray]) -> list[str]:
+    with ShardWriter(layout.raw / snapshot) as writer:
+        encoded = [encode_png(image) for image in images]
+        return [writer.add(one, read_header(one)) for one in encoded]
+
+
+def test_every_image_has_one_row_and_the_counts_add_up(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    photo = data.astronaut()
+    dark = (photo * 0.12).astype(np.uint8)
+    tiny = photo[:40, :40]
+    speck = photo[:1, :1]
+    first = _store(layout, "one", [photo, dark, tiny, speck])
+    _store(layout, "two", [dark])
+    counts = run(layout, SETTINGS)
+    table = read_table(layout.screening, schemas.SCREENING)
+    rows = {row["image_id"]: row for row in table.to_pylist()}
+    assert table["image_id"].to_pylist() == first
+    assert rows[first[1]]["verdict"] == "degraded"
+    assert rows[first[1]]["degradation"] == "low-light"
+    assert rows[first[1]]["severity"] < 2.5
+    assert rows[first[2]]["reason"] == "too-small"
+    assert rows[first[3]]["reason"] == "too-small"
+    assert rows[first[3]]["severity"] is None
+    assert counts.rows_in == 5
+    assert counts.dropped["known-in-snapshot"] == 1
+    assert counts.rows_in == counts.rows_out + counts.dropped.total()
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    _store(layout, "one", [data.coffee()])
+    run(layout, SETTINGS)
+    before = layout.screening.read_bytes()
+    run(layout, SETTINGS)
+    assert layout.screening.read_bytes() == before
+
+
+def test_no_images_give_an_empty_table(tmp_path: Path) -> None:
+    counts = run(Layout(tmp_path), SETTINGS)
+    assert counts.rows_in == 0
+    assert len(read_table(Layout(tmp_path).screening, schemas.SCREENING)) == 0
+
+
+def _judgements(**severities: float | None) -> dict[Degradation, Judgement]:
+    given = {name.replace("_", "-"): value for name, value in severities.items()}
+    return {d: Judgement(given.get(d.value, 5.0), 1.0) for d in Degradation}
+
+
+@pytest.mark.parametrize(
+    ("size", "severities", "watermark", "verdict", "reason", "named", "also"),
+    [
+        ((300, 300), {"rain": 2.0}, 0.0, "degraded", "severity", "rain", ()),
+        ((300, 300), {"rain": 2.0, "low_light": 1.5}, 0.0, "degraded", "severity", "low-light",
+         ("rain",)),
+        ((300, 300), {"rain": 2.0}, 0.9, "drop", "watermark", "rain", ()),
+        ((90, 300), {"rain": 2.0}, 0.0, "drop", "too-small", "rain", ()),
+        ((300, 300), {"rain": 3.6}, 0.0, "drop", "unsure", "rain", ()),
+        ((300, 300), {}, 0.0, "clean", "clean", "blur", ()),
+        ((120, 300), {}, 0.0, "drop", "clean-but-small", "blur", ()),
+        ((300, 300), dict.fromkeys([d.value.replace("-", "_") for d in Degradation]), 0.0, "drop",
+         "judge-failed", None, ()),
+    ],
+)  # fmt: skip
+def test_rules(
+    size: tuple[int, int],
+    severities: dict[str, float | None],
+    watermark: float,
+    verdict: str,
+    reason: str,
+    named: str | None,
+    also: tuple[str, ...],
+) -> None:
+    decision = decide(size, _judgements(**severities), watermark, SETTINGS)
+    assert (decision.verdict, decision.reason) == (verdict, reason)
+    assert decision.degradation == named
+    assert decision.also == also
+
+
+def test_thresholds_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="clean and degraded at once"):
+        Screen(degraded_at=3.0, degraded_at_by={Degradation.RAIN: 4.5}, clean_at=4.0)
+
+
+def test_an_unknown_judge_is_named(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    with pytest.raises(UserError, match="no judge named 'prozy'"):
+        run(layout, Screen(judge="prozy"))
