@@ -1,0 +1,168 @@
+"""Settings of the stages that make pairs: teach, pair, synthesize, assemble."""
+
+from typing import Literal, TypeVar
+
+from pydantic import Field, field_validator
+
+from catalog.degradations import Degradation
+from catalog.settings.base import Settings
+from catalog.settings.degraders import DegraderRanges
+
+T = TypeVar("T")
+
+
+class Teach(Settings):
+    """Which teachers make clean targets."""
+
+    teachers: dict[str, list[str]] = Field(
+        {"default": ["classical"]},
+        description="Teachers by degradation, in the order in which they are tried; `default` is "
+        "for those not named. Names as for networks.restorers.load_restorer.",
+    )
+    candidates: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="How many teachers of the list make a target of each image; the pair stage "
+        "keeps the first that is sound.",
+    )
+    secondary: bool = Field(
+        False,
+        description="Whether an image is restored of its further degradations too, one pair each.",
+    )
+    max_side: int = Field(
+        4096, ge=64, description="Images with a longer side (px) are left out: outcome too-large."
+    )
+
+    @field_validator("teachers")
+    @classmethod
+    def _known_tasks(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        return _known_degradations(value, "default")
+
+
+class Pair(Settings):
+    """Which pairs are sound."""
+
+    judge: str = Field("proxy", description="Name given to networks.judges.load_judge.")
+    consistency: str = Field(
+        "ms-ssim", description="Name given to networks.consistency.load_consistency."
+    )
+    min_difference: dict[str, float] = Field(
+        {"default": 0.3},
+        description="By how much the judge must find the target better, by degradation "
+        "(severity 1..5).",
+    )
+    min_clean_severity: float = Field(
+        2.5, ge=1, le=5, description="What the judge must give the target at least (5 is clean)."
+    )
+    min_distance: float = Field(
+        0.005, ge=0, le=1, description="Consistency distance below which nothing was changed."
+    )
+    max_distance: dict[str, float] = Field(
+        {"default": 0.5, "low-light": 0.8, "haze": 0.7},
+        description="Consistency distance above which the content is another, by degradation.",
+    )
+    max_shift: float = Field(
+        1.0, ge=0, description="Greatest movement of the content, px, that training can bear."
+    )
+    visible_distance: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="Distance from which a synthetic degradation counts as visible, whatever the "
+        "judge says: what was drawn is known, and judges are weak on some degradations.",
+    )
+
+    @field_validator("min_difference", "max_distance")
+    @classmethod
+    def _known_tasks(cls, value: dict[str, float]) -> dict[str, float]:
+        return _known_degradations(value, "default")
+
+
+class Synthesize(Settings):
+    """How synthetic pairs are made."""
+
+    seed: int = Field(0, description="Base of the seed of every pair.")
+    degradations: list[Degradation] = Field(
+        list(Degradation), min_length=1, description="Which degradations are synthesised."
+    )
+    variants: int = Field(1, ge=1, description="Pairs of each photo and degradation.")
+    severity: tuple[float, float] = Field(
+        (1.2, 4.0), description="Severities drawn evenly between: 1 extreme .. 5 barely visible."
+    )
+    max_side: int = Field(320, ge=64, description="Photos are scaled down to this longer side, px.")
+    min_side: int = Field(64, ge=32, description="Photos whose shorter side is less are left out.")
+    max_photos: int | None = Field(
+        None, ge=1, description="Most photos that are used, by image id; null for all."
+    )
+    layers: int = Field(
+        32, ge=0, description="Photos that reflections may show; 0 for generated scenes only."
+    )
+    ranges: DegraderRanges = Field(
+        DegraderRanges(), description="Ranges of the parameters of every degradation."
+    )
+
+    @field_validator("severity")
+    @classmethod
+    def _severities(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 1 <= value[0] <= value[1] <= 5:
+            raise ValueError("give two numbers between 1 and 5, the lower first")
+        return value
+
+
+class Assemble(Settings):
+    """What the dataset holds."""
+
+    seed: int = Field(0, description="Seed of the splits.")
+    validation_share: float = Field(
+        0.1, ge=0, lt=1, description="Share of the groups whose pairs are for validation."
+    )
+    held_out_share: float = Field(
+        0.25,
+        ge=0,
+        lt=1,
+        description="Share of the groups with real degraded images that training never sees: the "
+        "benchmark where data/benchmark has none.",
+    )
+    held_out_per_degradation: int = Field(
+        50, ge=0, description="Most held-out images of each degradation."
+    )
+    max_per_degradation: dict[str, int] = Field(
+        {"default": 100000}, description="Most pairs of each degradation and origin."
+    )
+    max_per_group: int = Field(
+        40, ge=1, description="Most pairs of one photo and its near-duplicates."
+    )
+    max_per_source: int | None = Field(
+        None, ge=1, description="Most pairs whose photo is from one source class; null for all."
+    )
+    max_synthetic_per_real: float | None = Field(
+        None,
+        gt=0,
+        description="Most synthetic pairs for each real one, by degradation that has real ones; "
+        "null for all (the training mix is set in the training stages).",
+    )
+    unreviewed: Literal["keep", "drop"] = Field(
+        "keep", description="What happens to real pairs that no person has decided on."
+    )
+    unsure: Literal["keep", "drop"] = Field(
+        "drop", description="What happens to real pairs whose reviewers were unsure."
+    )
+    block_hamming: int = Field(
+        24, ge=0, le=64, description="Bits of 256 to a taken-down perceptual hash that still match."
+    )
+
+    @field_validator("max_per_degradation")
+    @classmethod
+    def _known_tasks(cls, value: dict[str, int]) -> dict[str, int]:
+        return _known_degradations(value, "default")
+
+
+def _known_degradations(value: dict[str, T], *also: str) -> dict[str, T]:
+    known = [*Degradation, *also]
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{key} is none of {', '.join(known)}")
+    if "default" not in value:
+        raise ValueError("the key `default` is missing")
+    return value

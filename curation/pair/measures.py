@@ -1,0 +1,57 @@
+"""What is measured of a pair: severity of both sides, consistency, movement of the content."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from catalog.degradations import Degradation
+from catalog.images import Rgb
+from curation.pair.alignment import find_movement
+from networks.interfaces import Consistency, Judge
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Numbers behind the verdict on a pair; None where something could not be measured."""
+
+    severity_degraded: float | None
+    severity_clean: float | None
+    consistency: float
+    shift: float
+    """px; 0 for synthetic pairs, which do not move"""
+    scores: Mapping[str, float]
+
+    def columns(self) -> dict[str, object]:
+        """As columns of schemas.PAIRS."""
+        return {
+            "severity_degraded": self.severity_degraded,
+            "severity_clean": self.severity_clean,
+            "consistency": self.consistency,
+            "shift": self.shift,
+            "scores": list(self.scores.items()),
+        }
+
+
+def measure(
+    degraded: Rgb,
+    clean: Rgb,
+    degradation: Degradation,
+    judge: Judge,
+    consistency: Consistency,
+    aligned: bool = False,
+) -> Measures:
+    """Measure a pair of images of one size; `aligned` says that nothing can have moved."""
+    before, after = judge.judge([degraded, clean], degradation)
+    scores = {f"degraded-{name}": value for name, value in before.scores.items()}
+    scores |= {f"clean-{name}": value for name, value in after.scores.items()}
+    shift = 0.0
+    if not aligned:
+        movement = find_movement(degraded, clean)
+        shift = movement.greatest
+        scores |= movement.scores()
+    return Measures(
+        before.severity,
+        after.severity,
+        consistency.distance(degraded, clean),
+        shift,
+        {name: float(value) for name, value in sorted(scores.items())},
+    )

@@ -1,0 +1,21 @@
+"""`python -m curation.synthesize`."""
+
+from catalog.stage import run_stage
+from curation.select import blocked_ids
+from curation.synthesize import synthesize
+
+if __name__ == "__main__":
+    run_stage(
+        "synthesize",
+        lambda layout, params: synthesize(
+            layout.raw,
+            layout.screening,
+            layout.duplicates,
+            layout.contamination,
+            layout.scratch("synthesize"),
+            layout.synthetic,
+            params.synthesize,
+            params.pair,
+            blocked_ids(layout, params.assemble.block_hamming),
+        ),
+    )

@@ -1,0 +1,132 @@
+"""Synthetic pairs of one photo."""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from catalog import images
+from catalog.degradations import Degradation
+from catalog.images import Rgb
+from catalog.pairs import pair_id
+from catalog.settings.pairs import Pair, Synthesize
+from catalog.shards import ShardStore
+from curation.pair.measures import measure
+from curation.pair.verdict import verdict_of
+from curation.select import Selected
+from curation.units import Made
+from networks.consistency import load_consistency
+from networks.degraders import load_degrader
+from networks.degraders.base import ParametricDegrader
+from networks.degraders.seeds import image_seed
+from networks.interfaces import Consistency, Judge
+from networks.judges import load_judge
+
+
+def scaled(image: Rgb, max_side: int) -> Rgb:
+    """The image with its longer side at most `max_side`."""
+    factor = max_side / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+class Maker:
+    """Degrades one photo by every degradation; screens what comes of it.
+
+    `layers` are the ids of the photos that glass may mirror.
+    """
+
+    def __init__(self, raw: Path, settings: Synthesize, pair: Pair, layers: list[str]) -> None:
+        self.raw, self.settings, self.pair, self.layers = raw, settings, pair, layers
+
+    @cached_property
+    def _store(self) -> ShardStore:
+        return ShardStore(self.raw)
+
+    @cached_property
+    def _degraders(self) -> dict[Degradation, ParametricDegrader[Any]]:
+        shown = [
+            scaled(stored.decode(), self.settings.max_side)
+            for stored in self._store.read(self.layers)
+        ]
+        return {
+            name: load_degrader(name, self.settings.ranges, shown)
+            for name in self.settings.degradations
+        }
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return load_judge(self.pair.judge)
+
+    @cached_property
+    def _consistency(self) -> Consistency:
+        return load_consistency(self.pair.consistency)
+
+    @cached_property
+    def _constants(self) -> str:
+        parts = [self.settings.model_dump_json(), self.pair.model_dump_json(), *self.layers]
+        parts += [self._judge.identity.digest, self._consistency.identity.digest]
+        parts += [degrader.identity.digest for degrader in self._degraders.values()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def key(self, unit: Selected) -> str:
+        """Over the photo, the settings and all identities."""
+        text = f"{self._constants}\n{unit.image_id}\n{unit.group}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def make(self, unit: Selected) -> Made:
+        """The scaled photo, its degraded versions, and a row (schemas.PAIRS) for each."""
+        stored = self._store.get(unit.image_id)
+        photo = stored.decode()
+        if min(photo.shape[:2]) < self.settings.min_side:
+            return Made((), ())
+        photo = scaled(photo, self.settings.max_side)
+        if min(photo.shape[:2]) < 32:
+            return Made((), ())
+        origin = {"license": stored.provenance["license"], "creator": stored.provenance["creator"]}
+        origin |= {"source_page": stored.provenance["source_page"]}
+        clean = images.encode_png(photo)
+        clean_id = images.image_id(clean)
+        pictures: list[tuple[bytes, dict[str, str | None]]] = [
+            (clean, {**origin, "url": stored.provenance["url"], "source": "scaled"})
+        ]
+        rows = []
+        for degradation, degrader in self._degraders.items():
+            for variant in range(self.settings.variants):
+                seed = image_seed(self.settings.seed, unit.image_id, degradation, variant)
+                rng = np.random.default_rng(seed)
+                severity = float(rng.uniform(*self.settings.severity))
+                degraded, drawn = degrader.degrade_with_parameters(photo, severity, rng)
+                data = images.encode_png(degraded)
+                pictures.append((data, {**origin, "source": str(degrader.identity)}))
+                measures = measure(
+                    degraded, photo, degradation, self._judge, self._consistency, aligned=True
+                )
+                verdict, reason = verdict_of(measures, degradation, self.pair, synthetic=True)
+                row = {
+                    "pair_id": pair_id(images.image_id(data), clean_id, degradation),
+                    "degraded_id": images.image_id(data),
+                    "clean_id": clean_id,
+                    "degradation": degradation.value,
+                    "origin": "synthetic",
+                    "group": unit.group,
+                    "teacher": str(degrader.identity),
+                    "seed": seed,
+                    "verdict": verdict,
+                    "reason": reason,
+                } | measures.columns()
+                row["scores"] = sorted(
+                    [*measures.scores.items()]
+                    + [
+                        (f"drawn-{name}", float(value))
+                        for name, value in drawn.items()
+                        if not isinstance(value, str)
+                    ]
+                )
+                rows.append(row)
+        return Made(tuple(pictures), tuple(rows))

@@ -1,0 +1,124 @@
+"""Work on one image at a time that survives a kill: each result is a file until all are there.
+
+A stage that makes images computes a `Made` for every unit of its input. It lies below
+`layout.scratch`, named by a key over all that it depends on, so a killed run goes on where it was
+and a later one computes only what is new. At the end `write_images` merges the results, in order,
+so that the outputs do not depend on how often the work was interrupted.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog import images
+from catalog.files import atomic_file
+from catalog.progress import track
+from catalog.shards import ShardWriter
+
+U_contra = TypeVar("U_contra", contravariant=True)
+U = TypeVar("U")
+
+_SCHEMA = pa.schema([pa.field("data", pa.binary()), pa.field("provenance", pa.string())])
+_SMALL = 6
+"""Fewer units than this are not worth starting processes for."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of one unit: encoded images with their provenance, and table rows (JSON values)."""
+
+    images: tuple[tuple[bytes, dict[str, str | None]], ...]
+    rows: tuple[dict[str, Any], ...]
+
+
+class Worker(Protocol[U_contra]):
+    """Makes the result of a unit. It is sent to other processes before its first call."""
+
+    def key(self, unit: U_contra) -> str:
+        """Hexadecimal hash over the unit and all settings and identities that matter."""
+        ...
+
+    def make(self, unit: U_contra) -> Made:
+        """The result. Networks are loaded at the first call."""
+        ...
+
+
+def compute(
+    units: Sequence[U], worker: Worker[U], folder: Path, what: str, processes: int | None = None
+) -> Iterator[Made]:
+    """Results of `units` in order; those that `folder` has are not computed again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [_path(folder, worker.key(unit)) for unit in units]
+    missing = [(unit, path) for unit, path in zip(units, paths, strict=True) if not path.exists()]
+    count = min(processes or os.cpu_count() or 1, len(missing) // _SMALL)
+    if count <= 1:
+        for unit, path in track(missing, what):
+            _save(path, worker.make(unit))
+    else:
+        import multiprocessing
+
+        # Forking a process with threads (torch, OpenCV) can hang, so workers start afresh.
+        context = multiprocessing.get_context("forkserver")
+        with ProcessPoolExecutor(count, context, _start, (worker,)) as pool:
+            for _ in track(pool.map(_run, missing), what, len(missing)):
+                pass
+    for path in paths:
+        yield _load(path)
+
+
+def write_images(folder: Path, results: Iterable[Made]) -> list[dict[str, Any]]:
+    """Write the images of `results` to shards below `folder`, each id once; return all rows."""
+    rows: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    with ShardWriter(folder) as writer:
+        for made in results:
+            rows.extend(made.rows)
+            for data, provenance in made.images:
+                key = images.image_id(data)
+                if key not in seen:
+                    seen.add(key)
+                    writer.add(data, images.read_header(data), provenance)
+    return rows
+
+
+class _State:
+    worker: Worker[Any] | None = None
+
+
+def _start(worker: Worker[Any]) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)  # the processes share the cores already
+    _State.worker = worker
+
+
+def _run(task: tuple[Any, Path]) -> None:
+    assert _State.worker is not None
+    unit, path = task
+    _save(path, _State.worker.make(unit))
+
+
+def _path(folder: Path, key: str) -> Path:
+    return folder / key[:2] / f"{key}.parquet"
+
+
+def _save(path: Path, made: Made) -> None:
+    rows = [{"data": data, "provenance": json.dumps(given)} for data, given in made.images]
+    schema = _SCHEMA.with_metadata({"rows": json.dumps(made.rows)})
+    table = pa.Table.from_pylist(rows, schema=schema)
+    with atomic_file(path) as temporary:
+        pq.write_table(table, temporary, compression="none", write_statistics=False)
+
+
+def _load(path: Path) -> Made:
+    table = pq.read_table(path)
+    rows = json.loads(table.schema.metadata[b"rows"])
+    found = tuple((row["data"], json.loads(row["provenance"])) for row in table.to_pylist())
+    return Made(found, tuple(rows))
