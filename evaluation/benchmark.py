@@ -140,6 +140,25 @@ def read_benchmark(path: Path, max_side: int | None = None) -> Benchmark:
     return _folders(path, max_side)
 
 
+def read_task(path: Path, task: Degradation, max_side: int | None = None) -> Benchmark:
+    """All images below a folder as one task; names are relative to it. Raises `UserError`."""
+    if not path.is_dir():
+        raise UserError(f"There is no folder {path}.", "Check the path.")
+    found = [
+        (Item(images.image_id(file.read_bytes()), file.relative_to(path).as_posix(), task), file)
+        for file in _content(path)
+        if file.suffix.lower() in SUFFIXES
+    ]
+    if not found:
+        raise UserError(
+            f"There is no image below {path}.", f"Images end in {', '.join(sorted(SUFFIXES))}."
+        )
+    # Two files of the same bytes stay two questions here: their predictions differ by name.
+    places = {item.name: file for item, file in found}
+    items = tuple(item for item, _ in found)
+    return Benchmark(path.name, items, lambda item: places[item.name].read_bytes(), max_side)
+
+
 def _content(path: Path) -> Iterator[Path]:
     """Files that are not the folder's own README or hidden."""
     for file in sorted(path.rglob("*")):

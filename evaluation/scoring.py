@@ -159,10 +159,10 @@ def _repeat(
     settings: Evaluate,
 ) -> Agreement:
     """Ask the judge again about some images, shuffled and in another batch size, past its cache."""
-    by_key = {(item.image_id, item.degradation): item for item in benchmark.items}
+    by_key = {(item.name, item.degradation): item for item in benchmark.items}
     asked: list[tuple[Item, bool, float]] = []
     for row in rows:
-        item = by_key[(row.image_id, row.degradation)]
+        item = by_key[(row.name, row.degradation)]
         if row.severity_degraded is not None:
             asked.append((item, False, row.severity_degraded))
         if row.severity_restored is not None:

@@ -1,0 +1,311 @@
+"""Decisions of people, and the champion that follows from them.
+
+Every decision is a record: a tag `mendline.decision.00001` of the registered model, JSON, each
+holding the SHA-256 of the one before, so that a missing or edited record shows. Setting the alias
+champion is the one moment in which a promotion happens; the record is written before it and the
+alias previous after it. What a kill left between them is settled by whoever next takes the lock.
+"""
+
+import datetime
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from mlflow.exceptions import MlflowException
+
+from catalog.errors import UserError
+from catalog.layout import Layout
+from catalog.settings import Params
+from evaluation.gate import PROMOTE
+from evaluation.registry.lock import locked
+from evaluation.registry.store import CANDIDATE, CHAMPION, PREVIOUS, TAG, Registry, Version, connect
+
+_PREFIX = f"{TAG}decision."
+_LONGEST = 1500
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry of the append-only record."""
+
+    number: int
+    kind: str
+    """approve, reject, rollback; void (interrupted before it took effect); moved (an alias was
+    moved by other hands)."""
+    version: str
+    champion_before: str
+    champion_after: str
+    previous_after: str
+    by: str
+    reason: str
+    verdict: str
+    report_sha256: str
+    at: str
+    parent: str
+    """SHA-256 of the record before; "none" for the first."""
+
+    def as_text(self) -> str:
+        """Canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, the next record's `parent`."""
+        return hashlib.sha256(self.as_text().encode()).hexdigest()
+
+
+def records(registry: Registry) -> list[Record]:
+    """All records in order. Raises `UserError` when one is missing or was edited."""
+    try:
+        tags = registry.client.get_registered_model(registry.name).tags
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise
+    found = [Record(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(_PREFIX)]
+    parent = NONE
+    for index, record in enumerate(found, 1):
+        if record.number != index or record.parent != parent:
+            raise UserError(
+                f"The record of decisions of {registry.name} was changed: entry {index} does not "
+                "follow from the one before.",
+                "Compare the tags mendline.decision.* of the registered model with a backup of the "
+                "store; nothing is promoted until they are whole again.",
+            )
+        parent = record.digest
+    return found
+
+
+def approve(
+    layout: Layout,
+    params: Params,
+    version: str | int,
+    by: str,
+    override: str | None = None,
+    report_sha256: str | None = None,
+) -> Record:
+    """Make a gated version the champion; the champion before becomes previous.
+
+    The approval holds for what the gate saw: refused (`UserError`) when the champion has changed
+    since, when the report was edited, when `report_sha256` (what the person read) is not the
+    report's, and when the verdict is not promote and no `override` reason is given.
+    """
+    registry = connect(layout, params.gate.model_name)
+    _named(by)
+    with registry.reachable(), locked(registry):
+        past = settle(registry)
+        found = registry.version(version)
+        champion = registry.champion()
+        if champion == found.number:
+            raise UserError(f"Version {version} is the champion already.", "Nothing to approve.")
+        _approvable(registry, found, champion, override, report_sha256)
+        reason = f"override: {override}" if override else "the gate's verdict"
+        record = _append(
+            registry, past, "approve", found.number, champion, found.number, champion, by, reason
+        )
+        _carry_out(registry, record)
+        registry.tag(found.number, state="approved", decided_by=by)
+        return record
+
+
+def reject(layout: Layout, params: Params, version: str | int, by: str, reason: str) -> Record:
+    """Record that a version is not to be promoted. Raises `UserError` for the champion."""
+    registry = connect(layout, params.gate.model_name)
+    _named(by)
+    if not reason.strip():
+        raise UserError("A rejection needs a reason.", "Give one with --reason.")
+    with registry.reachable(), locked(registry):
+        past = settle(registry)
+        found = registry.version(version)
+        aliases = registry.aliases()
+        champion = aliases.get(CHAMPION)
+        if champion == found.number:
+            raise UserError(
+                f"Version {version} is the champion.", "Use `mendline rollback` to go back."
+            )
+        record = _append(
+            registry,
+            past,
+            "reject",
+            found.number,
+            champion,
+            champion,
+            aliases.get(PREVIOUS),
+            by,
+            reason,
+        )
+        if aliases.get(CANDIDATE) == found.number:
+            registry.client.delete_registered_model_alias(registry.name, CANDIDATE)
+        registry.tag(found.number, state="rejected", decided_by=by)
+        return record
+
+
+def rollback(layout: Layout, params: Params, by: str, reason: str = "") -> Record:
+    """Make the previous champion the champion again. Raises `UserError` where there is none."""
+    registry = connect(layout, params.gate.model_name)
+    _named(by)
+    with registry.reachable(), locked(registry):
+        past = settle(registry)
+        aliases = registry.aliases()
+        champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
+        if champion is None or previous is None:
+            raise UserError(
+                f"{registry.name} has no previous champion to go back to.",
+                "`mendline review` lists the versions; approve one of them.",
+            )
+        before = _before(past, previous)
+        record = _append(
+            registry, past, "rollback", previous, champion, previous, before, by, reason
+        )
+        _carry_out(registry, record)
+        registry.tag(champion, state="rolled-back")
+        registry.tag(previous, state="approved")
+        return record
+
+
+def settle(registry: Registry) -> list[Record]:
+    """Bring aliases and record together after an interruption; return the record. Under the lock.
+
+    The alias champion decides: still the champion before means that the decision did not happen
+    (a `void` record says so), the new one means that only `previous` is to follow. Any other
+    champion was set by other hands, which is recorded.
+    """
+    past = records(registry)
+    if not past:
+        return past
+    last, aliases = past[-1], registry.aliases()
+    champion = aliases.get(CHAMPION, NONE)
+    if champion == last.champion_after:
+        _set(registry, PREVIOUS, last.previous_after, aliases.get(PREVIOUS, NONE))
+        return past
+    kind = "void" if champion == last.champion_before else "moved"
+    reason = (
+        f"entry {last.number} was interrupted before the champion moved"
+        if kind == "void"
+        else f"the champion was set to {champion} outside of Mendline"
+    )
+    previous = aliases.get(PREVIOUS)
+    record = _append(
+        registry, past, kind, last.version, champion, champion, previous, "mendline", reason
+    )
+    return [*past, record]
+
+
+def _named(by: str) -> None:
+    if not by.strip() or len(by) > 200:
+        raise UserError("A decision needs the name of a person.", "Give it with --by NAME.")
+
+
+def _approvable(
+    registry: Registry,
+    found: Version,
+    champion: str | None,
+    override: str | None,
+    read: str | None,
+) -> None:
+    tags = found.tags
+    again = f"Run the gate again with `mendline review --gate {found.number}` and read its report."
+    if "verdict" not in tags or "report_sha256" not in tags:
+        raise UserError(f"Version {found.number} has not been through the gate.", again)
+    if tags["champion_seen"] != (champion or NONE):
+        raise UserError(
+            f"The gate compared version {found.number} with champion {tags['champion_seen']}, but "
+            f"the champion is now {champion or NONE}.",
+            again,
+        )
+    if read is not None and read != tags["report_sha256"]:
+        raise UserError(
+            f"The report of version {found.number} is not the one that was read "
+            f"({tags['report_sha256'][:12]}, read {read[:12]}).",
+            again,
+        )
+    if report_digest(registry, found) != tags["report_sha256"]:
+        raise UserError(
+            f"The report of version {found.number} was changed after the gate wrote it.", again
+        )
+    if tags["verdict"] != PROMOTE and not override:
+        raise UserError(
+            f"The gate's verdict on version {found.number} is {tags['verdict']}: "
+            f"{tags.get('reasons', '')}",
+            "Only `promote` is approved; `--override REASON` approves it all the same and records "
+            "the reason.",
+        )
+    if tags["verdict"] == PROMOTE and override:
+        raise UserError(
+            "There is nothing to override: the verdict is promote.", "Approve without --override."
+        )
+
+
+def report_digest(registry: Registry, version: Version) -> str:
+    """SHA-256 of the report as it lies in the store now; "none" where it is gone."""
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = registry.client.download_artifacts(
+                version.run_id, version.tags["report_path"], folder
+            )
+        except (MlflowException, OSError, KeyError):
+            return NONE
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _append(
+    registry: Registry,
+    past: Sequence[Record],
+    kind: str,
+    version: str,
+    champion_before: str | None,
+    champion_after: str | None,
+    previous_after: str | None,
+    by: str,
+    reason: str,
+) -> Record:
+    tags = registry.version(version).tags
+    record = Record(
+        number=len(past) + 1,
+        kind=kind,
+        version=version,
+        champion_before=champion_before or NONE,
+        champion_after=champion_after or NONE,
+        previous_after=previous_after or NONE,
+        by=by,
+        reason=reason[:_LONGEST],
+        verdict=tags.get("verdict", NONE),
+        report_sha256=tags.get("report_sha256", NONE),
+        at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        parent=past[-1].digest if past else NONE,
+    )
+    registry.client.set_registered_model_tag(
+        registry.name, f"{_PREFIX}{record.number:05d}", record.as_text()
+    )
+    return record
+
+
+def _carry_out(registry: Registry, record: Record) -> None:
+    registry.client.set_registered_model_alias(registry.name, CHAMPION, record.champion_after)
+    aliases = registry.aliases()
+    _set(registry, PREVIOUS, record.previous_after, aliases.get(PREVIOUS, NONE))
+    if aliases.get(CANDIDATE) == record.champion_after:
+        registry.client.delete_registered_model_alias(registry.name, CANDIDATE)
+
+
+def _set(registry: Registry, alias: str, wanted: str, now: str) -> None:
+    if wanted == now:
+        return
+    if wanted == NONE:
+        registry.client.delete_registered_model_alias(registry.name, alias)
+    else:
+        registry.client.set_registered_model_alias(registry.name, alias, wanted)
+
+
+def _before(past: Sequence[Record], version: str) -> str | None:
+    """The champion that `version` replaced when it last became champion by approval."""
+    for record in reversed(past):
+        if record.kind == "approve" and record.champion_after == version:
+            return None if record.champion_before == NONE else record.champion_before
+    return None

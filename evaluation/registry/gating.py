@@ -1,0 +1,206 @@
+"""Put a registered version through the gate and write its report."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow.artifacts
+
+from catalog.errors import UserError
+from catalog.files import atomic_file
+from catalog.layout import Layout
+from catalog.log import logger
+from catalog.settings import Params
+from evaluation.benchmark import open_benchmark
+from evaluation.evaluate import evaluate_model
+from evaluation.gate import Verdict, decide
+from evaluation.lineage import learned_from
+from evaluation.registry.decisions import NONE
+from evaluation.registry.register import EVALUATION, LEARNED
+from evaluation.registry.store import Registry, connect
+from evaluation.report import Side, build_report
+from evaluation.report.dropped import dropped
+from evaluation.scores import ScoreTable
+from evaluation.statistics import Agreement
+from evaluation.takedown import taken_down
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A version with its verdict and report."""
+
+    version: str
+    verdict: Verdict
+    champion_seen: str | None
+    report: Path
+    """Local copy of the report."""
+    report_sha256: str
+    report_uri: str
+    """Of the artifact in MLflow."""
+
+
+def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
+    """Compare a version with the champion, log the report, tag the version with the verdict.
+
+    Idempotent: the same version against the same champion gives the same report, to the byte.
+    Nothing is promoted here. Raises `UserError`.
+    """
+    registry = connect(layout, params.gate.model_name)
+    with registry.reachable(), tempfile.TemporaryDirectory() as scratch:
+        found = registry.version(version)
+        champion = registry.champion()
+        if champion == found.number:
+            raise UserError(
+                f"Version {version} is the champion already.", "The gate compares another version."
+            )
+        folder = _evaluation(registry, found.run_id, Path(scratch) / "candidate")
+        mine = Side(f"version {found.number}", ScoreTable.read(folder / "scores.parquet"), folder)
+        obstacles: list[str] = []
+        theirs = None
+        if champion is not None:
+            theirs = _champion(layout, params, registry, champion, mine, Path(scratch), obstacles)
+        summary = json.loads((folder / "summary.json").read_text("utf-8"))
+        repeat = _repeat(summary)
+        verdict = decide(
+            mine.table,
+            theirs.table if theirs else None,
+            repeat,
+            params.gate,
+            f"champion version {champion}",
+            taken_down(
+                layout, _learned(registry, found.run_id, scratch), params.gate.takedown_bits
+            ),
+            obstacles,
+        )
+        page = build_report(
+            mine,
+            theirs,
+            verdict,
+            repeat,
+            summary["failures"],
+            dropped(layout),
+            _lineage(found.tags),
+        )
+        return _publish(registry, found.number, found.run_id, champion, verdict, page)
+
+
+def _publish(
+    registry: Registry, version: str, run_id: str, champion: str | None, verdict: Verdict, page: str
+) -> Gated:
+    data = page.encode()
+    digest = hashlib.sha256(data).hexdigest()
+    local = registry.reports / f"{registry.name}-v{version}.html"
+    with atomic_file(local) as temporary:
+        temporary.write_bytes(data)
+    # One artifact a report: an earlier verdict stays readable beside the later one.
+    path = f"report/{digest[:12]}/report.html"
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "report.html"
+        copy.write_bytes(data)
+        registry.client.log_artifact(run_id, str(copy), str(Path(path).parent))
+    registry.tag(
+        version,
+        verdict=verdict.verdict,
+        reasons=" ".join(verdict.reasons)[:4000],
+        champion_seen=champion or NONE,
+        difference=json.dumps(verdict.difference.as_json()),
+        gate=json.dumps(verdict.as_json())[:90_000],
+        report_path=path,
+        report_sha256=digest,
+        state="gated",
+    )
+    registry.client.update_model_version(
+        registry.name, version, f"{verdict.verdict}: {' '.join(verdict.reasons)}"[:4000]
+    )
+    uri = f"{registry.client.get_run(run_id).info.artifact_uri}/{path}"
+    return Gated(version, verdict, champion, local, digest, uri)
+
+
+def _evaluation(registry: Registry, run_id: str, target: Path) -> Path:
+    """Download a run's evaluation folder."""
+    target.mkdir(parents=True)
+    return Path(registry.client.download_artifacts(run_id, EVALUATION, str(target)))
+
+
+def _champion(
+    layout: Layout,
+    params: Params,
+    registry: Registry,
+    champion: str,
+    mine: Side,
+    scratch: Path,
+    obstacles: list[str],
+) -> Side:
+    """The champion's scores, made anew where those it was registered with are not comparable."""
+    name = f"champion version {champion}"
+    run_id = registry.version(champion).run_id
+    folder = _evaluation(registry, run_id, scratch / "champion")
+    table = ScoreTable.read(folder / "scores.parquet")
+    differing = table.provenance.mismatch(mine.table.provenance)
+    if not differing or not params.gate.rescore_champion:
+        return Side(name, table, folder)
+    benchmark = open_benchmark(layout, params.evaluate.max_side)
+    if benchmark.digest != mine.table.provenance.benchmark_digest:
+        obstacles.append(
+            "The benchmark of this work tree is not the one that the candidate was scored on, so "
+            f"{name} cannot be scored again on it; run `dvc repro evaluate` and register anew."
+        )
+        return Side(name, table, folder)
+    logger(__name__).info("champion is scored again", version=champion, because=differing)
+    files = fetch_model(registry, champion, scratch / "champion-model")
+    key = f"{table.provenance.model_digest[:16]}-{mine.table.provenance.judge_digest[:16]}"
+    again = layout.scratch("champion") / f"{key}-{benchmark.digest[:16]}"
+    if not (again / "scores.parquet").exists():
+        evaluate_model(layout, params.evaluate, benchmark, files, again)
+    return Side(name, ScoreTable.read(again / "scores.parquet"), again)
+
+
+def fetch_model(registry: Registry, version: str, target: Path) -> Path:
+    """Download a version's model; return the folder with config.json and model.safetensors."""
+    target.mkdir(parents=True, exist_ok=True)
+    with registry.active():
+        root = Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=f"models:/{registry.name}/{version}", dst_path=str(target)
+            )
+        )
+    found = sorted(root.rglob("model.safetensors"))
+    if not found:
+        raise UserError(
+            f"Version {version} of {registry.name} holds no model.safetensors.",
+            "It was not registered by Mendline; register the model anew.",
+        )
+    return found[0].parent
+
+
+def _repeat(summary: dict) -> Agreement:
+    values = summary["repeat"]
+    same, kappa = (float("nan") if values[k] is None else values[k] for k in ("same", "kappa"))
+    return Agreement(values["images"], same, kappa)
+
+
+def _learned(registry: Registry, run_id: str, scratch: str) -> set[str]:
+    present = {
+        file.path for file in registry.client.list_artifacts(run_id, str(Path(LEARNED).parent))
+    }
+    if LEARNED not in present:
+        return set()
+    folder = Path(scratch) / "learned"
+    folder.mkdir()
+    return learned_from(Path(registry.client.download_artifacts(run_id, LEARNED, str(folder))))
+
+
+def _lineage(tags: Mapping[str, str]) -> dict[str, str]:
+    names = {
+        "dataset": "Dataset (DVC)",
+        "commit": "Commit",
+        "weights": "Weights (SHA-256)",
+        "judge": "Judge",
+        "consistency": "Consistency",
+        "benchmark": "Benchmark (SHA-256)",
+        "parent": "Champion when trained",
+    }
+    return {title: tags[key] for key, title in names.items() if key in tags}

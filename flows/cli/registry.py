@@ -1,0 +1,100 @@
+"""`review`, `approve`, `reject`, `rollback`: a person's part of a promotion."""
+
+import getpass
+import subprocess
+from pathlib import Path
+
+import click
+
+from catalog.layout import Layout
+from catalog.settings import load_params
+
+
+def _who(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    """The given name, or that of Git, or the login."""
+    if value:
+        return value
+    try:
+        done = subprocess.run(
+            ["git", "config", "user.name"], capture_output=True, text=True, timeout=10, check=False
+        )
+        return done.stdout.strip() or getpass.getuser()
+    except OSError:
+        return getpass.getuser()
+
+
+_BY = click.option(
+    "--by", metavar="NAME", callback=_who, help="Who decides; by default Git's user.name."
+)
+
+
+@click.command()
+@click.option(
+    "--gate", "gated", metavar="VERSION", help="First put this version through the gate (again)."
+)
+@click.option("--all", "everything", is_flag=True, help="Also show what was decided.")
+@click.option("--log", is_flag=True, help="Show the record of decisions instead.")
+def review(gated: str | None, everything: bool, log: bool) -> None:
+    """Show the versions that wait for a decision, and where their reports are."""
+    from rich.console import Console
+
+    from evaluation.registry.gating import gate_version
+    from evaluation.registry.listing import decided_table, waiting_table
+
+    layout = Layout(Path.cwd())
+    params = load_params(layout.params)
+    console = Console()
+    if gated:
+        found = gate_version(layout, params, gated)
+        console.print(f"Version {found.version}: {found.verdict.verdict}", style="bold")
+        for reason in found.verdict.reasons:
+            console.print(f"  {reason}", highlight=False)
+    if log:
+        console.print(decided_table(layout, params))
+    else:
+        console.print(waiting_table(layout, params, everything))
+
+
+@click.command()
+@click.argument("version")
+@_BY
+@click.option("--override", metavar="REASON", help="Approve against the verdict, for this reason.")
+@click.option("--report", "read", metavar="SHA256", help="Hash of the report that was read.")
+def approve(version: str, by: str, override: str | None, read: str | None) -> None:
+    """Make VERSION the champion, if it is still what the gate saw."""
+    from evaluation.registry import decisions
+
+    layout = Layout(Path.cwd())
+    record = decisions.approve(layout, load_params(layout.params), version, by, override, read)
+    click.echo(
+        f"Version {record.version} is the champion; previous is {record.previous_after}. "
+        f"Entry {record.number} of the record, by {record.by}."
+    )
+
+
+@click.command()
+@click.argument("version")
+@_BY
+@click.option("--reason", required=True, help="Why.")
+def reject(version: str, by: str, reason: str) -> None:
+    """Record that VERSION is not to be promoted."""
+    from evaluation.registry import decisions
+
+    layout = Layout(Path.cwd())
+    record = decisions.reject(layout, load_params(layout.params), version, by, reason)
+    click.echo(f"Version {record.version} is rejected. Entry {record.number}, by {record.by}.")
+
+
+@click.command()
+@_BY
+@click.option("--reason", default="", help="Why.")
+def rollback(by: str, reason: str) -> None:
+    """Make the previous champion the champion again."""
+    from evaluation.registry import decisions
+
+    layout = Layout(Path.cwd())
+    record = decisions.rollback(layout, load_params(layout.params), by, reason)
+    click.echo(
+        f"Version {record.champion_after} is the champion again, instead of "
+        f"{record.champion_before}. Entry {record.number}, by {record.by}."
+    )
