@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from catalog.errors import ImageRefused
 
@@ -47,6 +47,10 @@ def _open(data: bytes) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageRefused(
             "too-many-pixels", f"The image is a decompression bomb: {error}."
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ImageRefused(
+            "not-an-image", f"The bytes are not an image in {', '.join(FORMATS)}."
         ) from error
     except Exception as error:  # Pillow's parsers raise many kinds on hostile bytes
         raise ImageRefused(

@@ -45,13 +45,15 @@ OUTCOMES = _schema(
     source_page=_TEXT,
     license=_TEXT,
     creator=_TEXT,
-    outcome=_TEXT,  # "stored", "known" (the image id was there already) or the slug of a failure
+    # "stored", "known" (the image id was there already), "unchanged" or the slug of a failure
+    outcome=_TEXT,
     detail=_TEXT,  # the failure in words
     retryable=_FLAG,
     status=_COUNT,  # HTTP status, null when none came
     final_url=_TEXT,
     hops=pa.list_(_TEXT),
     image_id=_TEXT,
+    previous_id=_TEXT,  # what the URL gave in an earlier snapshot, when it was fetched again
     etag=_TEXT,
     last_modified=_TEXT,
     byte_size=pa.int64(),
@@ -80,6 +82,8 @@ FINGERPRINTS = _schema(
     whole=pa.binary(1024),  # the image's luma at 32 x 32
     inner=pa.binary(1024),  # the same of the part inside `trim`
     thumbnail=pa.binary(),  # luma, JPEG
+    grain=_REAL,  # standard deviation of the noise in the even parts, grey levels
+    blockiness=_REAL,  # steps at the borders of 8 x 8 blocks over those inside, less 1
 )
 """What verifies a candidate pair without going back to the images."""
 

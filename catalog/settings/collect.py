@@ -15,83 +15,105 @@ OptOuts = tuple[Directive, ...]
 class Columns(Settings):
     """Names of the columns in URL lists (csv, jsonl, Parquet); absent ones are left empty."""
 
-    url: str = Field("url", description="The address of the image.")
-    license: str = Field("license", description="The licence, as the source names it.")
-    creator: str = Field("creator", description="Who made the image.")
-    source_page: str = Field("source_page", description="The page that shows the image.")
-    query: str = Field("query", description="The search phrase that found it.")
+    url: str = Field(default="url", description="The address of the image.")
+    license: str = Field(default="license", description="The licence, as the source names it.")
+    creator: str = Field(default="creator", description="Who made the image.")
+    source_page: str = Field(default="source_page", description="The page that shows the image.")
+    query: str = Field(default="query", description="The search phrase that found it.")
 
 
 class Collect(Settings):
     """How images are fetched, and which are kept."""
 
     user_agent: str = Field(
-        "mendline/0.1 (+https://github.com/mendline/mendline)",
+        default="mendline/0.1 (+https://github.com/mendline/mendline)",
         min_length=5,
         pattern=r"^[\x20-\x7e]+$",
         description="Sent with every request and matched against robots.txt. It should carry a "
         "way to reach you.",
     )
     allow_addresses: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="Networks (CIDR) that may be connected to although they are private, loopback "
         "or otherwise not public: for intranets and tests.",
     )
-    obey_robots: bool = Field(True, description="Obey robots.txt, closed where it fails (5xx).")
+    obey_robots: bool = Field(
+        default=True, description="Obey robots.txt, closed where it fails (5xx)."
+    )
     opt_outs: OptOuts = Field(
-        ("noai", "noimageai", "noindex", "noimageindex", "tdm-reservation"),
+        default=("noai", "noimageai", "noindex", "noimageindex", "tdm-reservation"),
         description="Answers that forbid the use: directives of X-Robots-Tag, and the header "
         "TDM-Reservation. With noai, so does the IPTC data-mining property inside the image.",
     )
-    columns: Columns = Field(Columns(), description="Names of the columns in URL lists.")
+    columns: Columns = Field(default=Columns(), description="Names of the columns in URL lists.")
 
-    concurrency: int = Field(32, ge=1, le=1024, description="Requests at one time in all.")
-    host_concurrency: int = Field(4, ge=1, le=1024, description="Requests at one time to a host.")
+    concurrency: int = Field(default=32, ge=1, le=1024, description="Requests at one time in all.")
+    host_concurrency: int = Field(
+        default=4, ge=1, le=1024, description="Requests at one time to a host."
+    )
     host_rate: float = Field(
-        8.0, gt=0, description="Requests a second to a host at most; crawl-delay lowers it."
+        default=8.0, gt=0, description="Requests a second to a host at most; crawl-delay lowers it."
     )
     max_crawl_delay: float = Field(
-        60.0,
+        default=60.0,
         ge=0,
         description="Seconds; a host that asks for a longer crawl-delay or Retry-After is left "
         "alone for the run.",
     )
-    connect_timeout: float = Field(10.0, gt=0, description="Seconds to connect.")
-    read_timeout: float = Field(15.0, gt=0, description="Seconds without a byte.")
-    total_timeout: float = Field(60.0, gt=0, description="Seconds for one request and its body.")
-    attempts: int = Field(4, ge=1, le=20, description="Tries of a URL on errors that may pass.")
+    connect_timeout: float = Field(default=10.0, gt=0, description="Seconds to connect.")
+    read_timeout: float = Field(default=15.0, gt=0, description="Seconds without a byte.")
+    total_timeout: float = Field(
+        default=60.0, gt=0, description="Seconds for one request and its body."
+    )
+    attempts: int = Field(
+        default=4, ge=1, le=20, description="Tries of a URL on errors that may pass."
+    )
     backoff: float = Field(
-        1.0, ge=0, description="Seconds before the second try; doubled each time, with jitter."
+        default=1.0,
+        ge=0,
+        description="Seconds before the second try; doubled each time, with jitter.",
     )
     host_failures: int = Field(
-        12, ge=1, description="Failed tries in a row after which a host is left alone for the run."
+        default=12,
+        ge=1,
+        description="Failed tries in a row after which a host is left alone for the run.",
     )
-    max_redirects: int = Field(5, ge=0, le=20, description="Redirects followed.")
+    max_redirects: int = Field(default=5, ge=0, le=20, description="Redirects followed.")
     max_bytes: int = Field(
-        32 * 2**20, ge=1024, description="Bytes of one body, both as sent and decompressed."
+        default=32 * 2**20, ge=1024, description="Bytes of one body, both as sent and decompressed."
     )
     bytes_in_flight: int = Field(
-        256 * 2**20, ge=1024, description="Bytes of bodies in memory at one time, all requests."
+        default=256 * 2**20,
+        ge=1024,
+        description="Bytes of bodies in memory at one time, all requests.",
     )
 
     formats: tuple[ImageFormat, ...] = Field(
-        ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"),
+        default=("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"),
         min_length=1,
         description="Formats that are kept, told by content.",
     )
     max_pixels: int = Field(
-        50_000_000, ge=1, le=89_000_000, description="Pixels by the header, before decoding."
+        default=50_000_000,
+        ge=1,
+        le=89_000_000,
+        description="Pixels by the header, before decoding.",
     )
-    min_side: int = Field(64, ge=1, description="Shorter side, pixels.")
-    max_aspect: float = Field(4.0, ge=1.0, description="Longer side over shorter side.")
+    min_side: int = Field(default=64, ge=1, description="Shorter side, pixels.")
+    max_aspect: float = Field(default=4.0, ge=1.0, description="Longer side over shorter side.")
     min_channels: int = Field(
-        1, ge=1, le=3, description="3 leaves out grey images (of one channel by their mode)."
+        default=1,
+        ge=1,
+        le=3,
+        description="3 leaves out grey images (of one channel by their mode).",
     )
-    keep_animated: bool = Field(False, description="Keep the first frame's file of animations.")
-    decoders: int = Field(2, ge=1, le=128, description="Processes that decode.")
-    decode_timeout: float = Field(30.0, gt=0, description="Seconds for decoding one image.")
+    keep_animated: bool = Field(
+        default=False, description="Keep the first frame's file of animations."
+    )
+    decoders: int = Field(default=2, ge=1, le=128, description="Processes that decode.")
+    decode_timeout: float = Field(default=30.0, gt=0, description="Seconds for decoding one image.")
     block_distance: int = Field(
-        20,
+        default=20,
         ge=0,
         le=64,
         description="Bits of 256 within which a pHash is that of a taken-down image.",

@@ -1,0 +1,129 @@
+"""Fetching one URL: redirects by hand, every hop checked, opt-outs obeyed."""
+
+import email.utils
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from yarl import URL
+
+from catalog.settings.collect import Collect
+from curation.collect.http import REDIRECTS, Http, Reply, parse_url
+from curation.collect.opt_outs import agent_token, header_opt_out
+from curation.collect.outcome import FetchError
+from curation.collect.robots import Robots
+
+
+@dataclass
+class Fetched:
+    """A body that came, or None for "304 Not Modified", and what the answer said of it."""
+
+    body: bytes | None
+    status: int
+    final_url: str | None = None
+    hops: list[str] = field(default_factory=list)
+    etag: str | None = None
+    last_modified: str | None = None
+    reply: Reply | None = None
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _status_error(reply: Reply) -> FetchError:
+    status = reply.status
+    passing = status == 429 or status >= 500
+    return FetchError(
+        f"http-{status}",
+        f"The server answers {status}.",
+        retryable=passing,
+        status=status,
+        retry_after=retry_after(reply.headers.get("Retry-After")) if passing else None,
+        host_fault=status >= 500,
+    )
+
+
+Turn = Callable[[URL, float], Awaitable[None]]
+"""Waits for the turn at the URL's host, given its crawl-delay; called before each request."""
+
+
+class Fetcher:
+    """Fetches images by URL. `blocked` tells whether a URL was taken down."""
+
+    def __init__(
+        self, http: Http, robots: Robots, settings: Collect, blocked: Callable[[str], bool]
+    ) -> None:
+        self._http = http
+        self._robots = robots
+        self._settings = settings
+        self._blocked = blocked
+        self._agent = agent_token(settings.user_agent)
+
+    async def fetch(self, text: str, turn: Turn, headers: Mapping[str, str]) -> Fetched:
+        """Raises `FetchError`, its `hops` being the URLs redirected to."""
+        hops: list[str] = []
+        try:
+            url = parse_url(text)
+            while True:
+                await turn(url, await self._robots.check(url))
+                reply = await self._http.get(url, headers)
+                if reply.status not in REDIRECTS:
+                    return self._finish(reply, url, hops)
+                if len(hops) >= self._settings.max_redirects:
+                    raise FetchError(
+                        "too-many-redirects",
+                        f"More than {self._settings.max_redirects} redirects.",
+                        status=reply.status,
+                    )
+                url = self._next(url, reply)
+                hops.append(str(url))
+                if self._blocked(str(url)):
+                    raise FetchError("blocked", "It redirects to a URL that was taken down.")
+        except FetchError as error:
+            error.hops = hops
+            error.final_url = hops[-1] if hops else None
+            raise
+
+    def _next(self, url: URL, reply: Reply) -> URL:
+        location = reply.headers.get("Location")
+        if not location:
+            raise FetchError("bad-redirect", "A redirect without a target.", status=reply.status)
+        try:
+            return parse_url(str(url.join(URL(location))))
+        except (FetchError, ValueError) as error:
+            raise FetchError(
+                "bad-redirect",
+                f"It redirects to {location[:200]!r}, which is no http address.",
+                status=reply.status,
+            ) from error
+
+    def _finish(self, reply: Reply, url: URL, hops: list[str]) -> Fetched:
+        if reply.status >= 300 and reply.status != 304:
+            raise _status_error(reply)
+        directive = header_opt_out(
+            reply.headers.getall("X-Robots-Tag", []),
+            reply.headers.get("TDM-Reservation"),
+            self._agent,
+            self._settings.opt_outs,
+        )
+        if directive is not None:
+            self._http.release(reply)
+            raise FetchError("opt-out", f"The answer says {directive}.", status=reply.status)
+        return Fetched(
+            reply.body,
+            reply.status,
+            str(url),
+            hops,
+            reply.headers.get("ETag"),
+            reply.headers.get("Last-Modified"),
+            reply,
+        )

@@ -1,0 +1,210 @@
+"""One HTTP request at a time: guarded, bounded in bytes and time, without following redirects."""
+
+import asyncio
+import socket
+import ssl
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from catalog.settings.collect import Collect
+from curation.collect.addresses import AddressGuard, AddressRefused, GuardedResolver
+from curation.collect.budget import ByteBudget
+from curation.collect.outcome import FetchError
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_DNS_SECONDS = 300
+_CHUNK = 64 * 1024
+
+
+@dataclass
+class Reply:
+    """An answer; `body` is None where not read, `reserved` is what it holds of the budget."""
+
+    url: str
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes | None = None
+    reserved: int = 0
+
+
+def parse_url(text: str) -> URL:
+    """The URL as it is to be requested; raises `FetchError` ("invalid-url").
+
+    What is already plain ASCII is sent as it stands, since some servers tell %7E from ~.
+    """
+    try:
+        plain = text.isascii() and text.isprintable() and " " not in text
+        url = URL(text, encoded=plain)
+        if url.scheme.lower() not in ("http", "https"):
+            raise FetchError("invalid-url", f"The scheme {url.scheme!r} is not http or https.")
+        if not url.raw_host or url.port is None:
+            raise FetchError("invalid-url", "The URL names no host.")
+    except (ValueError, TypeError) as error:
+        raise FetchError("invalid-url", f"The URL cannot be read: {error}.") from error
+    return url
+
+
+def host_of(url: URL) -> str:
+    """host:port in lower case, the unit of politeness."""
+    return f"{(url.raw_host or '').lower()}:{url.port}"
+
+
+def _decompressor(encoding: str) -> Any:
+    if encoding in ("gzip", "x-gzip"):
+        return zlib.decompressobj(zlib.MAX_WBITS | 16)
+    if encoding == "deflate":
+        return zlib.decompressobj()
+    raise FetchError("content-encoding", f"The body is encoded as {encoding[:40]!r}, unasked.")
+
+
+def _as_fetch_error(error: BaseException) -> FetchError:
+    if isinstance(error, TimeoutError):
+        return FetchError("timeout", "The server was too slow.", True, host_fault=True)
+    if isinstance(error, aiohttp.InvalidURL):
+        return FetchError("invalid-url", f"The URL cannot be requested: {error}.")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return FetchError("tls", f"The TLS connection is not trusted: {error}.", host_fault=True)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+        if isinstance(cause, AddressRefused):
+            return FetchError("address-refused", f"{cause}.")
+        if isinstance(cause, socket.gaierror):
+            lasting = cause.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
+            return FetchError(
+                "dns", f"The name does not resolve: {cause}.", not lasting, host_fault=True
+            )
+        return FetchError("unreachable", f"No connection: {cause}.", True, host_fault=True)
+    return FetchError(
+        "broken-connection", f"The connection broke: {error or type(error).__name__}.", True,
+        host_fault=True,
+    )  # fmt: skip
+
+
+class Http:
+    """The client. Use as an async context."""
+
+    def __init__(self, settings: Collect, budget: ByteBudget) -> None:
+        self._settings = settings
+        self._budget = budget
+        guard = AddressGuard(settings.allow_addresses)
+        connector = aiohttp.TCPConnector(
+            limit=settings.concurrency * 2,
+            resolver=GuardedResolver(guard),
+            socket_factory=guard.make_socket,
+            ttl_dns_cache=_DNS_SECONDS,
+            ssl=ssl.create_default_context(),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=settings.connect_timeout,
+                sock_read=settings.read_timeout,
+            ),
+        )
+
+    async def __aenter__(self) -> "Http":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def get(
+        self,
+        url: URL,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int | None = None,
+        cut: bool = False,
+    ) -> Reply:
+        """GET `url`; the body is read for a status below 300 only.
+
+        A body of more than `max_bytes` (the settings' when None) is an error, or is cut there.
+        Raises `FetchError`.
+        """
+        limit = max_bytes or self._settings.max_bytes
+        loop = asyncio.get_running_loop()
+        reply: Reply | None = None
+        try:
+            async with asyncio.timeout(self._settings.total_timeout) as deadline:
+                async with self._session.get(
+                    url, headers=headers, allow_redirects=False
+                ) as response:
+                    reply = Reply(str(url), response.status, response.headers)
+                    if response.status >= 300:
+                        response.close()
+                        return reply
+                    need = self._expected(response, limit, cut)
+                    left = (deadline.when() or 0.0) - loop.time()
+                    deadline.reschedule(None)  # waiting for memory is not the server's fault
+                    await self._budget.take(need)
+                    reply.reserved = need
+                    deadline.reschedule(loop.time() + left)
+                    reply.body = await self._read(response, limit, cut)
+            if len(reply.body) < need:
+                self._budget.give(need - len(reply.body))
+                reply.reserved = len(reply.body)
+            return reply
+        except FetchError:
+            self.release(reply)
+            raise
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            self.release(reply)
+            raise _as_fetch_error(error) from error
+        except BaseException:
+            self.release(reply)
+            raise
+
+    def release(self, reply: Reply | None) -> None:
+        """Give back what `reply` holds of the budget."""
+        if reply is not None and reply.reserved:
+            self._budget.give(reply.reserved)
+            reply.reserved = 0
+
+    def _expected(self, response: aiohttp.ClientResponse, limit: int, cut: bool) -> int:
+        length = response.content_length
+        if length is None or response.headers.get("Content-Encoding"):
+            return limit
+        if length > limit and not cut:
+            raise FetchError("too-large", f"The body is {length} bytes.", status=response.status)
+        return min(length, limit)
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: int, cut: bool) -> bytes:
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        inflate = _decompressor(encoding) if encoding not in ("", "identity") else None
+        parts: list[bytes] = []
+        sent = held = 0
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            sent += len(chunk)
+            if inflate is not None:
+                try:
+                    chunk = inflate.decompress(chunk, limit + 1 - held)
+                except zlib.error as error:
+                    raise FetchError("content-encoding", f"The {encoding} is broken.") from error
+            parts.append(chunk)
+            held += len(chunk)
+            if max(sent, held) > limit:
+                if cut:
+                    break
+                what = "decompresses to" if held > limit else "is"
+                raise FetchError(
+                    "too-large", f"The body {what} more than {limit} bytes.", status=response.status
+                )
+        if inflate is not None and not inflate.eof and not cut:
+            raise FetchError("broken-connection", "The compressed body ends too early.", True)
+        return b"".join(parts)[:limit]

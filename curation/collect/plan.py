@@ -1,0 +1,121 @@
+"""Which URLs of the sources are to be fetched, given what earlier snapshots have."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from w3lib.url import canonicalize_url
+
+from catalog.progress import track
+from curation.collect.blocklist import Blocklist
+from curation.collect.history import History, Past
+from curation.collect.hosts import LOCAL
+from curation.collect.http import host_of, parse_url
+from curation.collect.outcome import FetchError
+from curation.collect.sources import Item, Source
+from curation.collect.state import State
+
+_BATCH = 2048
+
+
+def url_key(url: str) -> str:
+    """The key by which a URL is the same one: never requested, only compared."""
+    try:
+        return canonicalize_url(url)
+    except ValueError:
+        return url
+
+
+def make_row(item: Item, part: int, blocklist: Blocklist) -> dict[str, Any]:
+    """The journal's row of an item; an item that is not to be fetched has its outcome already."""
+    row: dict[str, Any] = {
+        "url_key": item.key or url_key(str(item.url)),
+        "url": item.url,
+        "host": LOCAL,
+        "locator": item.locator,
+        "part": part,
+        "source": item.source,
+        "query": item.query,
+        "source_page": item.source_page,
+        "license": item.license,
+        "creator": item.creator,
+    }
+    refused: FetchError | None = None
+    if item.locator is None:
+        try:
+            row["host"] = host_of(parse_url(str(item.url)))
+        except FetchError as error:
+            refused = error
+    if row["url_key"] in blocklist.urls:
+        refused = FetchError("blocked", "The URL was taken down.")
+    if refused is not None:
+        row |= {"outcome": refused.slug, "detail": refused.detail, "retryable": 0, "attempts": 0}
+    return row
+
+
+class Planner:
+    """Sorts items into new ones and ones that earlier snapshots have dealt with.
+
+    `retry_failed` takes only failures that may pass, `revisit` also fetches again what is there
+    (by conditional requests), to see what changed.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        history: History,
+        blocklist: Blocklist,
+        retry_failed: bool,
+        revisit: bool,
+    ) -> None:
+        self._state = state
+        self._history = history
+        self._blocklist = blocklist
+        self._retry_failed = retry_failed
+        self._revisit = revisit
+        self.skipped: Counter[str] = Counter()
+        self.seen = 0
+
+    def run(self, sources: Sequence[Source]) -> None:
+        """Write all that is to be fetched to the journal. Raises `UserError`."""
+        for part, source in enumerate(sources):
+            items = track(source.items(), f"read {source.name}")
+            for batch in _batches(items, _BATCH):
+                rows = [row for item in batch if (row := self._row(item, part)) is not None]
+                self.seen += len(batch)
+                self.skipped["repeated"] += len(rows) - self._state.plan(rows)
+
+    def _row(self, item: Item, part: int) -> dict[str, Any] | None:
+        row = make_row(item, part, self._blocklist)
+        past = self._history.find(row["url_key"])
+        skip = self._why_skip(past)
+        if skip is not None:
+            self.skipped[skip] += 1
+            return None
+        if past is not None and past.good:
+            row |= {
+                "previous_id": past.image_id,
+                "previous_etag": past.etag,
+                "previous_modified": past.last_modified,
+            }
+        return row
+
+    def _why_skip(self, past: Past | None) -> str | None:
+        if past is None:
+            return "not-a-failure" if self._retry_failed else None
+        if self._retry_failed:
+            return None if past.retryable else "not-a-failure"
+        if self._revisit:
+            return None
+        if past.good:
+            return "collected-earlier"
+        if past.retryable:
+            return "failed-earlier-may-pass"
+        return "failed-earlier" if past.final else None
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,67 @@
+"""robots.txt (RFC 9309), read once an origin and run."""
+
+import asyncio
+
+from protego import Protego
+from yarl import URL
+
+from catalog.settings.collect import Collect
+from curation.collect.http import REDIRECTS, Http, parse_url
+from curation.collect.opt_outs import agent_token
+from curation.collect.outcome import FetchError
+
+_MAX_BYTES = 512 * 1024  # RFC 9309, 2.5: at least 500 KiB are to be parsed
+
+
+class Robots:
+    """Answers whether a URL may be fetched, and how slowly.
+
+    A robots.txt that does not exist (any 4xx) allows everything; one that cannot be read (5xx, no
+    connection, too many redirects) forbids everything for the run.
+    """
+
+    def __init__(self, http: Http, settings: Collect) -> None:
+        self._http = http
+        self._settings = settings
+        # Protego matches by the product token; the comment in a user agent must not take part.
+        self._agent = agent_token(settings.user_agent)
+        self._rules: dict[str, asyncio.Task[Protego]] = {}
+
+    async def check(self, url: URL) -> float:
+        """The crawl-delay in seconds, 0 where there is none.
+
+        Raises `FetchError` ("robots-denied", "robots-unreachable", or "address-refused").
+        """
+        if not self._settings.obey_robots:
+            return 0.0
+        origin = str(url.origin())
+        if origin not in self._rules:
+            self._rules[origin] = asyncio.create_task(self._read(url))
+        rules = await asyncio.shield(self._rules[origin])
+        if not rules.can_fetch(str(url), self._agent):
+            raise FetchError("robots-denied", f"{origin}/robots.txt forbids it.")
+        return float(rules.crawl_delay(self._agent) or 0.0)
+
+    async def _read(self, url: URL) -> Protego:
+        at = url.origin().with_path("/robots.txt")
+        try:
+            for _ in range(self._settings.max_redirects + 1):
+                reply = await self._http.get(at, max_bytes=_MAX_BYTES, cut=True)
+                if reply.status in REDIRECTS and reply.headers.get("Location"):
+                    at = parse_url(str(at.join(URL(reply.headers["Location"]))))
+                    continue
+                if 400 <= reply.status < 500 and reply.status != 429:
+                    return Protego.parse("")
+                if reply.status >= 300:
+                    raise FetchError("", f"it answers {reply.status}", status=reply.status)
+                self._http.release(reply)
+                return Protego.parse((reply.body or b"").decode("utf-8", "replace"))
+            raise FetchError("", "it redirects too often")
+        except (FetchError, ValueError) as error:
+            if isinstance(error, FetchError) and error.slug in ("address-refused", "invalid-url"):
+                raise
+            raise FetchError(
+                "robots-unreachable",
+                f"{url.origin()}/robots.txt cannot be read: {error}",
+                retryable=True,
+            ) from error

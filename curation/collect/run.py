@@ -1,0 +1,175 @@
+"""`collect`: from sources to a snapshot, resumed where an earlier run of the same stopped."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from catalog.errors import UserError
+from catalog.layout import Layout
+from catalog.settings.collect import Collect
+from curation.collect.blocklist import read_blocklist
+from curation.collect.engine import Engine
+from curation.collect.history import History, stored_ids
+from curation.collect.outcome import GOOD, STORED
+from curation.collect.plan import Planner
+from curation.collect.progress import Progress
+from curation.collect.snapshot import Work, find_work, keeps, publish, write_outcomes
+from curation.collect.sources import Source
+from curation.collect.state import State
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a collection did.
+
+    `folder` is the new snapshot below data/raw, None when nothing was left to fetch. `outcomes`
+    counts the snapshot's URLs by outcome, `skipped` those that were not tried by reason,
+    `retryable` the failures that may pass, `stored_bytes` the bytes of the new images.
+    """
+
+    folder: Path | None
+    outcomes: dict[str, int]
+    skipped: dict[str, int]
+    retryable: int
+    stored_bytes: int
+    seconds: float
+
+    @property
+    def stored(self) -> int:
+        """New images."""
+        return self.outcomes.get(STORED, 0)
+
+    @property
+    def tried(self) -> int:
+        """URLs with an outcome in this snapshot."""
+        return sum(self.outcomes.values())
+
+
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    layout.collecting.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(layout.collecting / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(
+            f"Another collection is running in {layout.root}.",
+            "Wait for its end, or stop it; the same command then goes on where it was.",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _plan(
+    state: State,
+    sources: Sequence[Source],
+    work: Work,
+    layout: Layout,
+    settings: Collect,
+    modes: tuple[bool, bool],
+) -> None:
+    with History(work.folder / "history.sqlite", layout.raw, keeps(settings)) as history:
+        planner = Planner(state, history, read_blocklist(layout.blocklist), *modes)
+        planner.run(sources)
+    if planner.seen == 0:
+        raise UserError(
+            "The sources hold no URLs at all.", "Give a list with at least one URL in it."
+        )
+    state.add_past_images(stored_ids(layout.raw))
+    state.note("skipped", {k: n for k, n in planner.skipped.items() if n})
+    state.note("planned", True)
+
+
+def _all_failed(outcomes: dict[str, int], retryable: int, table: Path) -> UserError:
+    counts = ", ".join(f"{n} {slug}" for slug, n in sorted(outcomes.items(), key=lambda x: -x[1]))
+    what_next = (
+        f"{retryable} of them may pass: run the same command again to retry these."
+        if retryable
+        else "None of them will pass by waiting: correct the sources or the settings below "
+        "`collect` in params.yaml, then run again."
+    )
+    return UserError(
+        f"No image came of {sum(outcomes.values())} URLs ({counts}). Each with its reason is in "
+        f"{table}; no snapshot was made.",
+        what_next,
+    )
+
+
+def _finish(
+    state: State, work: Work, layout: Layout, settings: Collect, described: list[Any], began: float
+) -> Summary:
+    state.finish_shard()
+    outcomes, retryable = state.counts(), state.retryable()
+    skipped, stored_bytes = state.noted("skipped") or {}, state.stored_bytes()
+    write_outcomes(state, work.outcomes)
+    if not GOOD & outcomes.keys():
+        state.note("failed", True)
+        raise _all_failed(outcomes, retryable, work.outcomes)
+    state.close()
+    record = {
+        "sources": described,
+        "settings": settings.model_dump(mode="json"),
+        "keeps": keeps(settings),
+        "outcomes": outcomes,
+        "skipped": skipped,
+        "retryable": retryable,
+        "stored_bytes": stored_bytes,
+    }
+    folder = publish(work, layout, record)
+    return Summary(folder, outcomes, skipped, retryable, stored_bytes, time.monotonic() - began)
+
+
+def collect(
+    sources: Sequence[Source],
+    layout: Layout,
+    settings: Collect,
+    *,
+    retry_failed: bool = False,
+    revisit: bool = False,
+) -> Summary:
+    """Fetch what is new in `sources` into a snapshot below data/raw.
+
+    Killed at any moment, the same call goes on where it was: an unfinished snapshot of the same
+    sources and filters is continued. `retry_failed` takes only what failed in earlier snapshots
+    and may pass (with `FailedEarlier` as the source: all of it), `revisit` fetches again what
+    earlier snapshots have, to see what changed. Runs its own event loop, so it is not to be called
+    from one. Raises `UserError`: no URLs, no image of any of them (the outcome table is kept), a
+    full disk, another collection running.
+    """
+    began = time.monotonic()
+    with _alone(layout):
+        described = [source.describe() for source in sources]
+        mode = f"retry={retry_failed} revisit={revisit}"
+        work = find_work(layout, described, settings, mode)
+        blocklist = read_blocklist(layout.blocklist)
+        state = State(work.state, work.snapshot / "shards", blocklist.image_ids)
+        try:
+            if not state.noted("planned"):
+                try:
+                    _plan(state, sources, work, layout, settings, (retry_failed, revisit))
+                except UserError:
+                    shutil.rmtree(work.folder, ignore_errors=True)
+                    raise
+            elif state.noted("failed") or retry_failed:
+                state.retry_failures()
+            outcomes = state.counts()
+            if not outcomes:
+                skipped = state.noted("skipped") or {}
+                shutil.rmtree(work.folder)
+                return Summary(None, {}, skipped, 0, 0, time.monotonic() - began)
+            pending = outcomes.get("", 0)
+            if pending:
+                with Progress(pending) as progress:
+                    asyncio.run(Engine(state, sources, settings, blocklist, progress).run())
+            return _finish(state, work, layout, settings, described, began)
+        finally:
+            state.close()

@@ -1,0 +1,93 @@
+"""Blocking an image so that it cannot come back: by URL, by id, and by perceptual hash."""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from catalog.errors import ImageRefused, UserError
+from catalog.images import image_id
+from catalog.layout import Layout
+from catalog.settings.collect import Collect
+from catalog.shards import ShardStore
+from curation.collect.blocklist import IMAGE_ID, PHASH, URL, add_to_blocklist
+from curation.collect.examine import clean, perceptual_hash
+from curation.collect.history import OUTCOMES_FILE, snapshots
+from curation.collect.plan import url_key
+
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class TakenDown:
+    """What a takedown wrote: `image_ids` are blocked, `found` those of them that are collected."""
+
+    blocklist: Path
+    added: int
+    image_ids: list[str]
+    found: list[str]
+
+
+def _collected(layout: Layout, column: str, value: str) -> Iterator[tuple[str, str | None]]:
+    """(image id, URL key) of the collected images whose outcome has `value` in `column`."""
+    for folder in snapshots(layout.raw):
+        table = pq.read_table(
+            folder / OUTCOMES_FILE,
+            columns=["image_id", "url_key", "url"],
+            filters=[(column, "=", value)],
+        )
+        for row in table.to_pylist():
+            if row["image_id"] is not None:
+                yield row["image_id"], row["url_key"] if row["url"] is not None else None
+
+
+def _of_file(path: Path) -> tuple[list[str], bytes]:
+    """The ids under which a file's image may be stored, and its pHash."""
+    data = path.read_bytes()
+    try:
+        # An image that the filters would refuse can still be blocked.
+        lenient = Collect(min_side=1, max_aspect=1e9, opt_outs=())
+        cut, _, _ = clean(data, lenient)
+        return list(dict.fromkeys([image_id(cut), image_id(data)])), perceptual_hash(cut)
+    except ImageRefused as error:
+        raise UserError(f"{path}: {error.what}", "Give an image file, an id or a URL.") from error
+
+
+def take_down(what: str, reason: str, layout: Layout) -> TakenDown:
+    """Add `what` (a URL, an image id, or the path of an image) to the blocklist.
+
+    Whatever is known of the image from any of the three is blocked too: the URLs that gave it,
+    its id, its pHash, so that neither a copy elsewhere nor a re-encoding comes back. Raises
+    `UserError` when `what` is none of the three.
+    """
+    if not reason.strip():
+        raise UserError("A takedown needs a reason.", "Say why with --reason TEXT.")
+    entries: list[tuple[str, str]] = []
+    ids: list[str] = []
+    if "://" in what:
+        key = url_key(what)
+        entries.append((URL, key))
+        ids = [found for found, _ in _collected(layout, "url_key", key)]
+    elif _ID.fullmatch(what.lower()):
+        ids = [what.lower()]
+    elif Path(what).is_file():
+        ids, phash = _of_file(Path(what))
+        entries.append((PHASH, phash.hex()))
+    else:
+        raise UserError(
+            f"{what!r} is no URL, no image id (64 hexadecimal digits) and no file.",
+            "Give one of the three.",
+        )
+    ids = list(dict.fromkeys(ids))
+    store = ShardStore(layout.raw) if layout.raw.is_dir() else ShardStore()
+    for key in ids:
+        entries.append((IMAGE_ID, key))
+        entries += [(URL, url) for _, url in _collected(layout, "image_id", key) if url]
+        if key in store:
+            entries.append((PHASH, perceptual_hash(store.get(key).data).hex()))
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    added = add_to_blocklist(layout.blocklist, entries, reason.strip(), day)
+    return TakenDown(layout.blocklist, added, ids, [key for key in ids if key in store])

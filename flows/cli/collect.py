@@ -1,0 +1,102 @@
+"""`mendline collect` and `mendline takedown`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from catalog.errors import UserError
+
+
+@click.command()
+@click.option(
+    "--urls",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A list of URLs: txt, csv, tsv, jsonl or Parquet. May be given several times.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A folder of images. May be given several times.",
+)
+@click.option("--retry-failed", is_flag=True, help="Only what failed before and may pass now.")
+@click.option("--revisit", is_flag=True, help="Also fetch again what is there: what changed?")
+def collect(
+    urls: tuple[Path, ...], folder: tuple[Path, ...], retry_failed: bool, revisit: bool
+) -> None:
+    """Fetch images into a snapshot of shards below data/raw.
+
+    Interrupted or killed, the same command goes on where it was. Run again after it is complete,
+    it fetches only what is new. Settings are below `collect` in params.yaml.
+    """
+    from catalog.layout import Layout
+    from catalog.settings import load_params
+    from curation.collect.run import collect as run
+    from curation.collect.sources import Source
+    from curation.collect.sources.failed import FailedEarlier
+    from curation.collect.sources.folder import Folder
+    from curation.collect.sources.url_list import UrlList
+
+    layout = Layout(Path.cwd())
+    settings = load_params(layout.params).collect
+    sources: list[Source] = [UrlList(path, settings.columns) for path in urls]
+    sources += [Folder(path) for path in folder]
+    if not sources and retry_failed:
+        sources.append(FailedEarlier(layout.raw))
+    if not sources:
+        raise UserError(
+            "There is nothing to collect.", "Give --urls FILE or --folder DIR (or --retry-failed)."
+        )
+    try:
+        summary = run(sources, layout, settings, retry_failed=retry_failed, revisit=revisit)
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted; the same command goes on where it was.", err=True)
+        sys.exit(130)
+    _print(summary)
+
+
+def _print(summary: "object") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from curation.collect.run import Summary
+
+    assert isinstance(summary, Summary)
+    console = Console()
+    if summary.tried:
+        table = Table("outcome", "URLs", title="collected")
+        table.columns[1].justify = "right"
+        for slug, count in sorted(summary.outcomes.items(), key=lambda pair: -pair[1]):
+            table.add_row(slug, f"{count:,}")
+        console.print(table)
+    else:
+        console.print("Nothing new: every URL has been dealt with in an earlier snapshot.")
+    for reason, count in summary.skipped.items():
+        console.print(f"not tried, {reason}: {count:,}")
+    if summary.folder is not None:
+        rate = summary.tried / max(summary.seconds, 1e-6)
+        console.print(
+            f"{summary.stored:,} new images, {summary.stored_bytes / 1e6:,.1f} MB, in "
+            f"{summary.seconds:.1f} s ({rate:.1f} URLs/s)\n{summary.folder}",
+            soft_wrap=True,
+        )
+    if summary.retryable or summary.skipped.get("failed-earlier-may-pass"):
+        console.print("Some failures may pass: `mendline collect --retry-failed` tries them again.")
+
+
+@click.command()
+@click.argument("what")
+@click.option("--reason", required=True, help="Why, for the record.")
+def takedown(what: str, reason: str) -> None:
+    """Block WHAT (a URL, an image id or an image file) so that it cannot come back."""
+    from catalog.layout import Layout
+    from curation.collect.takedown import take_down
+
+    done = take_down(what, reason, Layout(Path.cwd()))
+    click.echo(f"{done.added} entries added to {done.blocklist}.")
+    for image_id in done.image_ids:
+        click.echo(f"image {image_id}")
+    if not done.found:
+        click.echo("No collected image matches; the entry stops it from being collected.")
