@@ -1,23 +1,13 @@
 """Web-style degradation on the fly."""
 
-import numpy as np
-
-from catalog.errors import UserError
-from catalog.images import Rgb
+from catalog.settings.training import Stage
 from training.batches import WebStyle
 
 
-def web_style() -> WebStyle:
-    """The web-style chain of networks.degraders as a function of an image and a generator."""
-    try:
-        from networks.degraders.web_style import web_style as chain
-    except ImportError as error:
-        raise UserError(
-            f"The web-style degradation cannot be loaded: {error}.",
-            "Set web_style to 0 in params.yaml.",
-        ) from error
+def web_style(stage: Stage) -> WebStyle | None:
+    """The web-style chain of the degraders at the stage's strength; None where its share is 0."""
+    if not stage.web_style:
+        return None
+    from networks.degraders.web_style import WebStyle as Chain
 
-    def degrade(image: Rgb, rng: np.random.Generator) -> Rgb:
-        return chain(image, rng)
-
-    return degrade
+    return Chain(strength=stage.web_style_strength).augment

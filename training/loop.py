@@ -83,34 +83,38 @@ class Trainer:
         Raises `UserError` for a loss that is not finite. Exits with status 128 + signal after
         SIGTERM or Ctrl-C, with a checkpoint of the last step done.
         """
+        with StopRequest() as stop:
+            found = checkpoint.load(self.scratch, self.model, self.optimizer, self.average)
+            if found is not None:
+                self.progress = found
+                self._log.info("resumed", step=found.step)
+            else:
+                self._validate()
+            self._train(stop)
+        return self.progress
+
+    def _train(self, stop: StopRequest) -> None:
         stage, device = self.stage, self.precision.device
-        found = checkpoint.load(self.scratch, self.model, self.optimizer, self.average)
-        if found is not None:
-            self.progress = found
-            self._log.info("resumed", step=found.step)
-        else:
-            self._validate()
         steps = range(self.progress.step, stage.steps)
         batches = prefetch(self.maker.batch, steps.start, steps.stop, stage.workers)
-        with StopRequest() as stop:
-            for step in track(steps, "training steps"):
-                if self._exhausted():
-                    break
-                began = time.perf_counter()
-                batch = next(batches)
-                self.throughput.waited(time.perf_counter() - began)
-                self.progress.log.append(self._step(step, batch.to(device)))
-                self.progress.step = done = step + 1
-                self.throughput.step(done, device)
-                if done % stage.validate_every == 0 or done == stage.steps:
-                    self._validate()
-                if stop.signal or done % stage.checkpoint_every == 0 or done == stage.steps:
-                    self._save()
-                if stop.signal:
-                    batches.close()
-                    self._log.info("stopped, the same command continues", step=done)
-                    raise SystemExit(stop.status)
-        return self.progress
+        for step in track(steps, "training steps"):
+            if self._exhausted():
+                break
+            began = time.perf_counter()
+            batch = next(batches)
+            self.throughput.waited(time.perf_counter() - began)
+            self.progress.log.append(self._step(step, batch.to(device)))
+            self.progress.step = done = step + 1
+            self.throughput.step(done, device)
+            if done % stage.validate_every == 0 or done == stage.steps:
+                self._validate()
+            if stop.signal or done % stage.checkpoint_every == 0 or done == stage.steps:
+                self._save()
+            if stop.signal:
+                self._log.info("stopped, the same command continues", step=done)
+                batches.close()
+                raise SystemExit(stop.status)
+        batches.close()
 
     def _exhausted(self) -> bool:
         return bool(self.stage.patience) and self.progress.stale >= self.stage.patience

@@ -162,7 +162,7 @@ def train_stage(
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     trainer = Trainer(
         model,
-        BatchMaker(draws, images, stage, web_style() if stage.web_style else None),
+        BatchMaker(draws, images, stage, web_style(stage)),
         Validator(pairs["validation"], images, stage),
         stage,
         scratch / run_key(student, stage, inputs),

@@ -92,6 +92,9 @@ class Stage(Settings):
     web_style: float = Field(
         0.0, ge=0, le=1, description="Share of samples with web-style degradation on top."
     )
+    web_style_strength: float = Field(
+        1.0, gt=0, le=1, description="Of its blur, down-scaling, noise and loss of quality."
+    )
     flip: bool = Field(True, description="Horizontal flips, of both sides of a pair.")
     ema: float = Field(
         0.0, ge=0, lt=1, description="Decay of averaged weights, which are then what is kept."

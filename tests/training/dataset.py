@@ -88,6 +88,7 @@ TINY: dict[str, Any] = {
         "batch": 9,
         "crop": 32,
         "warmup": 3,
+        "ema": 0.0,
         "validate_every": 4,
         "validation_pairs": 1,
         "checkpoint_every": 3,

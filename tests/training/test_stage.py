@@ -1,0 +1,253 @@
+"""A whole stage in its own process: killed, stopped and resumed; its outputs and its errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+from catalog.layout import Layout
+from catalog.settings.training import Stage, Student
+from catalog.stage import Counts
+from networks.student import load_student
+from tests.training.dataset import ROOT, TINY, make_dataset, write_params
+from training.stage import Inputs, train_stage
+
+TRANSFER = TINY["transfer"]
+FINETUNE = {
+    **TRANSFER,
+    "steps": 6,
+    "synthetic": 2,
+    "real": 8,
+    "schedule": "cosine",
+    "weight_decay": 0.01,
+    "freeze": ["single_blocks.0.*"],
+}
+
+
+def start(layout: Layout, stage: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "training", stage],
+        cwd=layout.root,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    """Read the log until `line` is in it."""
+    assert process.stderr is not None
+    seen = []
+    for text in process.stderr:
+        seen.append(text)
+        if line in text:
+            return
+    raise AssertionError(f"{line!r} never came:\n{''.join(seen)}")
+
+
+def run(layout: Layout, stage: str) -> str:
+    process = start(layout, stage)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def outputs(layout: Layout, stage: str) -> dict[str, bytes]:
+    folder = getattr(layout, stage)
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A work tree in which both stages ran without a break."""
+    layout = Layout(tmp_path_factory.mktemp("whole"))
+    make_dataset(layout)
+    write_params(layout, **TINY, finetune=FINETUNE)
+    run(layout, "transfer")
+    run(layout, "finetune")
+    return layout
+
+
+def prepared(path: Path, **sections: dict[str, object]) -> Layout:
+    layout = Layout(path)
+    make_dataset(layout)
+    write_params(layout, **{**TINY, "finetune": FINETUNE, **sections})
+    return layout
+
+
+def test_a_stage_leaves_a_model_its_curves_and_its_counts(whole: Layout) -> None:
+    assert set(outputs(whole, "transfer")) == {
+        "config.json",
+        "model.safetensors",
+        "training.jsonl",
+        "validation.jsonl",
+    }
+    rows = [json.loads(line) for line in (whole.transfer / "training.jsonl").open()]
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert {f"loss_{task}" for task in Degradation} < set(rows[0])
+    counts = json.loads(whole.metrics("transfer").read_text())
+    assert counts["samples"]["blur"] == {"synthetic": 12, "real": 0}
+    assert counts["best"]["step"] in (0, 4, 8, 12)
+    image = np.full((50, 70, 3), 90, np.uint8)
+    restored = load_student(whole.finetune).restore([image], Degradation.NOISE)[0]
+    assert restored.shape == image.shape
+    assert not whole.scratch("transfer").joinpath("step-0000012").exists()
+
+
+def test_finetuning_starts_from_the_transferred_model_and_keeps_the_frozen_part(
+    whole: Layout,
+) -> None:
+    from safetensors.numpy import load_file
+
+    first = load_file(whole.transfer / "model.safetensors")
+    second = load_file(whole.finetune / "model.safetensors")
+    best = json.loads(whole.metrics("finetune").read_text())["best"]["step"]
+    for name in first:
+        if name.startswith("single_blocks.0."):
+            assert np.array_equal(first[name], second[name]), name
+    learned = [name for name in first if not np.array_equal(first[name], second[name])]
+    assert bool(learned) == (best > 0)
+    counts = json.loads(whole.metrics("finetune").read_text())
+    assert counts["frozen_parameters"] > 0
+    assert sum(counts["samples"]["blur"].values()) == 6
+    assert counts["samples"]["blur"]["real"] in (4, 5)  # 8 of 10
+    assert counts["samples"]["noise"] == {"synthetic": 6, "real": 0}
+
+
+@pytest.mark.parametrize("step", [4, 8])
+def test_a_killed_stage_goes_on_to_the_same_bytes(whole: Layout, tmp_path: Path, step: int) -> None:
+    layout = prepared(tmp_path)
+    process = start(layout, "transfer")
+    wait_for(process, "step=8")
+    process.kill()
+    process.wait()
+    assert not layout.transfer.exists()
+    assert "resumed" in run(layout, "transfer")
+    assert outputs(layout, "transfer") == outputs(whole, "transfer")
+
+
+def test_killed_again_and_again_with_averages_and_threads_it_ends_the_same(tmp_path: Path) -> None:
+    changed = {
+        **TRANSFER,
+        "ema": 0.9,
+        "workers": 2,
+        "checkpoint_every": 1,
+        "validate_every": 1,
+        "steps": 8,
+    }
+    one, two = (prepared(tmp_path / name, transfer=changed) for name in ("one", "two"))
+    run(one, "transfer")
+    for _ in range(2):
+        process = start(two, "transfer")
+        wait_for(process, "validated")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    run(two, "transfer")
+    assert outputs(one, "transfer") == outputs(two, "transfer")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_step_and_ends_by_convention(
+    whole: Layout, tmp_path: Path, number: signal.Signals
+) -> None:
+    layout = prepared(tmp_path)
+    process = start(layout, "transfer")
+    wait_for(process, "validated")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "the same command continues" in errors
+    assert not layout.transfer.exists()
+    assert "resumed" in run(layout, "transfer")
+    assert outputs(layout, "transfer") == outputs(whole, "transfer")
+
+
+def test_changed_settings_start_anew(whole: Layout, tmp_path: Path) -> None:
+    layout = prepared(tmp_path)
+    process = start(layout, "transfer")
+    wait_for(process, "step=4")
+    process.kill()
+    process.wait()
+    write_params(layout, **{**TINY, "transfer": {**TRANSFER, "learning_rate": 5e-3}})
+    assert "resumed" not in run(layout, "transfer")
+
+
+def stage_of(layout: Layout, **changes: object) -> Counts:
+    """The transfer stage in this process."""
+    return train_stage(
+        "transfer",
+        Inputs.of(layout, "transfer"),
+        layout.transfer,
+        layout.scratch("transfer"),
+        Student.model_validate(TINY["student"]),
+        Stage.model_validate({**TRANSFER, **changes}),
+    )
+
+
+def test_training_gains_on_images_it_did_not_see(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    make_dataset(layout)
+    counts = stage_of(
+        layout,
+        steps=60,
+        learning_rate=2e-3,
+        loss="psnr",
+        ema=0.9,
+        validate_every=30,
+        validation_pairs=2,
+    )
+    assert counts.extra["best"]["gain_db"] > 0.5
+    rows = [json.loads(line) for line in (layout.transfer / "validation.jsonl").open()]
+    assert rows[0]["gain_db"] == pytest.approx(0, abs=1e-6)  # untrained: nothing is changed
+    assert max(row["gain_db"] for row in rows) == counts.extra["best"]["gain_db"]
+
+
+def test_patience_stops_a_run_that_gets_no_better(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    make_dataset(layout)
+    counts = stage_of(layout, learning_rate=0.3, validate_every=2, patience=2)
+    assert counts.extra["steps"] == 4
+    assert counts.extra["best"]["step"] == 0
+
+
+def test_a_missing_task_is_reported_or_an_error(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    make_dataset(layout, tasks=tuple(task for task in Degradation if task != "moire"))
+    assert stage_of(layout, steps=2).extra["missing_tasks"] == ["moire"]
+    with pytest.raises(UserError, match="no training pair for moire"):
+        stage_of(layout, missing_task="error")
+
+
+def test_a_loss_that_is_not_finite_names_the_images_and_keeps_the_last_state(
+    tmp_path: Path,
+) -> None:
+    layout = Layout(tmp_path)
+    make_dataset(layout)
+    with pytest.raises(UserError, match=r"Degraded images of the batch: [0-9a-f]{64}") as caught:
+        stage_of(layout, checkpoint_every=1, learning_rate=1e38)
+    assert "learning_rate" in caught.value.remedy
+    kept = list(layout.scratch("transfer").glob("*/step-*"))
+    assert len(kept) == 1
+    assert f"the checkpoint of step {int(kept[0].name[5:])} is kept" in caught.value.what
+    assert not layout.transfer.exists()
+
+
+def test_another_architecture_than_the_first_weights_is_refused(
+    whole: Layout, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="width 32 instead of 64"):
+        train_stage(
+            "finetune",
+            Inputs.of(whole, "finetune"),
+            tmp_path / "out",
+            tmp_path / "scratch",
+            Student.model_validate({**TINY["student"], "width": 64}),
+            Stage.model_validate(FINETUNE),
+        )
