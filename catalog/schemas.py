@@ -136,6 +136,7 @@ PAIRS = _schema(
     degradation=_TEXT,
     origin=_TEXT,  # "real" or "synthetic"
     group=_TEXT,  # duplicate group of the photo behind the pair: splits never cut a group
+    photo_id=_TEXT,  # the collected image behind the pair: itself, or what was synthesised from
     teacher=_TEXT,  # identity of the restorer, or of the synthesis
     seed=pa.int64(),
     severity_degraded=_REAL,
@@ -154,6 +155,7 @@ DATASET = _schema(
     degradation=_TEXT,
     origin=_TEXT,
     group=_TEXT,
+    photo_id=_TEXT,  # the collected image behind the pair
     split=_TEXT,  # "train" or "validation"
 )
 

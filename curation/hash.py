@@ -21,7 +21,7 @@ from catalog.tables import write_table
 from curation.by_shard import map_shards, snapshot_of
 from curation.fingerprint import jpeg_quality, make_fingerprint
 
-VERSION = "1"
+VERSION = "2"
 """Part of the cache's key; to be raised by whoever changes what a row holds."""
 
 _BOTH = pa.schema(
@@ -46,6 +46,8 @@ def hash_image(data: bytes, thumbnail_side: int) -> dict[str, Any]:
         "whole": made.whole.tobytes(),
         "inner": made.inner.tobytes(),
         "thumbnail": made.thumbnail,
+        "grain": made.grain,
+        "blockiness": made.blockiness,
     }
 
 

@@ -1,14 +1,12 @@
 """Fetching one URL: redirects by hand, every hop checked, opt-outs obeyed."""
 
-import email.utils
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from yarl import URL
 
 from catalog.settings.collect import Collect
-from curation.collect.http import REDIRECTS, Http, Reply, parse_url
+from curation.collect.http import REDIRECTS, Http, Reply, parse_url, resolve, status_error
 from curation.collect.opt_outs import agent_token, header_opt_out
 from curation.collect.outcome import FetchError
 from curation.collect.robots import Robots
@@ -25,31 +23,6 @@ class Fetched:
     etag: str | None = None
     last_modified: str | None = None
     reply: Reply | None = None
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
-    if not value:
-        return None
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _status_error(reply: Reply) -> FetchError:
-    status = reply.status
-    passing = status == 429 or status >= 500
-    return FetchError(
-        f"http-{status}",
-        f"The server answers {status}.",
-        retryable=passing,
-        status=status,
-        retry_after=retry_after(reply.headers.get("Retry-After")) if passing else None,
-        host_fault=status >= 500,
-    )
 
 
 Turn = Callable[[URL, float], Awaitable[None]]
@@ -84,7 +57,7 @@ class Fetcher:
                         f"More than {self._settings.max_redirects} redirects.",
                         status=reply.status,
                     )
-                url = self._next(url, reply)
+                url = resolve(url, reply.headers.get("Location"))
                 hops.append(str(url))
                 if self._blocked(str(url)):
                     raise FetchError("blocked", "It redirects to a URL that was taken down.")
@@ -93,22 +66,9 @@ class Fetcher:
             error.final_url = hops[-1] if hops else None
             raise
 
-    def _next(self, url: URL, reply: Reply) -> URL:
-        location = reply.headers.get("Location")
-        if not location:
-            raise FetchError("bad-redirect", "A redirect without a target.", status=reply.status)
-        try:
-            return parse_url(str(url.join(URL(location))))
-        except (FetchError, ValueError) as error:
-            raise FetchError(
-                "bad-redirect",
-                f"It redirects to {location[:200]!r}, which is no http address.",
-                status=reply.status,
-            ) from error
-
     def _finish(self, reply: Reply, url: URL, hops: list[str]) -> Fetched:
         if reply.status >= 300 and reply.status != 304:
-            raise _status_error(reply)
+            raise status_error(reply)
         directive = header_opt_out(
             reply.headers.getall("X-Robots-Tag", []),
             reply.headers.get("TDM-Reservation"),

@@ -194,7 +194,7 @@ class Hosts:
                     f"{error.detail}",
                     True,
                 )
-        if error.slug == "robots-unreachable" and own:
+        if error.slug in ("robots-unreachable", "dns", "tls") and own:
             host.dead = host.dead or error
         if error.retry_after is not None and own:
             if error.retry_after > settings.max_crawl_delay:

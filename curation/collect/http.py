@@ -1,8 +1,10 @@
 """One HTTP request at a time: guarded, bounded in bytes and time, without following redirects."""
 
 import asyncio
+import email.utils
 import socket
 import ssl
+import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,6 +51,42 @@ def parse_url(text: str) -> URL:
     except (ValueError, TypeError) as error:
         raise FetchError("invalid-url", f"The URL cannot be read: {error}.") from error
     return url
+
+
+def resolve(url: URL, location: str | None) -> URL:
+    """Where a redirect from `url` leads; raises `FetchError` ("bad-redirect")."""
+    try:
+        return parse_url(str(url.join(URL(location or ""))) if location else "")
+    except (FetchError, ValueError) as error:
+        raise FetchError(
+            "bad-redirect", f"It redirects to {(location or '')[:200]!r}, no http address."
+        ) from error
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def status_error(reply: Reply) -> FetchError:
+    """An answer of status 300 and above as an error; 429 and 5xx may pass."""
+    status = reply.status
+    passing = status == 429 or status >= 500
+    return FetchError(
+        f"http-{status}",
+        f"The server answers {status}.",
+        retryable=passing,
+        status=status,
+        retry_after=retry_after(reply.headers.get("Retry-After")) if passing else None,
+        host_fault=status >= 500,
+    )
 
 
 def host_of(url: URL) -> str:

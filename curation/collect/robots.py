@@ -6,7 +6,7 @@ from protego import Protego
 from yarl import URL
 
 from catalog.settings.collect import Collect
-from curation.collect.http import REDIRECTS, Http, parse_url
+from curation.collect.http import REDIRECTS, Http, resolve, status_error
 from curation.collect.opt_outs import agent_token
 from curation.collect.outcome import FetchError
 
@@ -30,7 +30,7 @@ class Robots:
     async def check(self, url: URL) -> float:
         """The crawl-delay in seconds, 0 where there is none.
 
-        Raises `FetchError` ("robots-denied", "robots-unreachable", or "address-refused").
+        Raises `FetchError` ("robots-denied", "robots-unreachable", or why no host is there).
         """
         if not self._settings.obey_robots:
             return 0.0
@@ -43,25 +43,35 @@ class Robots:
         return float(rules.crawl_delay(self._agent) or 0.0)
 
     async def _read(self, url: URL) -> Protego:
+        settings = self._settings
+        for tried in range(1, settings.attempts + 1):
+            try:
+                return await self._request(url)
+            except FetchError as error:
+                if error.slug in ("address-refused", "invalid-url", "dns", "tls"):
+                    raise  # what is wrong is not robots.txt
+                if tried == settings.attempts or not error.retryable:
+                    raise FetchError(
+                        "robots-unreachable",
+                        f"{url.origin()}/robots.txt cannot be read: {error}",
+                        retryable=True,
+                        host_fault=True,
+                    ) from error
+                wait = error.retry_after or settings.backoff * 2 ** (tried - 1)
+                await asyncio.sleep(min(wait, settings.max_crawl_delay))
+        raise AssertionError("unreachable")
+
+    async def _request(self, url: URL) -> Protego:
         at = url.origin().with_path("/robots.txt")
-        try:
-            for _ in range(self._settings.max_redirects + 1):
-                reply = await self._http.get(at, max_bytes=_MAX_BYTES, cut=True)
-                if reply.status in REDIRECTS and reply.headers.get("Location"):
-                    at = parse_url(str(at.join(URL(reply.headers["Location"]))))
-                    continue
-                if 400 <= reply.status < 500 and reply.status != 429:
-                    return Protego.parse("")
-                if reply.status >= 300:
-                    raise FetchError("", f"it answers {reply.status}", status=reply.status)
-                self._http.release(reply)
+        for _ in range(self._settings.max_redirects + 1):
+            reply = await self._http.get(at, max_bytes=_MAX_BYTES, cut=True)
+            self._http.release(reply)
+            if reply.status in REDIRECTS and reply.headers.get("Location"):
+                at = resolve(at, reply.headers["Location"])
+            elif 400 <= reply.status < 500 and reply.status != 429:
+                return Protego.parse("")
+            elif reply.status >= 300:
+                raise status_error(reply)
+            else:
                 return Protego.parse((reply.body or b"").decode("utf-8", "replace"))
-            raise FetchError("", "it redirects too often")
-        except (FetchError, ValueError) as error:
-            if isinstance(error, FetchError) and error.slug in ("address-refused", "invalid-url"):
-                raise
-            raise FetchError(
-                "robots-unreachable",
-                f"{url.origin()}/robots.txt cannot be read: {error}",
-                retryable=True,
-            ) from error
+        raise FetchError("too-many-redirects", "it redirects too often")

@@ -187,17 +187,19 @@ def align(
     equal frames are no copies. `starts` are matrices like `Alignment.matrix` to begin from; the
     best one wins.
     """
-    small = {side: (_resized(a, side), _resized(b, side)) for side in (COARSE, FINE)}
+    coarse, fine = (_resized(a, COARSE), _resized(b, COARSE)), _resized(a, FINE)
     best, matrix = -2.0, np.array(starts[0])
     flip = View(mirror=True).matrix()
     for start in starts:
         mirrored = np.linalg.det(start[:2, :2]) < 0
         first = flip if mirrored else _IDENTITY
-        one, two = small[COARSE]
+        one, two = coarse
         two = np.ascontiguousarray(two[:, ::-1]) if mirrored else two
         coefficient, found = _register(one, two, first @ start, 30)
         if coefficient > _HOPEFUL:
-            one, two = small[FINE]
+            # Both at one scale of the content: a bordered image has less of it in its frame.
+            spread = float(np.sqrt(abs(np.linalg.det(found[:2, :2]))))
+            one, two = fine, _resized(b, round(np.clip(FINE / spread, COARSE, 2 * FINE)))
             two = np.ascontiguousarray(two[:, ::-1]) if mirrored else two
             finer, refined = _register(one, two, found, 20)
             if finer > 0:

@@ -9,7 +9,7 @@ import numpy as np
 from catalog.progress import track
 from catalog.settings.curation import Deduplicate
 from curation.deduplicate.candidates import Pairs, candidates, within
-from curation.deduplicate.difference import LIMITS, clearly, difference
+from curation.deduplicate.difference import LIMITS, Version, clearly, difference
 from curation.deduplicate.grouping import Member, make_groups, preference
 from curation.deduplicate.prints import Prints
 from curation.deduplicate.verify import Match, thumbnail, verify
@@ -29,13 +29,13 @@ def group(prints: Prints, matches: Sequence[Match], settings: Deduplicate) -> li
     """Groups of copies and variants, each with its keeper first."""
 
     @lru_cache(maxsize=4096)
-    def picture(row: int) -> np.ndarray:
-        return thumbnail(prints.jpeg(row))
+    def version(row: int) -> Version:
+        side = int(max(prints.width[row], prints.height[row]))
+        measures = float(prints.grain[row]), float(prints.blockiness[row])
+        return Version(thumbnail(prints.jpeg(row)), side, *measures)
 
     def is_variant(a: int, b: int, matrix: np.ndarray) -> bool:
-        sides = (max(prints.width[row], prints.height[row]) for row in (a, b))
-        found = difference(picture(a), picture(b), matrix, int(min(sides)))
-        return clearly(found, LIMITS) is not None
+        return clearly(difference(version(a), version(b), matrix), LIMITS) is not None
 
     order = preference(prints, settings.keep_first)
     return make_groups(prints, matches, order, settings.min_overlap, is_variant)

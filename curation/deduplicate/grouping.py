@@ -24,7 +24,7 @@ def preference(prints: Prints, licences: Sequence[str]) -> np.ndarray:
     """Rows from the best keeper to the worst.
 
     First come more pixels of content (a plain border has none), then better encoding (lossless,
-    JPEG quality), then the preferred licence, then the id.
+    JPEG quality), then the preferred licence, then less noise and more bytes.
     """
     box = prints.trim.astype(np.float64)
     content = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
@@ -37,10 +37,12 @@ def preference(prints: Prints, licences: Sequence[str]) -> np.ndarray:
         given = (name or "").lower().replace(" ", "-").removeprefix("cc-")
         return next((i for i, wanted in enumerate(licences) if given.startswith(wanted)), 99)
 
-    def key(row: int) -> tuple[float, int, int, str]:
+    def key(row: int) -> tuple[float, int, int, int, int, str]:
         steps = -float(np.round(np.log(max(pixels[row], 1.0)) / 0.02))  # within 2 % is equal
         quality = -int(prints.jpeg_quality[row])
-        return steps, quality, rank(prints.license[row]), prints.ids[row]
+        # Among equals more bytes are more detail, unless they are noise.
+        noise, size = int(prints.grain[row] // 4), -int(prints.byte_size[row])
+        return steps, quality, rank(prints.license[row]), noise, size, prints.ids[row]
 
     return np.array(sorted(range(len(prints)), key=key), np.int64)
 

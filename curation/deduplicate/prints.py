@@ -26,6 +26,8 @@ class Prints:
     whole: np.ndarray
     inner: np.ndarray
     thumbnail: pa.ChunkedArray
+    grain: np.ndarray
+    blockiness: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,6 +65,8 @@ def make_prints(hashes: pa.Table, fingerprints: pa.Table) -> Prints:
         _bytes(fingerprints["whole"], FRAME * FRAME),
         _bytes(fingerprints["inner"], FRAME * FRAME),
         fingerprints["thumbnail"],
+        fingerprints["grain"].to_numpy(),
+        fingerprints["blockiness"].to_numpy(),
     )
 
 

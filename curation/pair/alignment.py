@@ -7,6 +7,9 @@ import numpy as np
 
 from catalog.images import Rgb
 
+VERSION = "movement/1"
+"""Changes with the numbers that this module gives."""
+
 _SIDE = 768
 """Longer side at which movement is measured."""
 

@@ -44,6 +44,10 @@ class Maker:
     def __init__(self, raw: Path, settings: Synthesize, pair: Pair, layers: list[str]) -> None:
         self.raw, self.settings, self.pair, self.layers = raw, settings, pair, layers
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Networks and open files stay in the process that loaded them.
+        return {name: self.__dict__[name] for name in ("raw", "settings", "pair", "layers")}
+
     @cached_property
     def _store(self) -> ShardStore:
         return ShardStore(self.raw)
@@ -115,6 +119,7 @@ class Maker:
                     "degradation": degradation.value,
                     "origin": "synthetic",
                     "group": unit.group,
+                    "photo_id": unit.image_id,
                     "teacher": str(degrader.identity),
                     "seed": seed,
                     "verdict": verdict,
