@@ -32,13 +32,13 @@ class Layout:
 
     @property
     def blocklist(self) -> Path:
-        """Taken-down images (schemas.BLOCKLIST)."""
-        return self.root / "data/blocklist.parquet"
+        """Taken-down images (schemas.BLOCKLIST); the folder is there without it, for DVC."""
+        return self.root / "data/takedowns/blocklist.parquet"
 
     @property
     def reviews(self) -> Path:
-        """Exported decisions of reviewers (schemas.REVIEWS)."""
-        return self.root / "data/reviews.parquet"
+        """Exported decisions of reviewers (schemas.REVIEWS); optional, as the blocklist is."""
+        return self.root / "data/reviews/reviews.parquet"
 
     @property
     def hashes(self) -> Path:

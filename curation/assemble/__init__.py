@@ -1,0 +1,102 @@
+"""Stage assemble: verdicts, reviews and caps -> the dataset, the only stage that leaves out."""
+
+from collections import Counter
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from catalog import schemas
+from catalog.degradations import Degradation
+from catalog.files import atomic_folder
+from catalog.settings.pairs import Assemble
+from catalog.stage import Counts
+from catalog.tables import read_table, write_table
+from curation.assemble.caps import apply_caps
+from curation.assemble.card import write_card
+from curation.assemble.croissant import write_croissant
+from curation.assemble.held_out import hold_out
+from curation.assemble.provenance import Origins
+from curation.assemble.sound import sound_pairs
+from curation.assemble.splits import split_groups
+from curation.select import select_images
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Tables and folders that the dataset is made of."""
+
+    raw: Path
+    screening: Path
+    duplicates: Path
+    contamination: Path
+    real_pairs: Path
+    synthetic: Path
+    reviews: Path
+    """Need not exist."""
+
+
+def assemble(
+    inputs: Inputs, out: Path, settings: Assemble, thresholds: str, blocked: Set[str] = frozenset()
+) -> Counts:
+    """Write pairs.parquet, held-out.parquet, README.md and croissant.json to `out`.
+
+    `thresholds` is the YAML text of the settings that decided, for the card. Tasks without pairs
+    are reported, not refused.
+    """
+    pairs = read_table(inputs.real_pairs, schemas.PAIRS).to_pylist()
+    pairs += read_table(inputs.synthetic / "pairs.parquet", schemas.PAIRS).to_pylist()
+    reviews: dict[str, str] = {}
+    if inputs.reviews.exists():
+        table = read_table(inputs.reviews, schemas.REVIEWS, ["pair_id", "decision"])
+        reviews = dict(zip(*table.to_pydict().values(), strict=True))
+    matches = read_table(inputs.contamination, schemas.CONTAMINATION, ["image_id"])
+    contaminated = set(matches.column("image_id").to_pylist())
+    sound, dropped = sound_pairs(pairs, reviews, contaminated, blocked, settings)
+
+    degraded, _ = select_images(
+        inputs.screening, inputs.duplicates, inputs.contamination, "degraded", blocked
+    )
+    held = hold_out(degraded, sound, settings)
+    held_groups = {row["group"] for row in held}
+    free = [pair for pair in sound if pair["group"] not in held_groups]
+    dropped["held-out"] += len(sound) - len(free)
+
+    origins = Origins.read(inputs.raw)
+    chosen, capped = apply_caps(free, settings, origins)
+    dropped += capped
+    splits = split_groups(chosen, settings)
+    rows = [
+        {name: pair[name] for name in schemas.DATASET.names if name != "split"}
+        | {"split": splits[pair["group"]]}
+        for pair in sorted(chosen, key=lambda pair: pair["pair_id"])
+    ]
+    counts = Counts(rows_in=len(pairs), rows_out=len(rows), dropped=+dropped)
+    counts.extra = _summary(rows, held)
+    with atomic_folder(out) as folder:
+        write_table(folder / "pairs.parquet", rows, schemas.DATASET)
+        write_table(folder / "held-out.parquet", held, schemas.HELD_OUT)
+        write_croissant(folder)
+        write_card(folder, chosen, splits, held, counts, origins, thresholds)
+    return counts
+
+
+def _summary(rows: list[dict[str, Any]], held: list[dict[str, Any]]) -> dict[str, Any]:
+    table = Counter((row["degradation"], row["origin"], row["split"]) for row in rows)
+    held_by = Counter(row["degradation"] for row in held)
+    return {
+        "pairs": {
+            task.value: {
+                f"{origin}_{split}": table[task.value, origin, split]
+                for origin in ("real", "synthetic")
+                for split in ("train", "validation")
+            }
+            | {"held_out": held_by[task.value]}
+            for task in Degradation
+        },
+        "without_real_pairs": [
+            task.value
+            for task in Degradation
+            if not any(table[task.value, "real", split] for split in ("train", "validation"))
+        ],
+    }

@@ -1,0 +1,50 @@
+"""Real degraded images that training never sees."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from catalog.degradations import Degradation
+from catalog.settings.pairs import Assemble
+from curation.assemble.order import shuffled
+from curation.select import Selected
+
+
+def hold_out(
+    degraded: Sequence[Selected], pairs: Sequence[dict[str, Any]], settings: Assemble
+) -> list[dict[str, Any]]:
+    """Rows of schemas.HELD_OUT, sorted by image id.
+
+    Of a degradation with real pairs, a share of the groups is taken, at least one when there are
+    two; of one without (no teacher), all, since training cannot use them. Every degraded image of a
+    held-out group is held out, up to the cap of its degradation; the group leaves training whole.
+    """
+    if settings.held_out_share == 0 or settings.held_out_per_degradation == 0:
+        return []
+    trained = {pair["group"] for pair in pairs if pair["origin"] == "real"}
+    taught = {pair["degradation"] for pair in pairs if pair["origin"] == "real"}
+    by_task: defaultdict[Degradation, list[Selected]] = defaultdict(list)
+    for image in degraded:
+        by_task[image.degradations[0]].append(image)
+    groups: set[str] = set()
+    for task, found in sorted(by_task.items()):
+        order = shuffled((image.group for image in found), settings.seed, f"held-out {task}")
+        if task in taught:
+            count = round(settings.held_out_share * len(order))
+            if count == 0 and len(order) > 1:
+                count = 1
+        else:
+            order = [group for group in order if group not in trained]
+            count = len(order)
+        groups.update(order[: min(count, settings.held_out_per_degradation)])
+    rows = []
+    for task, found in sorted(by_task.items()):
+        mine = [image for image in found if image.group in groups]
+        kept = shuffled((image.image_id for image in mine), settings.seed, "held-out image")
+        kept = kept[: settings.held_out_per_degradation]
+        rows += [
+            {"image_id": image.image_id, "degradation": task.value, "group": image.group}
+            for image in mine
+            if image.image_id in kept
+        ]
+    return sorted(rows, key=lambda row: row["image_id"])

@@ -1,0 +1,32 @@
+"""Train and validation, by group: no scene is on both sides."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from catalog.settings.pairs import Assemble
+from curation.assemble.order import shuffled
+
+
+def split_groups(pairs: Sequence[dict[str, Any]], settings: Assemble) -> dict[str, str]:
+    """Group -> "train" or "validation".
+
+    Groups with real pairs are split by their commonest degradation, the others together, so that a
+    task with enough groups is in both.
+    """
+    tasks: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for pair in pairs:
+        tasks[pair["group"]][pair["degradation"] if pair["origin"] == "real" else ""] += 1
+    strata: defaultdict[str, list[str]] = defaultdict(list)
+    for group, counted in tasks.items():
+        named = {task: count for task, count in counted.items() if task}
+        strata[max(sorted(named), key=lambda task: named[task]) if named else ""].append(group)
+    splits: dict[str, str] = {}
+    for stratum, groups in sorted(strata.items()):
+        order = shuffled(groups, settings.seed, f"split {stratum}")
+        count = round(settings.validation_share * len(order))
+        if count == 0 and settings.validation_share > 0 and len(order) >= 4:
+            count = 1
+        splits |= dict.fromkeys(order[:count], "validation")
+        splits |= dict.fromkeys(order[count:], "train")
+    return splits

@@ -1,0 +1,68 @@
+"""Measures one real pair."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from catalog.degradations import Degradation
+from catalog.settings.pairs import Pair
+from catalog.shards import ShardStore
+from curation.pair.alignment import VERSION
+from curation.pair.measures import measure
+from curation.units import Made
+from networks.consistency import load_consistency
+from networks.interfaces import Consistency, Judge
+from networks.judges import load_judge
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A degraded image and one teacher's target of it."""
+
+    degraded_id: str
+    clean_id: str
+    degradation: Degradation
+
+
+class Checker:
+    """Measures of a pair; the verdict is taken afterwards, so thresholds cost no measuring."""
+
+    def __init__(self, raw: Path, targets: Path, settings: Pair) -> None:
+        self.raw, self.targets, self.settings = raw, targets, settings
+
+    @cached_property
+    def _store(self) -> ShardStore:
+        return ShardStore(self.targets, self.raw)
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return load_judge(self.settings.judge)
+
+    @cached_property
+    def _consistency(self) -> Consistency:
+        return load_consistency(self.settings.consistency)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"raw": self.raw, "targets": self.targets, "settings": self.settings}
+
+    def key(self, unit: Candidate) -> str:
+        """Over the pair, the judge, the consistency measure and the code of the alignment."""
+        parts = [unit.degraded_id, unit.clean_id, unit.degradation, VERSION]
+        parts += [self._judge.identity.digest, self._consistency.identity.digest]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def make(self, unit: Candidate) -> Made:
+        """One row with the fields of `Measures`."""
+        degraded = self._store.get(unit.degraded_id).decode()
+        clean = self._store.get(unit.clean_id).decode()
+        found = measure(degraded, clean, unit.degradation, self._judge, self._consistency)
+        row = {
+            "severity_degraded": found.severity_degraded,
+            "severity_clean": found.severity_clean,
+            "consistency": found.consistency,
+            "shift": found.shift,
+            "scores": dict(found.scores),
+        }
+        return Made((), (row,))
