@@ -106,6 +106,7 @@ def decide(
 
     `obstacles` are further reasons, found by the caller, why nothing can be said.
     """
+    against = champion_name if champion is not None else "the unrestored input"
     rows = _pairs(candidate, champion)
     usable = [(mine, theirs) for mine, theirs in rows if mine.counted and _counted(theirs)]
     names = [mine.degradation for mine, _ in usable]
@@ -131,11 +132,11 @@ def decide(
     if problems:
         verdict, reasons = INCONCLUSIVE, problems
     else:
-        verdict, reasons = _judged(overall, tasks, settings)
+        verdict, reasons = _judged(overall, tasks, settings, against)
     return Verdict(
         verdict,
         tuple(reasons),
-        champion_name if champion is not None else "the unrestored input",
+        against,
         settings.reading,
         overall,
         sign_flip_p(differences, settings.permutations, settings.seed),
@@ -257,7 +258,7 @@ def _unrepeatable(repeat: Agreement, settings: Gate) -> list[str]:
 
 
 def _judged(
-    overall: Interval, tasks: Mapping[Degradation, TaskResult], settings: Gate
+    overall: Interval, tasks: Mapping[Degradation, TaskResult], settings: Gate, against: str
 ) -> tuple[str, list[str]]:
     vetoes = []
     for task, result in tasks.items():
@@ -274,7 +275,7 @@ def _judged(
             )
     if vetoes:
         return REJECT, vetoes
-    said = _said(overall, settings)
+    said = _said(overall, settings, against)
     if overall.low is None or overall.high is None:
         return INCONCLUSIVE, [f"{said} There are too few images for an interval."]
     if overall.low > 0 and overall.estimate >= settings.min_difference:
@@ -294,12 +295,14 @@ def _judged(
     return INCONCLUSIVE, [f"{said} The interval holds both better and not better."]
 
 
-def _said(overall: Interval, settings: Gate) -> str:
+def _said(overall: Interval, settings: Gate, against: str) -> str:
+    direction = "above" if overall.estimate >= 0 else "below"
+    said = f"The mean score is {abs(overall.estimate):.4f} {direction} {against}"
     if overall.low is None or overall.high is None:
-        return f"Mean difference {overall.estimate:+.4f}."
+        return f"{said}."
     return (
-        f"Mean difference {overall.estimate:+.4f}, one-sided {settings.confidence:.0%} bounds "
-        f"{overall.low:+.4f} and {overall.high:+.4f}."
+        f"{said} (one-sided {settings.confidence:.0%} bounds {overall.low:+.4f} and "
+        f"{overall.high:+.4f})."
     )
 
 

@@ -71,7 +71,12 @@ def build_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"signed": _signed, "plain": _plain, "interval": _interval}
+    environment.filters |= {
+        "signed": _signed,
+        "plain": _plain,
+        "interval": _interval,
+        "ends": _ends,
+    }
     mine = by_task(candidate.table)
     theirs = by_task(champion.table) if champion else None
     stages: dict[str, list[Cause]] = {}
@@ -241,3 +246,9 @@ def _interval(interval: Interval | None, digits: int = 3) -> str:
     if interval is None or interval.low is None or interval.high is None:
         return ""
     return f"[{_signed(interval.low, digits)}, {_signed(interval.high, digits)}]"
+
+
+def _ends(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return ""
+    return f"{_plain(interval.low)} to {_plain(interval.high)}"

@@ -13,7 +13,7 @@ def scale_of(intervals: Sequence[Interval], floor: float = 0.02) -> float:
     return max([floor, *(end for end in ends if end == end)]) * 1.08
 
 
-def forest(interval: Interval, limit: float, width: int = 190, height: int = 22) -> Markup:
+def forest(interval: Interval, limit: float, width: int = 160, height: int = 22) -> Markup:
     """An interval on a scale from -limit to +limit with the zero line."""
 
     def x(value: float) -> float:

@@ -11,6 +11,7 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 
 _FOLDER = click.Path(path_type=Path)
+_TASKS = [name.value for name in Degradation]
 
 
 @click.command()
@@ -20,7 +21,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--restorer", help="Instead: a restorer's name, a model folder or models:/NAME@ALIAS."
 )
-@click.option("--task", type=click.Choice(list(Degradation)), help="With --reference.")
+@click.option("--task", type=click.Choice(_TASKS), help="With --reference.")
 @click.option("--out", type=_FOLDER, required=True, help="R.json, or a folder with --benchmark.")
 @click.option("--judge", default="proxy", show_default=True, help="Who judges the severity.")
 @click.option("--consistency", default="ms-ssim", show_default=True, help="Who measures distance.")
