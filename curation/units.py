@@ -53,7 +53,10 @@ class Worker(Protocol[U_contra]):
 def compute(
     units: Sequence[U], worker: Worker[U], folder: Path, what: str, processes: int | None = None
 ) -> Iterator[Made]:
-    """Results of `units` in order; those that `folder` has are not computed again."""
+    """Results of `units` in order; those that `folder` has are not computed again.
+
+    All are computed before this returns; they are read back one by one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [_path(folder, worker.key(unit)) for unit in units]
     missing = [(unit, path) for unit, path in zip(units, paths, strict=True) if not path.exists()]
@@ -69,8 +72,7 @@ def compute(
         with ProcessPoolExecutor(count, context, _start, (worker,)) as pool:
             for _ in track(pool.map(_run, missing), what, len(missing)):
                 pass
-    for path in paths:
-        yield _load(path)
+    return map(_load, paths)
 
 
 def write_images(folder: Path, results: Iterable[Made]) -> list[dict[str, Any]]:

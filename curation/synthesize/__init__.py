@@ -32,8 +32,10 @@ def synthesize(
     used = photos[: settings.max_photos]
     dropped["not-needed"] += len(photos) - len(used)
     maker = Maker(raw, settings, pair, _layers(used, settings))
+    results = compute(used, maker, scratch, "synthesize")
     with atomic_folder(out) as folder:
-        rows = write_images(folder, compute(used, maker, scratch, "synthesize"))
+        rows = write_images(folder, results)
+        rows = [row | {"scores": sorted(row["scores"].items())} for row in rows]
         rows.sort(key=lambda row: row["pair_id"])
         write_table(folder / "pairs.parquet", rows, schemas.PAIRS)
     kept = [row for row in rows if row["verdict"] == "keep"]

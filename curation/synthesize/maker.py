@@ -125,13 +125,10 @@ class Maker:
                     "verdict": verdict,
                     "reason": reason,
                 } | measures.columns()
-                row["scores"] = sorted(
-                    [*measures.scores.items()]
-                    + [
-                        (f"drawn-{name}", float(value))
-                        for name, value in drawn.items()
-                        if not isinstance(value, str)
-                    ]
-                )
+                row["scores"] = dict(measures.scores) | {
+                    f"drawn-{name}": float(value)
+                    for name, value in drawn.items()
+                    if not isinstance(value, str)
+                }
                 rows.append(row)
         return Made(tuple(pictures), tuple(rows))

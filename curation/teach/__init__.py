@@ -34,8 +34,9 @@ def teach(
     # Only classical teachers may run side by side: others would load their weights once each.
     names = {name for pool in settings.teachers.values() for name in pool}
     processes = None if names <= {"classical", "identity"} else 1
+    results = compute(chosen, teaching, scratch, "teach", processes)
     with atomic_folder(out) as folder:
-        rows = write_images(folder, compute(chosen, teaching, scratch, "teach", processes))
+        rows = write_images(folder, results)
         write_table(folder / "targets.parquet", rows, schemas.TARGETS)
     made = [row for row in rows if row["outcome"] == "made"]
     counts = Counts(rows_in=len(chosen) + dropped.total(), rows_out=len(made))

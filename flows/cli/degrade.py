@@ -105,7 +105,7 @@ def _average(files: list[Path], out: Path) -> None:
     from flows.cli.folders import decoded
     from networks.degraders.blur import average_frames
 
-    blurred, sharp = average_frames([image for _, image in decoded(files)])
+    blurred, sharp = average_frames([image for _, image in decoded(iter(files))])
     for name, image in (("blurred.png", blurred), ("sharp.png", sharp)):
         with atomic_file(out / name) as temporary:
             temporary.write_bytes(encode_png(image))
