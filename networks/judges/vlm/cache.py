@@ -1,0 +1,59 @@
+"""Answers on disk, so that no image is asked about twice."""
+
+import hashlib
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from catalog.degradations import Degradation
+from catalog.images import Rgb
+from networks.interfaces import Identity
+
+
+def default_place() -> Path:
+    """MENDLINE_JUDGE_CACHE, else answers.sqlite below the user's cache folder."""
+    given = os.environ.get("MENDLINE_JUDGE_CACHE")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(given) if given else home / "mendline/judge/answers.sqlite"
+
+
+class AnswerCache:
+    """Answers by pixels, degradation, and the judge's identity (which holds the prompt's hash).
+
+    One SQLite file; several processes may use it at once. Only answers that could be read are
+    kept: a failure is asked again.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with closing(self._open()) as database, database:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS answers "
+                "(key TEXT PRIMARY KEY, severity INTEGER NOT NULL, text TEXT NOT NULL)"
+            )
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.place, timeout=60)
+
+    @staticmethod
+    def key(image: Rgb, degradation: Degradation, identity: Identity) -> str:
+        """SHA-256 over size and pixels, the degradation and the identity."""
+        digest = hashlib.sha256(f"{image.shape}\n{degradation}\n{identity.digest}\n".encode())
+        digest.update(image.tobytes())
+        return digest.hexdigest()
+
+    def get(self, key: str) -> int | None:
+        """The severity, or None when it was not asked yet."""
+        with closing(self._open()) as database:
+            row = database.execute("SELECT severity FROM answers WHERE key = ?", (key,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def put(self, key: str, severity: int, text: str) -> None:
+        """Keep an answer."""
+        with closing(self._open()) as database, database:
+            database.execute(
+                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, severity, text[:200])
+            )

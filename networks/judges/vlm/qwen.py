@@ -1,0 +1,87 @@
+"""Qwen3-VL of any size, through transformers."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from catalog.errors import UserError
+from networks.interfaces import Identity
+from networks.judges.vlm.asking import AskingJudge, Reply
+from networks.judges.vlm.cache import AnswerCache
+from networks.judges.vlm.prompts import SYSTEM, prompt_hash
+from networks.judges.vlm.protocol import MAX_NEW_TOKENS
+
+
+class Qwen3VlJudge(AskingJudge):
+    """Greedy decoding in batches; bfloat16 on a GPU, float32 on a CPU. Only safetensors load."""
+
+    def __init__(
+        self,
+        folder: Path,
+        prompt: str = "released",
+        cache: AnswerCache | None = None,
+        batch_size: int = 8,
+        device: str | None = None,
+    ) -> None:
+        super().__init__(prompt, cache)
+        weights = sorted(folder.glob("*.safetensors"))
+        if not weights or not (folder / "config.json").is_file():
+            raise UserError(
+                f"The folder {folder} is no Qwen3-VL model: it has no config.json with "
+                "*.safetensors.",
+                "Name the folder of a downloaded checkpoint, such as Qwen3-VL-8B-Instruct.",
+            )
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        self.batch_size = batch_size
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        kind = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self.processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True)
+        # Answers of unequal prompts must all begin at the right edge of the batch.
+        self.processor.tokenizer.padding_side = "left"
+        model: Any = AutoModelForImageTextToText.from_pretrained(
+            folder, dtype=kind, local_files_only=True, use_safetensors=True
+        )
+        self.model = model.to(self.device).eval()
+        self.identity = Identity(
+            "qwen3-vl", folder.resolve().name, _digest(weights), prompt_hash(prompt)
+        )
+
+    def ask(self, images: Sequence[Image.Image], text: str) -> list[Reply]:
+        """One reply an image."""
+        replies: list[Reply] = []
+        for start in range(0, len(images), self.batch_size):
+            replies += self._ask(images[start : start + self.batch_size], text)
+        return replies
+
+    def _ask(self, images: Sequence[Image.Image], text: str) -> list[Reply]:
+        content = [{"type": "image"}, {"type": "text", "text": text}]
+        messages = [
+            {"role": "system", "content": [{"type": "text", "text": SYSTEM}]},
+            {"role": "user", "content": content},
+        ]
+        asked = self.processor.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+        inputs = self.processor(
+            text=[asked] * len(images), images=list(images), padding=True, return_tensors="pt"
+        ).to(self.device)
+        with torch.inference_mode():
+            output = self.model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, do_sample=False)
+        answers = self.processor.batch_decode(
+            output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )
+        return [Reply(answer) for answer in answers]
+
+
+def _digest(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

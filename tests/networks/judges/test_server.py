@@ -1,0 +1,188 @@
+"""The server judge against a real local server, as the API is documented and as it fails."""
+
+import asyncio
+import base64
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from aiohttp import web
+from PIL import Image
+
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+from networks.judges.vlm.cache import AnswerCache
+from networks.judges.vlm.server import Patience, ServerJudge
+
+QUICK = Patience(concurrency=3, attempts=3, timeout_s=0.6, first_wait_s=0.01, longest_wait_s=0.05)
+
+
+class Server:
+    """Answers with what `script` holds, in order, then with a score; remembers the requests."""
+
+    def __init__(self) -> None:
+        self.script: list[Any] = []
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[str | None] = []
+        self.active = self.most_active = 0
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.active += 1
+        self.most_active = max(self.active, self.most_active)
+        try:
+            self.requests.append(await request.json())
+            self.headers.append(request.headers.get("Authorization"))
+            answer = self.script.pop(0) if self.script else "退化分数：3"
+            if answer == "never":
+                await asyncio.Event().wait()
+            if answer == "hang-up":
+                assert request.transport is not None
+                request.transport.close()
+            if isinstance(answer, int):
+                return web.Response(status=answer, text="no", headers={"Retry-After": "0.01"})
+            if isinstance(answer, bytes):
+                return web.Response(body=answer, content_type="application/json")
+            await asyncio.sleep(0.02)
+            message = {"role": "assistant", "content": answer}
+            return web.json_response({"choices": [{"index": 0, "message": message}]})
+        finally:
+            self.active -= 1
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    loop = asyncio.new_event_loop()
+    ready = threading.Event()
+
+    async def start() -> web.AppRunner:
+        app = web.Application(client_max_size=1 << 26)
+        app.router.add_post("/v1/chat/completions", made.handle)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        await site.start()
+        made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        ready.set()
+        return runner
+
+    def serve() -> None:
+        asyncio.set_event_loop(loop)
+        runner = loop.run_until_complete(start())
+        loop.run_forever()
+        loop.run_until_complete(runner.cleanup())
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert ready.wait(10)
+    yield made
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+def _images(count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (40, 90, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def _judge(server: Server, **options: Any) -> ServerJudge:
+    return ServerJudge(server.url, "tiny", patience=QUICK, **options)
+
+
+def test_the_request_is_what_the_released_evaluator_would_show(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MENDLINE_JUDGE_API_KEY", "secret")
+    (answer,) = _judge(server).judge(_images(1), Degradation.RAIN)
+    assert answer.severity == 3.0
+    (body,) = server.requests
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("tiny", 0, 32)
+    picture, text = body["messages"][1]["content"]
+    assert "“rain”" in text["text"]
+    kind, data = picture["image_url"]["url"].split(",")
+    assert kind == "data:image/png;base64"
+    # 90 x 40 -> 768 x 341 by area -> 756 x 336 by multiples of 28
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (756, 336)
+    assert server.headers == ["Bearer secret"]
+
+
+def test_many_images_are_asked_at_once_but_not_too_many(server: Server) -> None:
+    server.script = ["退化分数：1", "退化分数: 2", "4"]
+    answers = _judge(server).judge(_images(12), Degradation.BLUR)
+    assert all(answer.severity is not None for answer in answers)
+    assert server.most_active == QUICK.concurrency
+
+
+@pytest.mark.parametrize("trouble", [429, 500, 503, "hang-up", "never"])
+def test_transport_failures_are_tried_again(server: Server, trouble: Any) -> None:
+    server.script = [trouble]
+    (answer,) = _judge(server).judge(_images(1), Degradation.BLUR)
+    assert answer.severity == 3.0
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words", "requests"),
+    [
+        ([500] * 9, "answered 500", 3),
+        (["never"] * 9, "longer than 0.6 s", 3),
+        ([401] * 9, "answered 401: no", 1),
+        (["a lovely photo"] * 9, "holds no score", 1),
+        (["10 of 10"] * 9, "holds no score", 1),
+        ([b"not json"] * 9, "no completion", 1),
+        ([b'{"choices": []}'] * 9, "no completion", 1),
+    ],
+)
+def test_failures_are_judgements_in_words_and_are_not_cached(
+    server: Server, tmp_path: Path, trouble: list[Any], words: str, requests: int
+) -> None:
+    server.script = list(trouble)
+    cache = AnswerCache(tmp_path / "a.sqlite")
+    (answer,) = _judge(server, cache=cache).judge(_images(1), Degradation.BLUR)
+    assert answer.severity is None
+    assert answer.failure is not None
+    assert words in answer.failure
+    assert len(server.requests) == requests
+    server.script = []
+    (answer,) = _judge(server, cache=cache).judge(_images(1), Degradation.BLUR)
+    assert answer.severity == 3.0
+
+
+def test_a_server_that_is_not_there_is_a_failure() -> None:
+    judge = ServerJudge("http://127.0.0.1:9/v1", "tiny", patience=QUICK)
+    (answer,) = judge.judge(_images(1), Degradation.BLUR)
+    assert answer.failure is not None
+    assert "cannot be reached" in answer.failure
+
+
+def test_answers_are_asked_once_by_image_degradation_prompt_and_model(
+    server: Server, tmp_path: Path
+) -> None:
+    cache = AnswerCache(tmp_path / "a.sqlite")
+    first, second = _images(2)
+    judge = _judge(server, cache=cache)
+    judge.judge([first, second, first], Degradation.BLUR)
+    assert len(server.requests) == 2
+    judge.judge([second, first], Degradation.BLUR)
+    assert len(server.requests) == 2
+    judge.judge([first], Degradation.RAIN)
+    _judge(server, cache=cache, prompt="paper").judge([first], Degradation.BLUR)
+    ServerJudge(server.url, "other", cache=cache).judge([first], Degradation.BLUR)
+    assert len(server.requests) == 5
+
+
+def test_it_works_inside_an_event_loop(server: Server) -> None:
+    async def inside() -> float | None:
+        return _judge(server).judge(_images(1), Degradation.BLUR)[0].severity
+
+    assert asyncio.run(inside()) == 3.0
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(UserError, match="no http or https URL"):
+        ServerJudge("localhost:8000", "tiny")
