@@ -48,9 +48,10 @@ class Robots:
             try:
                 return await self._request(url)
             except FetchError as error:
-                if error.slug in ("address-refused", "invalid-url", "dns", "tls"):
+                last = tried == settings.attempts or not error.retryable
+                if last and error.slug in ("address-refused", "invalid-url", "dns", "tls"):
                     raise  # what is wrong is not robots.txt
-                if tried == settings.attempts or not error.retryable:
+                if last:
                     raise FetchError(
                         "robots-unreachable",
                         f"{url.origin()}/robots.txt cannot be read: {error}",

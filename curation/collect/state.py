@@ -14,7 +14,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -384,5 +384,6 @@ class State:
         """Close the files; an open shard stays in the spool."""
         if not self._spool.closed:
             self._writer.__exit__(KeyboardInterrupt, None, None)
-            self._spool.close()
+            with suppress(OSError):  # a full disk has been told already
+                self._spool.close()
             self._base.close()

@@ -1,0 +1,269 @@
+"""Snapshots over time: what is new, what changed, what is retried, what may not come back."""
+
+import json
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import outcomes
+from filelock import FileLock
+from web import Web, photo
+
+from catalog import schemas
+from catalog.errors import UserError
+from catalog.images import image_id
+from catalog.layout import Layout
+from catalog.settings.collect import Collect
+from catalog.shards import ShardStore
+from catalog.tables import read_table
+from curation.collect.run import collect
+from curation.collect.sources.failed import FailedEarlier
+from curation.collect.sources.folder import Folder
+from curation.collect.sources.url_list import UrlList
+from curation.collect.takedown import take_down
+
+Urls = Callable[..., Any]
+
+
+def _photos(web: Web, count: int, start: int = 0) -> list[str]:
+    return [web.serve(f"/{n}.jpg", photo(n)) for n in range(start, start + count)]
+
+
+def test_a_complete_collection_fetches_only_what_is_new(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    urls = _photos(web, 5)
+    first = collect([url_list(*urls)], layout, settings)
+    assert (first.stored, first.tried) == (5, 5)
+    web.seen.clear()
+    again = collect([url_list(*urls)], layout, settings)
+    assert again.folder is None
+    assert again.skipped == {"collected-earlier": 5}
+    assert not web.seen
+    assert list(layout.collecting.glob("*/")) == []
+
+    more = [*urls, *_photos(web, 2, start=5), web.serve("/copy.jpg", photo(2))]
+    third = collect([url_list(*more, more[-1] + "#part")], layout, settings)
+    assert third.outcomes == {"stored": 2, "known": 1}
+    assert third.skipped == {"collected-earlier": 5, "repeated": 1}
+    assert len(ShardStore(layout.raw)) == 7
+    assert len(list(layout.raw.iterdir())) == 2
+    record = json.loads((third.folder / "snapshot.json").read_text())
+    assert record["outcomes"] == third.outcomes
+    assert record["sources"][0]["source"] == "url-list"
+
+
+def test_retry_failed_takes_only_failures_that_may_pass(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    urls = [*_photos(web, 2), web.serve("/late.jpg", b"", 503), web.base + "/never.jpg"]
+    first = collect([url_list(*urls)], layout, settings)
+    assert first.retryable == 1
+    assert collect([url_list(*urls)], layout, settings).skipped == {
+        "collected-earlier": 2,
+        "failed-earlier-may-pass": 1,
+        "failed-earlier": 1,
+    }
+    web.serve("/late.jpg", photo(9))
+    web.seen.clear()
+    retried = collect([FailedEarlier(layout.raw)], layout, settings, retry_failed=True)
+    assert retried.outcomes == {"stored": 1}
+    assert web.seen == {"/robots.txt": 1, "/late.jpg": 1}
+    row = outcomes(retried.folder)[web.base + "/late.jpg"]
+    assert (row["source"], row["url"]) == ("url-list", web.base + "/late.jpg")
+    assert collect([FailedEarlier(layout.raw)], layout, settings, retry_failed=True).tried == 0
+
+
+def test_looser_filters_take_what_stricter_ones_left_out(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    urls = [*_photos(web, 1), web.serve("/small.jpg", photo(5, size=(50, 50)))]
+    assert collect([url_list(*urls)], layout, settings).outcomes == {"stored": 1, "too-small": 1}
+    loose = settings.model_copy(update={"min_side": 40})
+    assert collect([url_list(*urls)], layout, loose).outcomes == {"stored": 1}
+
+
+def test_revisiting_tells_what_changed(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    from aiohttp import web as server
+
+    async def conditional(request: server.Request) -> server.StreamResponse:
+        if request.headers.get("If-None-Match") == '"v1"':
+            return server.Response(status=304)
+        return server.Response(body=photo(1), headers={"ETag": '"v1"'})
+
+    same = web.route("/same.jpg", conditional)
+    silent = web.serve("/silent.jpg", photo(2))
+    changed = web.serve("/changed.jpg", photo(3), ETag='"a"', Last_Modified="yesterday")
+    source = url_list(same, silent, changed)
+    collect([source], layout, settings)
+    web.serve("/changed.jpg", photo(4), ETag='"b"')
+    again = collect([source], layout, settings, revisit=True)
+    rows = outcomes(again.folder)
+    assert {url: row["outcome"] for url, row in rows.items()} == {
+        same: "unchanged",
+        silent: "unchanged",
+        changed: "stored",
+    }
+    assert rows[changed]["previous_id"] == image_id(photo(3))
+    assert rows[changed]["image_id"] == image_id(photo(4))
+    assert rows[changed]["etag"] == '"b"'
+    assert rows[same]["status"] == 304
+    assert web.headers["/changed.jpg"]["If-None-Match"] == '"a"'
+    assert len(ShardStore(layout.raw)) == 4
+
+
+def test_what_was_taken_down_does_not_come_back(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls, tmp_path: Path
+) -> None:
+    urls = _photos(web, 3)
+    collect([url_list(*urls)], layout, settings)
+    by_url = take_down(urls[0], "asked by its maker", layout)
+    assert by_url.found == [image_id(photo(0))]
+    by_id = take_down(image_id(photo(1)), "a face", layout)
+    assert by_id.found == [image_id(photo(1))]
+    (tmp_path / "file.png").write_bytes(photo(20, "PNG"))
+    assert take_down(str(tmp_path / "file.png"), "stolen", layout).found == []
+    rows = read_table(layout.blocklist, schemas.BLOCKLIST).to_pylist()
+    assert {row["kind"] for row in rows} == {"url", "image_id", "phash"}
+    assert take_down(urls[0], "again", layout).added == 0
+
+    elsewhere = [
+        urls[0] + "#again",
+        web.serve("/moved/0.jpg", photo(0)),
+        web.serve("/re-encoded/1.jpg", photo(1, quality=60)),
+        web.serve("/other/20.jpg", photo(20)),
+        web.serve("/hop", b"", 302, Location="/1.jpg"),
+        web.serve("/new.jpg", photo(30)),
+    ]
+    fresh = Layout(tmp_path / "other")
+    fresh.blocklist.parent.mkdir(parents=True)
+    fresh.blocklist.write_bytes(layout.blocklist.read_bytes())
+    summary = collect([url_list(*elsewhere)], fresh, settings)
+    assert summary.outcomes == {"blocked": 5, "stored": 1}
+    assert ShardStore(fresh.raw).ids() == [image_id(photo(30))]
+
+
+def test_takedown_refuses_what_is_nothing(layout: Layout) -> None:
+    for what, reason in (("no-such-thing", "why"), ("http://a/b.jpg", "  ")):
+        with pytest.raises(UserError):
+            take_down(what, reason, layout)
+    assert not layout.blocklist.exists()
+
+
+def test_every_url_dead_makes_no_snapshot_and_the_same_command_retries(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    urls = [web.serve(f"/{n}.jpg", b"", 503) for n in range(3)]
+    source = url_list(*urls, web.base + "/gone.jpg")
+    with pytest.raises(UserError) as caught:
+        collect([source], layout, settings)
+    assert "3 of them may pass" in caught.value.remedy
+    assert not layout.raw.exists() or not list(layout.raw.iterdir())
+    (table,) = layout.collecting.glob("*/snapshot/outcomes.parquet")
+    assert {row["outcome"] for row in outcomes(table).values()} == {"http-503", "http-404"}
+    _photos(web, 3)
+    web.seen.clear()
+    assert collect([source], layout, settings).outcomes == {"stored": 3, "http-404": 1}
+    assert web.seen["/gone.jpg"] == 0
+
+
+def test_a_folder_is_collected_by_content(
+    settings: Collect, layout: Layout, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(photo(1))
+    (folder / "deep" / "b.PNG").write_bytes(photo(2, "PNG"))
+    (folder / "deep" / "copy.jpeg").write_bytes(photo(1))
+    (folder / "lie.jpg").write_bytes(b"<html>")
+    (folder / "notes.txt").write_text("no image")
+    summary = collect([Folder(folder)], layout, settings)
+    assert summary.outcomes == {"stored": 2, "known": 1, "not-an-image": 1}
+    assert {s.provenance["url"] for s in ShardStore(layout.raw).read(ShardStore(layout.raw).ids())
+            } == {None}  # fmt: skip
+    assert collect([Folder(folder)], layout, settings).skipped == {
+        "collected-earlier": 3,
+        "failed-earlier": 1,
+    }
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError):
+        Folder(tmp_path / "empty")
+    with pytest.raises(UserError):
+        Folder(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_provenance_travels_from_the_list_to_the_shard(
+    web: Web, settings: Collect, layout: Layout, tmp_path: Path, kind: str
+) -> None:
+    import pandas as pd
+
+    path = tmp_path / f"list.{kind}"
+    row = {
+        "link": web.serve("/a.jpg", photo(1)),
+        "license": "CC BY 4.0",
+        "creator": "Åsa",
+        "source_page": "http://a/page",
+        "query": "fog, road",
+        "extra": 3,
+    }
+    table = pd.DataFrame([row])
+    if kind in ("csv", "tsv"):
+        table.to_csv(path, index=False, sep="," if kind == "csv" else "\t")
+    elif kind == "jsonl":
+        table.to_json(path, orient="records", lines=True, force_ascii=False)
+    else:
+        table.to_parquet(path)
+    with pytest.raises(UserError) as caught:
+        list(UrlList(path, Collect().columns).items())
+    assert "url" in caught.value.what
+    columns = Collect().columns.model_copy(update={"url": "link"})
+    summary = collect([UrlList(path, columns)], layout, settings)
+    assert summary.stored == 1
+    store = ShardStore(layout.raw)
+    provenance = store.get(store.ids()[0]).provenance
+    assert dict(provenance) == {
+        "url": row["link"],
+        "source": "url-list",
+        **{name: row[name] for name in ("license", "creator", "source_page", "query")},
+    }
+
+
+def test_no_urls_and_a_second_collection_are_refused(
+    settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    with pytest.raises(UserError, match="no URLs at all"):
+        collect([url_list("# only a comment", "")], layout, settings)
+    assert list(layout.collecting.glob("*/")) == []
+    with FileLock(layout.collecting / ".lock"), pytest.raises(UserError, match="Another"):
+        collect([url_list("http://a/b.jpg")], layout, settings)
+
+
+def test_a_full_disk_says_so_and_the_next_run_goes_on(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's limit on a file's size stands in for a full disk: writes fail in the middle."""
+    import errno
+    import signal
+
+    from catalog import files
+
+    monkeypatch.setattr(files, "_NO_SPACE", {errno.EFBIG})
+    urls = _photos(web, 40)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, old[1]))
+    try:
+        with pytest.raises(UserError, match="No space left"):
+            collect([url_list(*urls)], layout, settings)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(layout.raw.glob("*"))
+    summary = collect([url_list(*urls)], layout, settings)
+    assert summary.outcomes == {"stored": 40}
+    assert len(ShardStore(layout.raw)) == 40
