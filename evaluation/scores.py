@@ -173,8 +173,10 @@ def _plain(table: pa.Table) -> list[dict]:
 
 
 def _row(row: Mapping) -> ImageScore:
-    fields = {**row, "degradation": Degradation(row["degradation"])}
-    return ImageScore(**fields)
+    # float32 in the table, six decimals in memory: what was written is what is read.
+    numbers = {name: value for name, value in row.items() if isinstance(value, float)}
+    fields = {**row, **{name: round(value, 6) for name, value in numbers.items()}}
+    return ImageScore(**{**fields, "degradation": Degradation(row["degradation"])})
 
 
 def score_name(judge: Identity, consistency: Identity) -> str:
