@@ -49,6 +49,9 @@ class BlurRanges(Settings):
     varying: Probability = 0.4
     """Share of images whose blur differs over the image (depth of field, rotation of the hand)."""
 
+    sharp: Probability = 0.15
+    """Share of images of which a part stays sharp (panning, a subject in focus)."""
+
     noise: Uniform = (0.0, 0.008)
     """Sensor noise added after the blur, sigma as a share of full scale."""
 
@@ -97,6 +100,9 @@ class MoireRanges(Settings):
     distortion: Uniform = (-0.015, 0.015)
     """Radial lens distortion of the lattice at the corner."""
 
+    warp: Uniform = (0.0, 5.0)
+    """How many periods the bands wander over the image."""
+
     tint: Graded = (0.01, 0.07)
     """Colour cast of the photographed screen, relative gain."""
 
@@ -134,7 +140,7 @@ class NoiseRanges(Settings):
     )
     """Relative frequency of the kinds."""
 
-    sigma: Graded = (7.0, 62.0)
+    sigma: Graded = (7.0, 52.0)
     """Noise at middle grey, 8-bit levels (RECIPE: 1 to 25 in each of two rounds)."""
 
     grey: Probability = 0.3
@@ -177,6 +183,9 @@ class FlareRanges(Settings):
 
     anamorphic: Probability = 0.2
     """Share of images with one long horizontal streak."""
+
+    leak: Probability = 0.3
+    """Share of images with a wide coloured glow from the border, as against a low sun."""
 
 
 class ReflectionRanges(Settings):
@@ -238,8 +247,14 @@ class RainRanges(Settings):
     splash: Uniform = (0.02, 0.07)
     """Share of the streaks that end in a splash (released pipeline)."""
 
-    droplets: Probability = 0.35
-    """Share of images with drops on the lens."""
+    droplets: Probability = 0.5
+    """Share of images with drops on the lens or a window pane."""
+
+    drops: Graded = (12.0, 160.0)
+    """Number of those drops."""
+
+    near: Probability = 0.3
+    """Share of images with bright drops in the air before the focus."""
 
     veil: Graded = (0.05, 0.7)
     """Optical thickness of the rain's mist at the greatest depth."""

@@ -96,10 +96,14 @@ class BlurDegrader(ParametricDegrader[BlurRanges]):
         kind = draw.kind("kind", ranges.weights)
         kernel = self._kernel(kind, draw, scale)
         blurred = cv2.filter2D(linear, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-        if draw.chance("varying", ranges.varying):
+        sharp = draw.chance("sharp", ranges.sharp)
+        if draw.chance("varying", ranges.varying) or sharp:
             height, width = image.shape[:2]
-            other = cv2.filter2D(
-                linear, -1, self._reduced(kernel, rng), borderType=cv2.BORDER_REFLECT_101
+            less = self._reduced(kernel, rng)
+            other = (
+                linear
+                if sharp
+                else cv2.filter2D(linear, -1, less, borderType=cv2.BORDER_REFLECT_101)
             )
             mask = smooth_noise(height, width, 2, rng, octaves=1)[:, :, None]
             blurred = other + (blurred - other) * np.clip(1.6 * mask - 0.1, 0, 1)

@@ -39,6 +39,8 @@ class FlareDegrader(ParametricDegrader[FlareRanges]):
         flare += self._star(size, place, light, draw)
         flare += self._ghosts(size, place, light, draw)
         flare += draw.graded("veil", self.ranges.veil) * light
+        if draw.chance("leak", self.ranges.leak):
+            flare += self._leak(size, draw)
         flare = cv2.resize(flare, (width, height), interpolation=cv2.INTER_LINEAR)
         total = linear + flare
         # Highlights roll off as film and tone curves do, so that the core is white, not coloured.
@@ -117,6 +119,20 @@ class FlareDegrader(ParametricDegrader[FlareRanges]):
             star += np.where(along > -width, ray, 0)
         colour = np.array([0.55, 0.75, 1.3], np.float32) if anamorphic else light
         return strength * (star * np.clip(radius / 0.004, 0, 1))[:, :, None] * colour
+
+    def _leak(self, size: tuple[int, int], draw: Draw) -> np.ndarray:
+        """A wide saturated glow from a border, with soft edges and an inner arc."""
+        rng = draw.rng
+        side = draw.uniform("leak-place", (0.0, 1.0))
+        _, _, radius, _ = self._polar(size, (side, float(rng.choice([-0.1, 0.0, 0.1]))))
+        reach = draw.uniform("leak-reach", (0.3, 0.8))
+        hue = np.array([1.0, rng.uniform(0.35, 0.75), rng.uniform(0.05, 0.45)], np.float32)
+        glow = np.exp(-((radius / reach) ** 2)) * (
+            0.7 + 0.6 * smooth_noise(*size, 2, rng, octaves=2)
+        )
+        arc = np.exp(-(((radius - 0.8 * reach) / 0.05) ** 2)) * 0.4
+        level = draw.graded("leak-level", (self.ranges.glare[0], 1.6 * self.ranges.glare[1]))
+        return level * (glow + arc).astype(np.float32)[:, :, None] * hue
 
     def _ghosts(
         self, size: tuple[int, int], place: tuple[float, float], light: np.ndarray, draw: Draw

@@ -71,6 +71,9 @@ class MoireDegrader(ParametricDegrader[MoireRanges]):
         beat = np.array([np.cos(angle), np.sin(angle)]) / period
         base = {"colour": (0.5, 0.0), "column": (0.0, 0.5), "diagonal": (0.5, 0.5)}[alias]
         wave = 2 * np.pi * ((base[0] + beat[0]) * u + (base[1] + beat[1]) * v)
+        # Screens and lenses are never even: the bands of real photos wander and close into rings.
+        waves = draw.uniform(f"warp-{number}", self.ranges.warp)
+        wave += 2 * np.pi * waves * smooth_noise(height, width, 1.6, rng, octaves=2)
         # Sub-pixels of the three colours lie a third of a period apart.
         shift = np.zeros((height, width), np.float32)
         shift[0::2, 0::2] = -2 * np.pi / 3

@@ -41,8 +41,10 @@ class RainDegrader(ParametricDegrader[RainRanges]):
         # A drop gathers the light of a wide field, so it is brighter than most of the scene.
         drop = np.minimum(airlight * 1.25, 1.2)
         wet = wet * (1 - alpha) + drop * alpha
+        if draw.chance("near", ranges.near):
+            wet = wet + (drop - wet) * self._near_drops(height, width, draw)[:, :, None]
         if draw.chance("droplets", ranges.droplets):
-            wet = self._droplets(wet, draw)
+            wet = self._droplets(wet, round(draw.graded("drops", ranges.drops)), draw)
         return to_srgb(wet)
 
     def _streaks(self, height: int, width: int, depth: np.ndarray, draw: Draw) -> np.ndarray:
@@ -96,7 +98,19 @@ class RainDegrader(ParametricDegrader[RainRanges]):
                 cv2.circle(canvas, at, max(1, size // 5), level, -1, 16)
 
     @staticmethod
-    def _droplets(linear: np.ndarray, draw: Draw) -> np.ndarray:
+    def _near_drops(height: int, width: int, draw: Draw) -> np.ndarray:
+        """(h, w) opacity of drops before the plane of focus: soft bright discs of all sizes."""
+        rng = draw.rng
+        side = min(height, width)
+        layer = np.zeros((height, width), np.uint8)
+        for _ in range(int(rng.integers(20, 140))):
+            radius = max(1, round(side * 0.004 * float(np.exp(rng.normal(0, 0.7)))))
+            at = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
+            cv2.circle(layer, at, radius, int(rng.uniform(70, 230)), -1, cv2.LINE_AA)
+        return gaussian(layer.astype(np.float32) / 255, side * 0.002) * 0.8
+
+    @staticmethod
+    def _droplets(linear: np.ndarray, count: int, draw: Draw) -> np.ndarray:
         """Drops on the lens, each a small upside-down view of the scene, out of focus."""
         rng = draw.rng
         height, width = linear.shape[:2]
@@ -105,8 +119,9 @@ class RainDegrader(ParametricDegrader[RainRanges]):
         map_x, map_y = x.copy(), y.copy()
         alpha = np.zeros((height, width), np.float32)
         shade = np.ones((height, width), np.float32)
-        for _ in range(draw.integer("drops", (6, 36))):
-            radius = side * float(rng.uniform(0.008, 0.035)) * float(rng.choice([1, 1, 1, 1.8]))
+        for _ in range(count):
+            # Many small ones, few large ones.
+            radius = max(1.5, side * 0.011 * float(np.exp(rng.normal(0, 0.55))))
             tall = float(rng.uniform(1.0, 1.4))
             cx, cy = float(rng.uniform(0, width)), float(rng.uniform(0, height))
             reach = int(np.ceil(radius * tall)) + 2
