@@ -82,3 +82,12 @@ def test_faults_are_told(
     assert _run("degrade", folder, *filled) != 0
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_gallery_shows_all_nine_at_five_severities(folder: Path, tmp_path: Path) -> None:
+    (folder / "b.jpg").rename(folder / "<b>.jpg")
+    assert _run("degrade", folder, "--gallery", "--out", tmp_path / "out") == 0
+    page = (tmp_path / "out/gallery.html").read_text()
+    assert page.count("<img") == 9 * 2 * 6
+    assert "<b>" not in page
+    assert "http" not in page  # self-contained
