@@ -20,6 +20,7 @@ from catalog.log import logger
 
 _RUNNING = re.compile(r"Running stage '([^']+)'")
 _SKIPPED = re.compile(r"Stage '([^']+)' (didn't change|is cached)")
+_FAILED = re.compile(r"failed to reproduce '([^']+)'")
 _NOISE = re.compile(
     r"^(> |Generating lock file|Updating lock file|\s*$|To track the changes|\tgit add)"
 )
@@ -202,9 +203,9 @@ def _failure(root: Path, result: Reproduced, lines: list[str]) -> UserError:
         "Mend that and run the same command again: stages that are done are not run again. "
         f"The whole output is in {log}."
     )
-    failed = any("failed to reproduce" in line for line in lines) and result.ran
-    if not failed:
-        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    named = next((found[1] for line in errors if (found := _FAILED.search(line))), None)
+    if not result.ran or named != result.ran[-1]:
         return UserError(f"`dvc repro` failed: {' '.join(errors) or 'no message'}", remedy)
     stage = result.ran[-1]
     start = max(i for i, line in enumerate(lines) if _RUNNING.search(line))

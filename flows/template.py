@@ -19,6 +19,8 @@ FILES = (
     ".dvc/config",
     ".dvc/.gitignore",
     "data/benchmark/README.md",
+    "data/reviews/README.md",
+    "data/takedowns/README.md",
     "data/takedowns/README.md",
     "data/reviews/README.md",
 )

@@ -20,6 +20,9 @@ class Photo:
     held_out: bool = False
     """Never on the demo web: degraded versions of it are the benchmark."""
 
+    scenes: int = 6
+    """Tiles of it that are used at most: one texture's tiles look alike."""
+
     def load(self) -> Rgb:
         """(height, width, 3) uint8 sRGB."""
         data = (resources.files(self.package) / self.path).read_bytes()
@@ -39,12 +42,12 @@ _PUBLIC = "public domain"
 # pywt/data/_readers.py; Middlebury's page grants use and publication of its stereo images.
 PHOTOS = (
     Photo("astronaut", "skimage", "data/astronaut.png", _PUBLIC, "NASA"),
-    Photo("brick", "skimage", "data/brick.png", _CC0, "CC0 Textures"),
+    Photo("brick", "skimage", "data/brick.png", _CC0, "CC0 Textures", scenes=2),
     Photo("camera", "skimage", "data/camera.png", _CC0, "Lav Varshney"),
     Photo("coins", "skimage", "data/coins.png", _PUBLIC, "Brooklyn Museum"),
-    Photo("grass", "skimage", "data/grass.png", _CC0, "linolafett"),
-    Photo("gravel", "skimage", "data/gravel.png", _CC0, "CC0 Textures"),
-    Photo("hubble", "skimage", "data/hubble_deep_field.jpg", _PUBLIC, "NASA, ESA"),
+    Photo("grass", "skimage", "data/grass.png", _CC0, "linolafett", scenes=2),
+    Photo("gravel", "skimage", "data/gravel.png", _CC0, "CC0 Textures", scenes=2),
+    Photo("hubble", "skimage", "data/hubble_deep_field.jpg", _PUBLIC, "NASA, ESA", scenes=2),
     Photo(
         "motorcycle",
         "skimage",

@@ -18,9 +18,6 @@ from flows.demo_web.photos import PHOTOS, Photo, tiles
 from flows.demo_web.weather import MODELS
 
 _TILE = 200
-_MOST = 6
-"""Tiles of one photo, so that no photo (a field of stars, say) outweighs the others."""
-
 _FLAT = 12.0
 """Tiles whose grey values deviate less than this are sky or wall: nothing to see in them."""
 
@@ -81,7 +78,7 @@ def _scenes(held_out: bool) -> list[_Scene]:
     found = []
     for photo in PHOTOS:
         if photo.held_out == held_out:
-            for number, tile in enumerate(tiles(photo.load(), _TILE)[:_MOST]):
+            for number, tile in enumerate(tiles(photo.load(), _TILE)[: photo.scenes]):
                 if tile.mean(axis=2).std() >= _FLAT:
                     found.append(_Scene(photo, f"{photo.name}-{number}", tile))
     return found
