@@ -34,9 +34,12 @@ def _on_line(step: str) -> Any:
     return hear
 
 
-@task(name="collect", cache_policy=NO_CACHE, retries=1, retry_delay_seconds=30)
+@task(name="collect", cache_policy=NO_CACHE)
 def collect(root: str, urls: str | None, folder: str | None) -> dict[str, int]:
-    """Fetch what is new; return the outcomes of this run. Bad input is not tried again."""
+    """Fetch what is new; return the outcomes of this run.
+
+    Collection retries by URL and by host itself; bad input would fail again.
+    """
     from flows.collecting import fetch
 
     tell("collect")
