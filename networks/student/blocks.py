@@ -30,20 +30,31 @@ class HeadNorm(nn.Module):
 
     def __init__(self, head_width: int) -> None:
         super().__init__()
-        self.query = nn.RMSNorm(head_width, eps=1e-6)
-        self.key = nn.RMSNorm(head_width, eps=1e-6)
+        self.query_scale = nn.Parameter(torch.ones(head_width))
+        self.key_scale = nn.Parameter(torch.ones(head_width))
 
     def forward(self, qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
         """(batch, tokens, 3 * width) to three of (batch, heads, tokens, head width)."""
         query, key, value = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.query(query).to(value.dtype), self.key(key).to(value.dtype), value
+        return rms_norm(query, self.query_scale), rms_norm(key, self.key_scale), value
+
+
+def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
+    """x / sqrt(mean(x^2) + 1e-6) * weight over the last axis, in the type of x."""
+    return functional.rms_norm(x, x.shape[-1:], weight.to(x.dtype), eps=1e-6)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, rotation: Rotation) -> Tensor:
     """Full attention with rotated queries and keys; (batch, tokens, width)."""
-    mixed = functional.scaled_dot_product_attention(
-        rotate(query, rotation), rotate(key, rotation), value
-    )
+    query, key = rotate(query, rotation), rotate(key, rotation)
+    if value.device.type == "cpu" and value.dtype == torch.bfloat16:
+        # The CPU's fused kernel is three times as fast in float32 as in bfloat16 (torch 2.14).
+        with torch.autocast("cpu", enabled=False):
+            mixed = functional.scaled_dot_product_attention(
+                query.float(), key.float(), value.float()
+            ).to(value.dtype)
+    else:
+        mixed = functional.scaled_dot_product_attention(query, key, value)
     return mixed.transpose(1, 2).flatten(2)
 
 

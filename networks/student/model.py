@@ -10,6 +10,7 @@ from catalog.settings.training import Architecture
 from networks.student import rope
 from networks.student.blocks import DoubleBlock, Modulation, SingleBlock, modulate
 from networks.student.patches import patchify, unpatchify
+from networks.student.refiner import Refiner
 
 INSTRUCTIONS = tuple(Degradation)
 """Row of the instruction embedding by position; one more row stands for no instruction."""
@@ -54,11 +55,13 @@ class StudentDiT(nn.Module):
             SingleBlock(a.width, a.heads, hidden) for _ in range(a.single_blocks)
         )
         self.final_modulation = Modulation(a.width, 2)
-        self.final_layer = nn.Linear(a.width, pixels)
+        self.final_layer = nn.Linear(a.width, (a.refiner or 3) * a.patch**2)
+        self.refiner = Refiner(a.refiner) if a.refiner else None
         for embedding in (self.vector_in, self.txt_in):
             nn.init.normal_(embedding.weight, std=0.02)
-        nn.init.zeros_(self.final_layer.weight)
-        nn.init.zeros_(self.final_layer.bias)
+        if self.refiner is None:
+            nn.init.zeros_(self.final_layer.weight)
+            nn.init.zeros_(self.final_layer.bias)
 
     def _rotation(self, rows: int, columns: int, device: torch.device) -> rope.Rotation:
         a = self.architecture
@@ -93,7 +96,10 @@ class StudentDiT(nn.Module):
         target = tokens[:, a.instruction_tokens :][:, : (height // a.patch) * (width // a.patch)]
         shift, scale = self.final_modulation(vector)
         out = self.final_layer(modulate(target, shift, scale))
-        return unpatchify(out, a.patch, height, width).float()
+        out = unpatchify(out, a.patch, height, width)
+        if self.refiner is not None:
+            out = self.refiner(torch.cat([noisy, reference], dim=1), out)
+        return out.float()
 
     def flops(self, height: int, width: int) -> float:
         """Floating-point operations of one forward pass of one image (2 a multiply-add)."""
@@ -105,5 +111,7 @@ class StudentDiT(nn.Module):
         linear = a.width * (4 * a.width + 2 * hidden)
         attention = 2 * tokens * a.width
         blocks = (a.double_blocks + a.single_blocks) * tokens * (linear + attention)
-        ends = image * self.img_in.in_features * a.width + target * a.width * 3 * a.patch**2
-        return 2.0 * (blocks + ends)
+        last = self.final_layer.out_features
+        ends = image * self.img_in.in_features * a.width + target * a.width * last
+        refiner = sum(p.numel() for p in self.refiner.parameters()) if self.refiner else 0
+        return 2.0 * (blocks + ends + target * a.patch**2 * refiner)

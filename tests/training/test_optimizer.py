@@ -37,7 +37,8 @@ def test_the_schedules_of_the_recipe() -> None:
 def test_frozen_parameters_keep_their_values_and_the_others_learn() -> None:
     torch.manual_seed(0)
     model = StudentDiT(ARCHITECTURE)
-    nn.init.normal_(model.final_layer.weight, std=0.02)
+    assert model.refiner is not None
+    nn.init.normal_(model.refiner.out.weight, std=0.02)
     frozen = freeze(model, ("single_blocks.0.*",))
     assert frozen
     assert all(name.startswith("single_blocks.0.") for name in frozen)

@@ -30,7 +30,8 @@ def build(**changes: object) -> StudentDiT:
     """A small network whose last layer is not zero."""
     torch.manual_seed(0)
     model = StudentDiT(Architecture.model_validate({**SMALL, **changes})).eval()
-    nn.init.normal_(model.final_layer.weight, std=0.1)
+    last = model.final_layer if model.refiner is None else model.refiner.out
+    nn.init.normal_(last.weight, std=0.1)
     return model
 
 
@@ -100,8 +101,9 @@ def test_an_untrained_residual_model_changes_nothing(steps: int) -> None:
 
 @pytest.mark.parametrize("reference", ["channels", "in-context"])
 @pytest.mark.parametrize("prediction", ["velocity", "residual"])
-def test_the_output_depends_on_each_input(reference: str, prediction: str) -> None:
-    model = build(reference=reference, prediction=prediction)
+@pytest.mark.parametrize("refiner", [0, 8])
+def test_the_output_depends_on_each_input(reference: str, prediction: str, refiner: int) -> None:
+    model = build(reference=reference, prediction=prediction, refiner=refiner)
     given_inputs = inputs()
     with torch.no_grad():
         out = model(*given_inputs)
@@ -140,9 +142,10 @@ def test_gradients_agree_with_differences_in_float64() -> None:
     assert torch.autograd.gradcheck(run, pixels, atol=1e-6)
 
 
+@pytest.mark.parametrize("refiner", [0, 8])
 @pytest.mark.parametrize("reference", ["channels", "in-context"])
-def test_the_stated_flops_are_those_that_run(reference: str) -> None:
-    model = build(reference=reference, width=64, heads=2)
+def test_the_stated_flops_are_those_that_run(reference: str, refiner: int) -> None:
+    model = build(reference=reference, width=64, heads=2, refiner=refiner)
     pixels = torch.randn(1, 3, 64, 64)
     # The counter does not know the fused attention of the CPU.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -63,7 +63,8 @@ def test_the_batch_an_image_is_in_does_not_matter() -> None:
 
 def test_an_untrained_model_gives_the_image_back_through_tiles() -> None:
     model = build()
-    torch.nn.init.zeros_(model.final_layer.weight)
+    assert model.refiner is not None
+    torch.nn.init.zeros_(model.refiner.out.weight)
     model_restorer = StudentRestorer(model, Identity("test", "1"), "cpu")
     assert np.array_equal(model_restorer.restore([IMAGE], Degradation.HAZE)[0], IMAGE)
 
@@ -80,7 +81,7 @@ def test_a_folder_comes_back_the_same_with_the_hash_as_identity(tmp_path: Path) 
     save_student(model, tmp_path)
     assert load_student(tmp_path).identity == loaded.identity
     with torch.no_grad():
-        model.final_layer.bias += 0.1
+        model.img_in.bias += 0.1
     save_student(model, tmp_path)
     assert load_student(tmp_path).identity != loaded.identity
 
@@ -99,7 +100,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     for fault in (
         "img_in.bias is missing",
         "extra is not of this model",
-        "final_layer.bias has shape [3] instead of [48]",
+        "final_layer.bias has shape [3] instead of [256]",
     ):
         assert fault in caught.value.what
 

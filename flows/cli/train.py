@@ -1,0 +1,35 @@
+"""`mendline train`: show or run a training stage of the work tree."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("stage", type=click.Choice(["transfer", "finetune"]))
+@click.option("--dry-run", is_flag=True, help="Only say what the stage will do and cost.")
+def train(stage: str, dry_run: bool) -> None:
+    """Run STAGE on the dataset of the current work tree, going on from where it stopped.
+
+    --dry-run prints steps, samples by task, and estimates of memory and time. A full run does what
+    `dvc repro STAGE` does, without recording it in dvc.lock.
+    """
+    from catalog.files import write_json
+    from catalog.layout import Layout
+    from catalog.settings import load_params
+    from training.plan import describe, make_plan
+    from training.stage import Inputs, train_stage
+
+    layout = Layout(Path.cwd())
+    params = load_params(layout.params)
+    settings = getattr(params, stage)
+    inputs = Inputs.of(layout, stage)
+    click.echo(describe(stage, make_plan(inputs, params.student, settings)))
+    if dry_run:
+        return
+    output = getattr(layout, stage)
+    counts = train_stage(stage, inputs, output, layout.scratch(stage), params.student, settings)
+    write_json(layout.metrics(stage), counts.as_json())
+    best = counts.extra["best"]
+    score = f", {best['gain_db']:+.2f} dB on the validation pairs" if "gain_db" in best else ""
+    click.echo(f"The best model is that of step {best['step']}{score}: {output}")

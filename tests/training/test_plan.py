@@ -1,0 +1,87 @@
+"""The dry run: samples as they will be drawn, memory and work worked out independently."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from catalog.degradations import Degradation
+from catalog.layout import Layout
+from catalog.settings.training import Stage, Student
+from tests.training.dataset import ROOT, TINY, make_dataset, write_params
+from training.plan import describe, duration, make_plan
+from training.stage import Inputs
+
+STUDENT = Student.model_validate(TINY["student"])
+STAGE = Stage.model_validate(
+    {**TINY["transfer"], "synthetic": 2, "real": 8, "freeze": ["single_blocks.0.*"]}
+)
+
+
+def test_a_plan_counts_samples_parameters_and_memory(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    make_dataset(layout, tasks=tuple(task for task in Degradation if task != "rain"))
+    plan = make_plan(Inputs.of(layout, "transfer"), STUDENT, STAGE)
+    assert plan.missing == ["rain"]
+    assert sum(sum(counts.values()) for counts in plan.samples.values()) == 12 * 9
+    assert plan.samples["noise"]["real"] == 0
+    assert plan.samples["haze"]["real"] > plan.samples["haze"]["synthetic"]
+    learning = plan.parameters - plan.frozen
+    assert plan.memory["optimizer"] == pytest.approx(8 * learning / 2**20)
+    twice = make_plan(
+        Inputs.of(layout, "transfer"), STUDENT, STAGE.model_copy(update={"batch": 18})
+    )
+    assert twice.memory["activations"] == pytest.approx(2 * plan.memory["activations"])
+    # At least the tokens that enter each of five blocks, in float32: 16 + 4 tokens of 32.
+    assert plan.memory["activations"] > 9 * 5 * 20 * 32 * 4 / 2**20
+    text = describe("transfer", plan)
+    assert "no training pairs for: rain" in text
+    assert "12 steps, 108 samples" in text
+
+
+def test_durations_in_words() -> None:
+    assert duration(61) == "61 s"
+    assert duration(600) == "10 min"
+    assert duration(86400) == "24.0 h"
+
+
+def test_the_command_shows_and_runs_a_stage(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    make_dataset(layout, per_task=3)
+    write_params(layout, **{**TINY, "transfer": {**TINY["transfer"], "steps": 2}})
+
+    def mendline(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from flows.cli import main; main()", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    shown = mendline("train", "transfer", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert "2 steps, 18 samples" in shown.stdout
+    assert not layout.transfer.exists()
+    ran = mendline("train", "transfer")
+    assert ran.returncode == 0, ran.stderr
+    assert "The best model is that of step" in ran.stdout
+    assert (layout.transfer / "model.safetensors").exists()
+    assert layout.metrics("transfer").exists()
+    missing = mendline("train", "finetune", "--dry-run")
+    assert missing.returncode == 0, missing.stderr
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused = subprocess.run(
+        [sys.executable, "-c", "from flows.cli import main; main(['train', 'transfer'])"],
+        cwd=empty,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert refused.returncode == 1
+    assert "mendline profile embedded" in refused.stderr

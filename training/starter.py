@@ -1,0 +1,211 @@
+"""How the starter weights are made: `python -m training.starter --photos DIR --work DIR`.
+
+DIR holds the unpacked Debian packages that `PACKAGES` names (`apt-get download`, `dpkg -x`). Their
+photos are cut and scaled to squares, degraded by networks.degraders, stored as the shards and the
+dataset of a work tree, and trained by the same stage as any other model. The result, its settings
+and the hashes of the photos go to `--out`. Nothing that the demo or the tests show is among them.
+"""
+
+import argparse
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from catalog import images, schemas
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+from catalog.files import write_json
+from catalog.layout import Layout
+from catalog.pairs import pair_id
+from catalog.progress import track
+from catalog.settings.training import Stage, Student
+from catalog.shards import ShardWriter
+from catalog.tables import write_table
+from networks.degraders import load_degrader
+from training.stage import Inputs, train_stage
+
+PACKAGES = (
+    "lomiri-wallpapers-16.04",
+    "lomiri-wallpapers-20.04",
+    "mate-backgrounds",
+    "plasma-workspace-wallpapers",
+)
+"""Debian 12 packages: CC-BY-4.0, CC-BY-SA-3.0/4.0, CC0-1.0 and GPL-2+ (their copyright files)."""
+
+PHOTOS = """
+Bridge_by_Sander_Klootwijk Dragonfly_by_Bolly Kleiber_by_Lukas_Baubkus Picture_0B_by_freespace
+Picture_1A_by_freespace Wine_by_Jakkub_Mede aitzgorri_by_Aitzol_Berasategi
+free_by_Peter_Nerlich friends_by_Aitzol_Berasategi greentock_by_Peter_Nerlich
+life_by_Aitzol_Berasategi picosdeeuropa_by_Aitzol_Berasategi seeding_by_Clements_Engelhardt
+sunset_by_Aitzol_Berasategi Aqua Blinds Dune FreshFlower Garden GreenMeadow LadyBird RainDrops
+Storm TwoWings Wood YellowFlower Autumn BytheWater ColdRipple ColorfulCups EveningGlow
+FallenLeaf Grey Kite OneStandsOut Path Volna summer_1am
+""".split()  # noqa: SIM905
+"""Photos among the wallpapers, by file name or by the name of their theme."""
+
+HELD_OUT = ("Kleiber_by_Lukas_Baubkus", "Garden", "EveningGlow", "life_by_Aitzol_Berasategi")
+"""Photos of the validation split."""
+
+SIDE = 288
+LEAST_DETAIL = 12.0
+"""Standard deviation of the grey values of a square, of 255; plain sky teaches little."""
+
+
+def find_photos(folder: Path) -> dict[str, Path]:
+    """The photos by name, the largest file of each. Raises `UserError` for missing ones."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*"), key=lambda path: (path.name, str(path))):
+        if path.suffix not in (".jpg", ".png") or path.is_symlink():
+            continue
+        theme = path.parts[-4] if "contents" in path.parts else path.stem
+        best = found.get(theme)
+        if theme in PHOTOS and (best is None or path.stat().st_size > best.stat().st_size):
+            found[theme] = path
+    missing = sorted(set(PHOTOS) - set(found))
+    if missing:
+        raise UserError(
+            f"{folder} lacks the photos {', '.join(missing)}.",
+            f"Unpack there: apt-get download {' '.join(PACKAGES)}; dpkg -x EACH {folder}",
+        )
+    return dict(sorted(found.items()))
+
+
+def squares(photo: Image.Image, count: int, rng: np.random.Generator) -> Iterator[images.Rgb]:
+    """`count` squares of SIDE pixels of random places and scales, those with detail first."""
+    short = min(photo.size)
+    for _ in range(count):
+        best: images.Rgb | None = None
+        for _ in range(4):
+            span = int(SIDE * np.exp(rng.uniform(np.log(1.5), np.log(max(1.6, short / SIDE)))))
+            span = min(span, short)
+            left = int(rng.integers(photo.width - span + 1))
+            top = int(rng.integers(photo.height - span + 1))
+            box = (left, top, left + span, top + span)
+            square = np.asarray(photo.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box=box))
+            if best is None or square.std() > best.std():
+                best = square
+            if best.mean(axis=2).std() > LEAST_DETAIL:
+                break
+        assert best is not None
+        yield best
+
+
+def make_tree(photos: dict[str, Path], layout: Layout, per_photo: int, seed: int) -> None:
+    """Shards and dataset of a work tree: every square degraded once by each of the nine."""
+    rows: list[dict[str, Any]] = []
+    rng = np.random.default_rng(seed)
+    clean: list[tuple[str, images.Rgb]] = []
+    for name, path in photos.items():
+        with Image.open(path) as opened:
+            photo = opened.convert("RGB")
+        clean += [(name, square) for square in squares(photo, per_photo, rng)]
+    layers = [square for name, square in clean[:: max(1, per_photo)] if name not in HELD_OUT]
+    degraders = {
+        task: load_degrader(task, layers=layers if task is Degradation.REFLECTION else ())
+        for task in Degradation
+    }
+
+    def store(writer: ShardWriter, image: images.Rgb, source: str) -> str:
+        data = images.encode_png(image)
+        return writer.add(data, images.read_header(data), {"source": source})
+
+    with ShardWriter(layout.raw / "photos") as raw, ShardWriter(layout.synthetic) as synthetic:
+        for name, square in track(clean, "squares degraded"):
+            clean_id = store(raw, square, name)
+            for task, degrader in degraders.items():
+                degraded = degrader.degrade(square, float(rng.uniform(1.0, 4.5)), rng)
+                degraded_id = store(synthetic, degraded, str(task))
+                rows.append(
+                    {
+                        "pair_id": pair_id(degraded_id, clean_id, task),
+                        "degraded_id": degraded_id,
+                        "clean_id": clean_id,
+                        "degradation": str(task),
+                        "origin": "synthetic",
+                        "group": name,
+                        "split": "validation" if name in HELD_OUT else "train",
+                    }
+                )
+    write_table(layout.dataset / "pairs.parquet", rows, schemas.DATASET)
+
+
+def settings(arguments: argparse.Namespace) -> tuple[Student, Stage]:
+    """The starter's architecture and its single stage."""
+    student = Student(
+        width=128, heads=2, double_blocks=1, single_blocks=6, refiner=16, sampling_steps=1
+    )
+    stage = Stage(
+        seed=arguments.seed,
+        steps=arguments.steps,
+        batch=18,
+        crop=128,
+        learning_rate=arguments.learning_rate,
+        schedule=arguments.schedule,
+        warmup=100,
+        loss="psnr",
+        timesteps="shifted",
+        shift=3.0,
+        ema=0.995,
+        precision="bf16",
+        web_style=0.05,
+        web_style_strength=0.3,
+        validate_every=100,
+        validation_pairs=6,
+        checkpoint_every=100,
+        cache_mib=4096,
+    )
+    return student, stage
+
+
+def main() -> None:
+    """Make the tree once, train (or go on), and leave the model with its record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--first", type=Path, help="model folder to go on from")
+    parser.add_argument("--per-photo", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--schedule", choices=("constant", "cosine"), default="constant")
+    arguments = parser.parse_args()
+    photos = find_photos(arguments.photos)
+    layout = Layout(arguments.work)
+    if not (layout.dataset / "pairs.parquet").exists():
+        for folder in (layout.raw, layout.synthetic):
+            shutil.rmtree(folder, ignore_errors=True)
+        make_tree(photos, layout, arguments.per_photo, arguments.seed)
+    student, stage = settings(arguments)
+    counts = train_stage(
+        "transfer",
+        Inputs(layout.dataset, (layout.raw, layout.synthetic), arguments.first),
+        arguments.out,
+        layout.scratch("starter"),
+        student,
+        stage,
+    )
+    write_json(
+        arguments.out / "record.json",
+        {
+            "script": "training/starter.py",
+            "packages": PACKAGES,
+            "photos": {
+                name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in photos.items()
+            },
+            "held_out": HELD_OUT,
+            "per_photo": arguments.per_photo,
+            "stage": stage.model_dump(mode="json"),
+            "first": (arguments.first / "record.json").read_text() if arguments.first else None,
+            "counts": counts.as_json(),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
