@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from catalog.degradations import Degradation
 from catalog.settings.base import Settings
 
 ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
@@ -20,6 +21,50 @@ class Columns(Settings):
     creator: str = Field(default="creator", description="Who made the image.")
     source_page: str = Field(default="source_page", description="The page that shows the image.")
     query: str = Field(default="query", description="The search phrase that found it.")
+
+
+_PHRASES: dict[Degradation, tuple[str, ...]] = {
+    Degradation.BLUR: ("motion blur street", "blurry photo", "out of focus photo", "camera shake"),
+    Degradation.COMPRESSION: ("jpeg artifacts", "low quality photo", "pixelated photo"),
+    Degradation.MOIRE: ("moire pattern photo", "photo of a computer screen", "screen moire"),
+    Degradation.LOW_LIGHT: ("dark street at night", "underexposed photo", "low light interior"),
+    Degradation.NOISE: ("grainy night photo", "high iso noise", "noisy photo"),
+    Degradation.FLARE: ("lens flare", "sun glare photo", "headlights glare night"),
+    Degradation.REFLECTION: ("window reflection", "shop window reflection", "glass reflection"),
+    Degradation.HAZE: ("foggy road", "hazy city skyline", "smog city", "misty forest"),
+    Degradation.RAIN: (
+        "rain streaks",
+        "heavy rain street",
+        "raindrops on window",
+        "rainy day city",
+    ),
+}
+
+
+class Search(Settings):
+    """What the search APIs (Openverse, Wikimedia Commons, Pexels) are asked for."""
+
+    phrases: dict[Degradation, tuple[str, ...]] = Field(
+        default=_PHRASES, description="Search phrases by degradation."
+    )
+    limit: int = Field(default=500, ge=1, description="Images a phrase and API.")
+    interval: float = Field(
+        default=1.0, ge=0, description="Seconds between two requests to an API at least."
+    )
+    licenses: tuple[str, ...] = Field(
+        default=("by", "by-sa", "cc0", "pdm"),
+        min_length=1,
+        description="Licences asked for at Openverse, by its codes.",
+    )
+    openverse_url: str = Field(
+        default="https://api.openverse.org/v1/images/", description="Openverse's image search."
+    )
+    wikimedia_url: str = Field(
+        default="https://commons.wikimedia.org/w/api.php", description="The API of Commons."
+    )
+    pexels_url: str = Field(
+        default="https://api.pexels.com/v1/search", description="The photo search of Pexels."
+    )
 
 
 class Collect(Settings):
@@ -46,6 +91,8 @@ class Collect(Settings):
         "TDM-Reservation. With noai, so does the IPTC data-mining property inside the image.",
     )
     columns: Columns = Field(default=Columns(), description="Names of the columns in URL lists.")
+
+    search: Search = Field(default=Search(), description="What the search APIs are asked for.")
 
     concurrency: int = Field(default=32, ge=1, le=1024, description="Requests at one time in all.")
     host_concurrency: int = Field(

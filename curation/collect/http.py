@@ -169,8 +169,9 @@ class Http:
         headers: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
         cut: bool = False,
+        keep_errors: bool = False,
     ) -> Reply:
-        """GET `url`; the body is read for a status below 300 only.
+        """GET `url`; the body is read for a status below 300, with `keep_errors` for any.
 
         A body of more than `max_bytes` (the settings' when None) is an error, or is cut there.
         Raises `FetchError`.
@@ -184,7 +185,7 @@ class Http:
                     url, headers=headers, allow_redirects=False
                 ) as response:
                     reply = Reply(str(url), response.status, response.headers)
-                    if response.status >= 300:
+                    if response.status >= 300 and not keep_errors:
                         response.close()
                         return reply
                     need = self._expected(response, limit, cut)

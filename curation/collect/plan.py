@@ -13,7 +13,7 @@ from curation.collect.history import History, Past
 from curation.collect.hosts import LOCAL
 from curation.collect.http import host_of, parse_url
 from curation.collect.outcome import FetchError
-from curation.collect.sources import Item, Source
+from curation.collect.sources import Item, PagedSource, Source
 from curation.collect.state import State
 
 _BATCH = 2048
@@ -74,32 +74,59 @@ class Planner:
         self._blocklist = blocklist
         self._retry_failed = retry_failed
         self._revisit = revisit
-        self.skipped: Counter[str] = Counter()
-        self.seen = 0
+        self._tally: Counter[str] = Counter()
 
-    def run(self, sources: Sequence[Source]) -> None:
-        """Write all that is to be fetched to the journal. Raises `UserError`."""
+    def run(self, sources: Sequence[Source | PagedSource]) -> None:
+        """Write all that is to be fetched to the journal. Raises `UserError`.
+
+        A source of pages goes on after the last page that an interrupted run has written.
+        """
         for part, source in enumerate(sources):
-            items = track(source.items(), f"read {source.name}")
-            for batch in _batches(items, _BATCH):
-                rows = [row for item in batch if (row := self._row(item, part)) is not None]
-                self.seen += len(batch)
-                self.skipped["repeated"] += len(rows) - self._state.plan(rows)
+            if isinstance(source, PagedSource):
+                self._tally += self._run_pages(source, part)
+            else:
+                items = track(source.items(), f"read {source.name}")
+                for batch in _batches(items, _BATCH):
+                    self._tally += self._plan(batch, part)
 
-    def _row(self, item: Item, part: int) -> dict[str, Any] | None:
-        row = make_row(item, part, self._blocklist)
-        past = self._history.find(row["url_key"])
-        skip = self._why_skip(past)
-        if skip is not None:
-            self.skipped[skip] += 1
-            return None
-        if past is not None and past.good:
-            row |= {
-                "previous_id": past.image_id,
-                "previous_etag": past.etag,
-                "previous_modified": past.last_modified,
-            }
-        return row
+    @property
+    def seen(self) -> int:
+        """Items that the sources gave."""
+        return self._tally["seen"]
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Items that are not tried, by reason."""
+        return {name: n for name, n in self._tally.items() if n and name != "seen"}
+
+    def _run_pages(self, source: PagedSource, part: int) -> Counter[str]:
+        note = f"pages-{part}"
+        kept = self._state.noted(note) or {"cursor": None, "tally": {}}
+        tally = Counter(kept["tally"])
+        for items, cursor in track(source.pages(kept["cursor"]), f"ask {source.name}"):
+            tally += self._plan(items, part)
+            self._state.note(note, {"cursor": cursor, "tally": tally})
+        return tally
+
+    def _plan(self, batch: Sequence[Item], part: int) -> Counter[str]:
+        tally = Counter(seen=len(batch))
+        rows = []
+        for item in batch:
+            row = make_row(item, part, self._blocklist)
+            past = self._history.find(row["url_key"])
+            skip = self._why_skip(past)
+            if skip is not None:
+                tally[skip] += 1
+                continue
+            if past is not None and past.good:
+                row |= {
+                    "previous_id": past.image_id,
+                    "previous_etag": past.etag,
+                    "previous_modified": past.last_modified,
+                }
+            rows.append(row)
+        tally["repeated"] = len(rows) - self._state.plan(rows)
+        return tally
 
     def _why_skip(self, past: Past | None) -> str | None:
         if past is None:

@@ -21,7 +21,7 @@ from curation.collect.outcome import GOOD, STORED
 from curation.collect.plan import Planner
 from curation.collect.progress import Progress
 from curation.collect.snapshot import Work, find_work, keeps, publish, write_outcomes
-from curation.collect.sources import Source
+from curation.collect.sources import PagedSource, Source
 from curation.collect.state import State
 
 
@@ -71,7 +71,7 @@ def _alone(layout: Layout) -> Iterator[None]:
 
 def _plan(
     state: State,
-    sources: Sequence[Source],
+    sources: Sequence[Source | PagedSource],
     work: Work,
     layout: Layout,
     settings: Collect,
@@ -85,7 +85,7 @@ def _plan(
             "The sources hold no URLs at all.", "Give a list with at least one URL in it."
         )
     state.add_past_images(stored_ids(layout.raw))
-    state.note("skipped", {k: n for k, n in planner.skipped.items() if n})
+    state.note("skipped", planner.skipped)
     state.note("planned", True)
 
 
@@ -129,7 +129,7 @@ def _finish(
 
 
 def collect(
-    sources: Sequence[Source],
+    sources: Sequence[Source | PagedSource],
     layout: Layout,
     settings: Collect,
     *,
@@ -157,7 +157,8 @@ def collect(
                 try:
                     _plan(state, sources, work, layout, settings, (retry_failed, revisit))
                 except UserError:
-                    shutil.rmtree(work.folder, ignore_errors=True)
+                    if not state.counts():
+                        shutil.rmtree(work.folder, ignore_errors=True)
                     raise
             elif state.noted("failed") or retry_failed:
                 state.retry_failures()

@@ -21,10 +21,28 @@ from catalog.errors import UserError
     multiple=True,
     help="A folder of images. May be given several times.",
 )
+@click.option(
+    "--search",
+    type=click.Choice(["openverse", "wikimedia", "pexels"]),
+    multiple=True,
+    help="Search an API for the phrases of collect.search in params.yaml.",
+)
+@click.option(
+    "--degradation", multiple=True, help="Search for this degradation only. May be repeated."
+)
+@click.option(
+    "--warc", type=click.Path(path_type=Path), multiple=True, help="A WARC file, plain or gzipped."
+)
 @click.option("--retry-failed", is_flag=True, help="Only what failed before and may pass now.")
 @click.option("--revisit", is_flag=True, help="Also fetch again what is there: what changed?")
 def collect(
-    urls: tuple[Path, ...], folder: tuple[Path, ...], retry_failed: bool, revisit: bool
+    urls: tuple[Path, ...],
+    folder: tuple[Path, ...],
+    search: tuple[str, ...],
+    degradation: tuple[str, ...],
+    warc: tuple[Path, ...],
+    retry_failed: bool,
+    revisit: bool,
 ) -> None:
     """Fetch images into a snapshot of shards below data/raw.
 
@@ -34,20 +52,25 @@ def collect(
     from catalog.layout import Layout
     from catalog.settings import load_params
     from curation.collect.run import collect as run
-    from curation.collect.sources import Source
+    from curation.collect.sources import PagedSource, Source
     from curation.collect.sources.failed import FailedEarlier
     from curation.collect.sources.folder import Folder
+    from curation.collect.sources.search import search_source
     from curation.collect.sources.url_list import UrlList
+    from curation.collect.sources.warc import Warc
 
     layout = Layout(Path.cwd())
     settings = load_params(layout.params).collect
-    sources: list[Source] = [UrlList(path, settings.columns) for path in urls]
+    sources: list[Source | PagedSource] = [UrlList(path, settings.columns) for path in urls]
     sources += [Folder(path) for path in folder]
+    sources += [Warc(path, settings.opt_outs) for path in warc]
+    sources += [search_source(name, degradation, settings) for name in search]
     if not sources and retry_failed:
         sources.append(FailedEarlier(layout.raw))
     if not sources:
         raise UserError(
-            "There is nothing to collect.", "Give --urls FILE or --folder DIR (or --retry-failed)."
+            "There is nothing to collect.",
+            "Give --urls FILE, --folder DIR, --warc FILE, --search NAME or --retry-failed.",
         )
     try:
         summary = run(sources, layout, settings, retry_failed=retry_failed, revisit=revisit)

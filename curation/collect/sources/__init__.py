@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -42,4 +42,22 @@ class LocalSource(Source, Protocol):
 
     def read(self, locator: str, max_bytes: int) -> bytes:
         """The bytes of an item. Raises `FetchError`."""
+        ...
+
+
+@runtime_checkable
+class PagedSource(Protocol):
+    """A source that is asked a page at a time and can go on after any of them."""
+
+    name: str
+
+    def describe(self) -> dict[str, Any]:
+        """As `Source.describe`; what lies behind an API has no hash."""
+        ...
+
+    def pages(self, cursor: Any) -> Iterator[tuple[list[Item], Any]]:
+        """The items of each page, and the cursor (a JSON value) from which to go on after it.
+
+        `cursor` is None at the beginning. Raises `UserError`, after which the same cursor holds.
+        """
         ...

@@ -1,0 +1,68 @@
+"""Images of WARC files, plain and gzipped."""
+
+import gzip
+import io
+from pathlib import Path
+
+import pytest
+from conftest import outcomes
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
+from web import photo
+
+from catalog.errors import UserError
+from catalog.layout import Layout
+from catalog.settings.collect import Collect
+from catalog.shards import ShardStore
+from curation.collect.run import collect
+from curation.collect.sources.warc import Warc
+
+
+def _write(path: Path, zipped: bool, records: list[tuple[str, str, bytes, dict[str, str]]]) -> None:
+    with path.open("wb") as file:
+        writer = WARCWriter(file, gzip=zipped)
+        for url, status, body, headers in records:
+            named = [("Content-Type", "image/jpeg"), ("Content-Length", str(len(body)))]
+            named = [*((k, v) for k, v in named if k not in headers), *headers.items()]
+            writer.write_record(
+                writer.create_warc_record(
+                    url,
+                    "response",
+                    payload=io.BytesIO(body),
+                    http_headers=StatusAndHeaders(status, named, protocol="HTTP/1.1"),
+                )
+            )
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_images_of_an_archive_are_collected_without_the_network(
+    settings: Collect, layout: Layout, tmp_path: Path, zipped: bool
+) -> None:
+    records = [(f"http://a.test/{n}.jpg", "200 OK", photo(n), {}) for n in range(6)]
+    records += [
+        ("http://a.test/page", "200 OK", b"<html>", {"Content-Type": "text/html"}),
+        ("http://a.test/gone.jpg", "404 Not Found", photo(9), {}),
+        ("http://a.test/no.jpg", "200 OK", photo(10), {"X-Robots-Tag": "noai"}),
+        ("http://a.test/z.jpg", "200 OK", gzip.compress(photo(11)), {"Content-Encoding": "gzip"}),
+        ("http://a.test/bomb.jpg", "200 OK", gzip.compress(bytes(9_000_000)),
+         {"Content-Encoding": "gzip"}),
+    ]  # fmt: skip
+    path = tmp_path / "crawl.warc"
+    _write(path, zipped, records)
+    summary = collect([Warc(path, settings.opt_outs)], layout, settings)
+    rows = outcomes(summary.folder)
+    wanted = {f"http://a.test/{n}.jpg": "stored" for n in range(6)}
+    wanted |= {
+        "http://a.test/no.jpg": "opt-out",
+        "http://a.test/z.jpg": "stored",
+        "http://a.test/bomb.jpg": "too-large",
+    }
+    assert {url: row["outcome"] for url, row in rows.items()} == wanted
+    store = ShardStore(layout.raw)
+    assert store.get(store.ids()[0]).provenance["source"] == "warc"
+
+
+def test_what_is_no_warc_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.warc").write_bytes(b"not a warc\r\n\r\n" * 10)
+    with pytest.raises(UserError):
+        list(Warc(tmp_path / "x.warc").items())
