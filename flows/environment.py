@@ -25,7 +25,7 @@ def prepare(root: Path, quiet: bool = False) -> None:
         os.environ.setdefault(name, value)
     if not any(os.environ.get(name) for name in _CHOSEN):
         os.environ["PREFECT_HOME"] = str(prefect_home(root))
-        os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "60")
+        os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")
     if quiet:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 

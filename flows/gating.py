@@ -14,11 +14,11 @@ def run_gate(layout: Layout, params: Params, version: str) -> dict[str, Any]:
     Keys: version, verdict, reasons, against, state, report (a local path), report_sha256.
     """
     from evaluation.registry.gating import gate_version
-    from evaluation.registry.store import connect, tags_of
+    from evaluation.registry.store import connect
 
     registry = connect(layout, params.gate.model_name)
     with registry.reachable():
-        tags = tags_of(registry.version(version))
+        tags = registry.version(version).tags
         decided = tags.get("state", "registered") not in _UNDECIDED
         if decided and "verdict" in tags:
             seen = tags.get("champion_seen", "none")

@@ -165,16 +165,16 @@ def _versions(layout: Layout, ids: set[str]) -> list[Row]:
     if not layout.mlflow_database.exists() and not _has_tracking_server():
         return []
     from evaluation.registry.register import LEARNED
-    from evaluation.registry.store import connect, tags_of
+    from evaluation.registry.store import connect
 
     registry = connect(layout, load_params(layout.params).gate.model_name)
     found = []
     with registry.reachable(), tempfile.TemporaryDirectory() as folder:
         aliases = registry.aliases()
         for version in registry.versions():
-            target = Path(folder) / version.version
+            target = Path(folder) / version.number
             target.mkdir()
-            path = registry.client.download_artifacts(str(version.run_id), LEARNED, str(target))
+            path = registry.client.download_artifacts(version.run_id, LEARNED, str(target))
             table = pq.read_table(path, columns=["degraded_id", "clean_id", "split"])
             seen = [
                 row
@@ -184,9 +184,9 @@ def _versions(layout: Layout, ids: set[str]) -> list[Row]:
             if seen:
                 found.append(
                     {
-                        "version": version.version,
-                        "aliases": sorted(a for a, v in aliases.items() if v == version.version),
-                        "dataset": tags_of(version).get("dataset", ""),
+                        "version": version.number,
+                        "aliases": sorted(a for a, v in aliases.items() if v == version.number),
+                        "dataset": version.tags.get("dataset", ""),
                         "pairs": len(seen),
                     }
                 )

@@ -147,6 +147,16 @@ def test_a_second_repro_does_nothing_in_under_five_seconds(
     assert "didn't change, skipping" in text
 
 
+def test_a_second_demo_uses_what_is_there(
+    tmp_path: Path, finished: tuple[Layout, dict[str, Any]]
+) -> None:
+    layout, first = finished
+    second = _run(layout.root, tmp_path / "second.json")
+    assert (second["ran"], second["outcomes"]) == ([], {})
+    for key in ("version", "commit", "verdict", "report"):
+        assert second[key] == first[key]
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value", "first"),
     [("gate", "min_difference", 0.02, None), ("assemble", "max_per_group", 39, "assemble")],

@@ -7,10 +7,15 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from catalog.layout import Layout
+from catalog.settings import load_params
+from evaluation.registry import decisions
+from evaluation.registry.store import connect
 from flows.workspace import create
 
 BIN = Path(sys.executable).parent
@@ -87,3 +92,95 @@ def test_both_deployments_are_made_with_their_schedules(
         steps = item["pull_steps"]
         assert str(tree.root) in str(steps)
     assert not tree.git("status", "--porcelain")
+
+
+def _candidate(layout: Layout) -> str:
+    """A registered version that the gate will pass: a Sharpener's scores, a tiny student."""
+    import torch
+
+    from catalog.settings.evaluation import Evaluate
+    from catalog.settings.training import Architecture
+    from evaluation.benchmark import read_benchmark
+    from evaluation.judging import CachedJudge
+    from evaluation.registry.register import register_candidate
+    from evaluation.restoring import RestorerSource
+    from evaluation.scoring import score
+    from networks.student.files import save_student
+    from networks.student.model import StudentDiT
+    from tests.evaluation.parts import MeanDistance, Sharpener, SharpnessJudge, write_benchmark
+
+    write_benchmark(layout.benchmark)
+    benchmark = read_benchmark(layout.benchmark)
+    scratch = layout.scratch("evaluate")
+    source = RestorerSource(Sharpener(100), benchmark, scratch / "restored")
+    settings = Evaluate(batch_size=4, repeat_images=24, picture_side=96)
+    with CachedJudge(SharpnessJudge(), scratch / "judgements.db", 4) as judge:
+        score(benchmark, source, judge, MeanDistance(), settings, layout.evaluation)
+    torch.manual_seed(0)
+    tiny = Architecture(
+        width=16, heads=2, double_blocks=1, single_blocks=1, mlp_ratio=1, tile=32, overlap=8
+    )
+    layout.finetune.mkdir(parents=True)
+    save_student(StudentDiT(tiny), layout.finetune)
+    return register_candidate(layout, load_params(layout.params)).version
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_person_approves_in_prefect_and_the_champion_moves(
+    tmp_path: Path, server: tuple[int, dict[str, str]]
+) -> None:
+    port, environment = server
+    tree = create(tmp_path / "tree")
+    version = _candidate(tree.layout)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=60)
+    for command in (
+        ["work-pool", "create", "mendline", "--type", "process"],
+        ["--no-prompt", "deploy", "--all"],
+        ["deployment", "run", "promote/daily"],
+    ):
+        subprocess.run(
+            [str(BIN / "prefect"), *command],
+            cwd=tree.root,
+            env=environment,
+            check=True,
+            timeout=180,
+        )
+    log = (tmp_path / "worker.log").open("w")
+    worker = subprocess.Popen(
+        [str(BIN / "prefect"), "worker", "start", "--pool", "mendline"],
+        cwd=tree.root,
+        env=environment,
+        stdout=log,
+        stderr=log,
+    )
+
+    def until(*wanted: str) -> dict[str, Any]:
+        deadline = time.monotonic() + 240
+        while True:
+            # Runs that the schedule made lie in the future: ours is the one that has started.
+            runs = client.post("/flow_runs/filter", json={}).json()
+            mine = [run for run in runs if not run["auto_scheduled"]]
+            if mine and mine[0]["state"]["name"] in wanted:
+                return mine[0]
+            state = mine[0]["state"] if mine else {}
+            assert state.get("type") not in ("FAILED", "CRASHED"), state
+            assert time.monotonic() < deadline, (state, (tmp_path / "worker.log").read_text())
+            time.sleep(0.2)
+
+    try:
+        asked = until("Suspended")
+        registry = connect(tree.layout, load_params(tree.layout.params).gate.model_name)
+        assert registry.champion() is None
+        answer = client.post(
+            f"/flow_runs/{asked['id']}/resume",
+            json={"run_input": {"approve": True, "by": "Ada Lovelace", "reason": ""}},
+        )
+        assert answer.is_success, answer.text
+        until("Completed")
+        assert registry.champion() == version
+        record = decisions.records(registry)[-1]
+        assert (record.kind, record.version, record.by) == ("approve", version, "Ada Lovelace")
+    finally:
+        worker.terminate()
+        worker.wait(30)
