@@ -83,6 +83,12 @@ class Deduplicate(Settings):
     max_neighbours: int = Field(
         default=32, ge=1, description="Most candidates by layout or embedding of one image."
     )
+    local_features_up_to: int = Field(
+        default=2000,
+        ge=0,
+        description="Most images among which crops from anywhere are looked for by local features, "
+        "about 50 ms an image. Against the benchmark they are always used.",
+    )
     keep_first: list[str] = Field(
         default=["cc0", "publicdomain", "pdm", "by", "by-sa"],
         description="Licences in order of preference, by the start of their name, for the choice "

@@ -5,32 +5,85 @@ data/embeddings.parquet and data/benchmark, and writes data/duplicates.parquet a
 data/contamination.parquet.
 """
 
+import hashlib
 from collections import Counter
-from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from catalog import schemas
+from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from catalog.stage import Counts, run_stage
 from catalog.tables import read_table, write_table
+from curation import hash as hashing
 from curation.deduplicate.benchmarks import fingerprint_benchmarks
 from curation.deduplicate.contamination import contaminated
 from curation.deduplicate.duplicates import find_matches, group, rows
+from curation.deduplicate.memory import Memory
 from curation.deduplicate.prints import make_prints
+from networks.embedders import load_embedder
+from networks.interfaces import Embedder
+
+VERSION = "1"
+"""Part of the memory's key; to be raised by whoever changes how pairs are found or verified."""
+
+
+def _embedder(layout: Layout, params: Params, identity: str) -> Embedder | None:
+    """The embedder whose vectors are used; None where the settings or its weights speak against."""
+    wanted = params.deduplicate.use_embeddings
+    if wanted is False:
+        return None
+    embedder = load_embedder(params.embed.embedder)
+    if str(embedder.identity) != identity:
+        raise UserError(
+            f"The vectors in {layout.embeddings} are of {identity}, but the settings name "
+            f"{embedder.identity}.",
+            "Run `dvc repro embed` first.",
+        )
+    return embedder if wanted or embedder.identity.trained else None
+
+
+def _vectors(layout: Layout, ids: pa.ChunkedArray) -> np.ndarray:
+    """(n, width) float32 of `ids`, in their order; zeros for an image without a vector."""
+    table = pq.read_table(layout.embeddings)
+    width = table.schema.field("embedding").type.list_size
+    flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    stored = np.concatenate([flat.reshape(-1, width), np.zeros((1, width), np.float32)])
+    where = {key: row for row, key in enumerate(table["image_id"].to_pylist())}
+    return stored[[where.get(key, -1) for key in ids.to_pylist()]]
+
+
+def _identity(layout: Layout) -> str:
+    if not layout.embeddings.exists():
+        raise UserError(f"The table {layout.embeddings} does not exist.", "Run `dvc repro embed`.")
+    return (pq.read_schema(layout.embeddings).metadata or {}).get(b"identity", b"").decode()
 
 
 def run(layout: Layout, params: Params) -> Counts:
-    """Write DUPLICATES (a row an image of HASHES) and CONTAMINATION (a row a match)."""
+    """Write DUPLICATES (a row an image of HASHES) and CONTAMINATION (a row a match).
+
+    Raises `UserError` when an input is missing or the embeddings are of another network.
+    """
     settings = params.deduplicate
+    identity = _identity(layout)
+    embedder = _embedder(layout, params, identity)
     hashes = read_table(layout.hashes, schemas.HASHES)
-    prints = make_prints(hashes, read_table(layout.fingerprints, schemas.FINGERPRINTS))
-    groups = group(prints, find_matches(prints, settings), settings)
+    fingerprints = read_table(layout.fingerprints, schemas.FINGERPRINTS)
+    vectors = _vectors(layout, hashes["image_id"]) if embedder else None
+    prints = make_prints(hashes, fingerprints, vectors)
+    depends = (VERSION, hashing.VERSION, params.hash.thumbnail_side, settings.model_dump_json())
+    key = "\n".join(map(str, (*depends, identity if embedder else "")))
+    memory = Memory(layout.scratch("deduplicate"), hashlib.sha256(key.encode()).hexdigest()[:32])
+    groups = group(prints, find_matches(prints, settings, memory), settings)
     duplicates = rows(prints, groups)
-    write_table(layout.duplicates, duplicates, schemas.DUPLICATES)
     folders = [layout.benchmark] if layout.benchmark.is_dir() else []
-    folders += [layout.root / Path(name) for name in settings.benchmarks]
-    *tables, names = fingerprint_benchmarks(folders, params.hash.thumbnail_side)
-    matched = contaminated(prints, make_prints(*tables), names, settings)
+    folders += [layout.root / name for name in settings.benchmarks]
+    benchmark, names = fingerprint_benchmarks(folders, params.hash.thumbnail_side, embedder)
+    matched = contaminated(prints, benchmark, names, settings)
+    write_table(layout.duplicates, duplicates, schemas.DUPLICATES)
     write_table(layout.contamination, matched, schemas.CONTAMINATION)
     relations = Counter(str(row["relation"]) for row in duplicates)
     dropped = Counter({"copy": relations["copy"], "in-benchmark": len(matched)})
@@ -40,6 +93,7 @@ def run(layout: Layout, params: Params) -> Counts:
         "variants": relations["variant"],
         "benchmark_images": len(names),
         "benchmark_matches": dict(Counter(str(row["reason"]) for row in matched)),
+        "by_embedding": embedder is not None,
     }
     return Counts(len(prints), relations["keeper"] + relations["variant"], dropped, extra)
 

@@ -4,14 +4,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from catalog import schemas
 from catalog.errors import ImageRefused, UserError
 from catalog.files import TEMPORARY_SUFFIX
-from catalog.images import image_id, read_header
+from catalog.images import decode, image_id, read_header
 from catalog.log import logger
+from catalog.progress import track
+from curation.deduplicate.prints import Prints, make_prints
 from curation.hash import hash_image
+from networks.interfaces import Embedder
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
@@ -77,20 +81,23 @@ def read_benchmark(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def fingerprint_benchmarks(
-    folders: Sequence[Path], thumbnail_side: int
-) -> tuple[pa.Table, pa.Table, list[str]]:
-    """HASHES and FINGERPRINTS of all benchmark images, and their names, row by row.
+    folders: Sequence[Path], thumbnail_side: int, embedder: Embedder | None = None
+) -> tuple[Prints, list[str]]:
+    """The fingerprints of all benchmark images, and their names, row by row.
 
     A file that is no image is left out with a warning.
     """
     hashes: list[dict[str, Any]] = []
     fingerprints: list[dict[str, Any]] = []
+    vectors: list[np.ndarray] = []
     names: list[str] = []
     for folder in folders:
-        for name, data in read_benchmark(folder):
+        for name, data in track(read_benchmark(folder), f"benchmark {folder.name}"):
             try:
                 header = read_header(data)
                 row = hash_image(data, thumbnail_side)
+                if embedder is not None:
+                    vectors.append(embedder.embed_images([decode(data)])[0])
             except ImageRefused as refused:
                 logger(__name__).warning("benchmark file left out", name=name, why=refused.reason)
                 continue
@@ -103,8 +110,9 @@ def fingerprint_benchmarks(
             hashes.append({key: row[key] for key in schemas.HASHES.names if key in row})
             fingerprints.append({key: row[key] for key in schemas.FINGERPRINTS.names})
             names.append(name)
-    return (
+    prints = make_prints(
         pa.Table.from_pylist(hashes, schema=schemas.HASHES),
         pa.Table.from_pylist(fingerprints, schema=schemas.FINGERPRINTS),
-        names,
+        np.stack(vectors) if vectors else None,
     )
+    return prints, names

@@ -1,6 +1,7 @@
 """The groups of one collection, as rows of DUPLICATES."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -8,25 +9,85 @@ import numpy as np
 
 from catalog.progress import track
 from catalog.settings.curation import Deduplicate
-from curation.deduplicate.candidates import Pairs, candidates, within
+from curation.deduplicate.candidates import candidates, within
 from curation.deduplicate.difference import LIMITS, Version, clearly, difference
 from curation.deduplicate.grouping import Member, make_groups, preference
-from curation.deduplicate.prints import Prints
-from curation.deduplicate.verify import Match, thumbnail, verify
+from curation.deduplicate.local import LocalIndex, shared_features
+from curation.deduplicate.memory import Memory
+from curation.deduplicate.prints import Prints, take
+from curation.deduplicate.verify import Match, Question, answer, questions, thumbnail
+
+_ROUNDS = 3
+
+
+def _asked(prints: Prints, new: np.ndarray, settings: Deduplicate) -> Iterator[Question]:
+    """All candidate pairs with at least one row of `new`, each once."""
+    queries = prints if len(new) == len(prints) else take(prints, new)
+    pairs = candidates(queries, prints, settings)
+    pairs = within(np.stack([new[pairs[:, 0]], pairs[:, 1]], axis=1))
+    yield from questions(prints, prints, pairs)
+    if len(prints) <= settings.local_features_up_to:
+        known = set(map(tuple, pairs.tolist()))
+        index = LocalIndex(prints)
+        fresh = np.zeros(len(prints), bool)
+        fresh[new] = True
+        for one, two, matrix in shared_features(prints, index, same=True):
+            if (fresh[one] or fresh[two]) and (min(one, two), max(one, two)) not in known:
+                known.add((min(one, two), max(one, two)))
+                yield one, two, [matrix]
 
 
 def find_matches(
-    prints: Prints, settings: Deduplicate, further: Pairs | None = None
+    prints: Prints, settings: Deduplicate, memory: Memory | None = None
 ) -> list[Match]:
-    """All verified pairs of a collection; `further` are candidates found elsewhere."""
-    pairs = within(candidates(prints, prints, settings))
-    if further is not None:
-        pairs = within(np.concatenate([pairs, further]))
-    return list(track(verify(prints, prints, pairs, settings), "verified pairs"))
+    """All verified pairs of a collection; those among images that `memory` holds come from it."""
+    row_of = {key: row for row, key in enumerate(prints.ids)}
+    verdicts: dict[tuple[str, str], Match | None] = dict(memory.verdicts) if memory else {}
+    known = memory.ids if memory else set()
+    new = np.array([row for row, key in enumerate(prints.ids) if key not in known], np.int64)
+    if len(new):
+        asked = answer(prints, prints, _asked(prints, new, settings), settings)
+        for one, two, match in track(asked, "candidate pairs"):
+            verdicts[prints.ids[one], prints.ids[two]] = match
+        if memory:
+            memory.remember(prints.ids, verdicts)
+    matches = [
+        replace(match, a=row_of[a], b=row_of[b])
+        for (a, b), match in verdicts.items()
+        if match is not None and a in row_of and b in row_of
+    ]
+    return sorted(matches, key=lambda match: (match.a, match.b))
+
+
+def _bridges(
+    groups: Sequence[Sequence[Member]], matches: Sequence[Match], asked: set[tuple[int, int]]
+) -> Iterator[Question]:
+    """Keepers whose groups are joined by a match, and that were not compared themselves.
+
+    The maps member to keeper and member to member give the map to begin from.
+    """
+    place: dict[int, tuple[int, np.ndarray]] = {}  # row to its keeper, map from the keeper to it
+    for members in groups:
+        keeper = members[0].row
+        for member in members:
+            match = member.match
+            matrix = np.eye(3) if match is None else match.matrix
+            forward = match is None or match.a == keeper
+            place[member.row] = keeper, matrix if forward else np.linalg.inv(matrix)
+    for match in matches:
+        (one, to_a), (two, to_b) = place[match.a], place[match.b]
+        key = (min(one, two), max(one, two))
+        if one != two and key not in asked:
+            asked.add(key)
+            yield one, two, [np.linalg.inv(to_b) @ match.matrix @ to_a]
 
 
 def group(prints: Prints, matches: Sequence[Match], settings: Deduplicate) -> list[list[Member]]:
-    """Groups of copies and variants, each with its keeper first."""
+    """Groups of copies and variants, each with its keeper first.
+
+    Where two groups are joined by a match their keepers are compared too: a keeper may be too far
+    from another's hash and layout, and a crowd of copies has more neighbours than are searched.
+    """
 
     @lru_cache(maxsize=4096)
     def version(row: int) -> Version:
@@ -38,7 +99,18 @@ def group(prints: Prints, matches: Sequence[Match], settings: Deduplicate) -> li
         return clearly(difference(version(a), version(b), matrix), LIMITS) is not None
 
     order = preference(prints, settings.keep_first)
-    return make_groups(prints, matches, order, settings.min_overlap, is_variant)
+    known = list(matches)
+    asked = {(min(match.a, match.b), max(match.a, match.b)) for match in known}
+    for _ in range(_ROUNDS):
+        groups = make_groups(prints, known, order, settings.min_overlap, is_variant)
+        further = answer(prints, prints, _bridges(groups, known, asked), settings)
+        found = [match for _, _, match in further if match is not None]
+        if not found:
+            break
+        known += found
+    else:
+        groups = make_groups(prints, known, order, settings.min_overlap, is_variant)
+    return groups
 
 
 def rows(prints: Prints, groups: Sequence[Sequence[Member]]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The tables of `hash` in memory, as arrays over one order of images."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ class Prints:
     thumbnail: pa.ChunkedArray
     grain: np.ndarray
     blockiness: np.ndarray
+    embedding: np.ndarray | None = None  # (n, width) float32 of length 1
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -42,8 +43,13 @@ def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
     return np.frombuffer(joined, np.uint8).reshape(len(column), width)
 
 
-def make_prints(hashes: pa.Table, fingerprints: pa.Table) -> Prints:
-    """From HASHES and FINGERPRINTS, which hold the same images in the same order."""
+def make_prints(
+    hashes: pa.Table, fingerprints: pa.Table, embedding: np.ndarray | None = None
+) -> Prints:
+    """From HASHES and FINGERPRINTS, which hold the same images in the same order.
+
+    `embedding` (n, width) float32 is of the same order.
+    """
     if not hashes["image_id"].equals(fingerprints["image_id"]):
         raise ValueError("The hashes and the fingerprints are of different images.")
 
@@ -67,10 +73,19 @@ def make_prints(hashes: pa.Table, fingerprints: pa.Table) -> Prints:
         fingerprints["thumbnail"],
         fingerprints["grain"].to_numpy(),
         fingerprints["blockiness"].to_numpy(),
+        embedding,
     )
 
 
-def join(parts: Sequence[tuple[pa.Table, pa.Table]]) -> Prints:
-    """Several pairs of tables, one after the other."""
-    hashes, fingerprints = zip(*parts, strict=True)
-    return make_prints(pa.concat_tables(hashes), pa.concat_tables(fingerprints))
+def take(prints: Prints, rows: np.ndarray) -> Prints:
+    """The images of some rows, in that order."""
+    kept: dict[str, Any] = {}
+    for field in fields(prints):
+        value = getattr(prints, field.name)
+        if isinstance(value, list):
+            kept[field.name] = [value[row] for row in rows]
+        elif isinstance(value, pa.ChunkedArray):
+            kept[field.name] = value.take(pa.array(rows))
+        else:
+            kept[field.name] = None if value is None else value[rows]
+    return Prints(**kept)

@@ -1,29 +1,32 @@
 """Candidate pairs to verdicts: the same photo or not, how much of it, and how alike."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from catalog.settings.curation import Deduplicate
 from curation.deduplicate.align import Alignment, align, content_overlap, trim_matrix
-from curation.deduplicate.candidates import Pairs, hamming
 from curation.deduplicate.layouts import VIEWS, layouts
 from curation.deduplicate.prints import Prints
+from curation.deduplicate.search import Pairs, hamming
 
 STARTS = 3
 """Views from which the registration of a pair is tried."""
 
 _BATCH = 1024
-_TELLING = 50  # PDQ quality from which a hash tells images apart by itself
 
 
 @dataclass(frozen=True)
 class Match:
     """Rows `a` and `b` show the same photo; `matrix` maps a to b in their unit squares.
 
-    `similarity` 0..1: of the hashes when `reason` is "perceptual", of the embeddings when it is
-    "embedding".
+    `similarity` 0..1 is the cosine of the embeddings when `reason` is "embedding". When it is
+    "perceptual" it is the share of equal hash bits where the hashes are near, else what the
+    aligned thumbnails have in common times how well that agrees.
     """
 
     a: int
@@ -82,28 +85,51 @@ def confirmed(found: Alignment, least: float) -> bool:
     )
 
 
-def verify(a: Prints, b: Prints, pairs: Pairs, settings: Deduplicate) -> Iterator[Match]:
-    """The pairs that show the same photo, in their order, whatever their overlap."""
+Question = tuple[int, int, Sequence[np.ndarray]]
+"""A row of the first set, a row of the second, and the maps to begin from."""
+
+
+def _answer(a: Prints, b: Prints, question: Question, settings: Deduplicate) -> Match | None:
+    one, two, starts = question
+    first, second = thumbnail(a.jpeg(one)), thumbnail(b.jpeg(two))
+    found = align(first, second, starts, a.trim[one], b.trim[two])
+    if not confirmed(found, settings.min_correlation):
+        return None
+    overlap, contained = content_overlap(found.matrix, a.trim[one], b.trim[two])
+    agreement = max(0.0, min(1.0, max(found.correlation, found.detail)))
+    rows = slice(one, one + 1), slice(two, two + 1)
+    bits = min(
+        int(hamming(a.phash[rows[0]], b.phash[rows[1]])[0]),
+        int(hamming(a.pdq[rows[0]], b.pdq[rows[1]])[0]),
+    )
+    similarity, reason = 1.0 - bits / 256, "perceptual"
+    if bits > settings.max_hamming:
+        similarity = agreement * max(overlap, contained)
+        if a.embedding is not None and b.embedding is not None:
+            cosine = float(a.embedding[one] @ b.embedding[two])
+            if cosine >= settings.min_cosine:
+                similarity, reason = cosine, "embedding"
+    return Match(one, two, found.matrix, overlap, contained, agreement, similarity, reason)
+
+
+def answer(
+    a: Prints, b: Prints, questions: Iterable[Question], settings: Deduplicate
+) -> Iterator[tuple[int, int, Match | None]]:
+    """Each question's rows and its match, None where the two are not the same photo; in order.
+
+    Threads share the work: nearly all of it is in OpenCV, which frees the interpreter.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        asked = iter(questions)
+        while batch := list(islice(asked, _BATCH)):
+            found = pool.map(lambda question: _answer(a, b, question, settings), batch)
+            for (one, two, _), match in zip(batch, found, strict=True):
+                yield one, two, match
+
+
+def questions(a: Prints, b: Prints, pairs: Pairs) -> Iterator[Question]:
+    """Candidate pairs with the views under which their layouts are nearest."""
     for begin in range(0, len(pairs), _BATCH):
         batch = pairs[begin : begin + _BATCH]
-        bits = np.minimum(
-            hamming(a.phash[batch[:, 0]], b.phash[batch[:, 1]]),
-            hamming(a.pdq[batch[:, 0]], b.pdq[batch[:, 1]]),
-        )
-        for (one, two), starts, near in zip(batch, _starts(a, b, batch), bits, strict=True):
-            first, second = thumbnail(a.jpeg(one)), thumbnail(b.jpeg(two))
-            found = align(first, second, starts, a.trim[one], b.trim[two])
-            if confirmed(found, settings.min_correlation):
-                overlap, contained = content_overlap(found.matrix, a.trim[one], b.trim[two])
-                agreement = max(found.correlation, found.detail)
-                hashed = near <= settings.max_hamming
-                yield Match(
-                    int(one),
-                    int(two),
-                    found.matrix,
-                    overlap,
-                    contained,
-                    agreement,
-                    1.0 - float(near) / 256 if hashed else agreement * overlap,
-                    "perceptual",
-                )
+        for (one, two), starts in zip(batch, _starts(a, b, batch), strict=True):
+            yield int(one), int(two), starts
