@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ from evaluation.judging import CachedJudge
 from evaluation.restoring import RestorerSource
 from evaluation.scoring import Evaluation, score
 from tests.evaluation.parts import MeanDistance, Sharpener, SharpnessJudge, write_benchmark
+
+if TYPE_CHECKING:
+    from evaluation.registry.store import Registry
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = Evaluate(batch_size=4, repeat_images=24, picture_side=96)
@@ -31,6 +35,26 @@ def layout(tmp_path: Path, benchmark_folder: Path) -> Layout:
     shutil.copy(ROOT / "profiles/embedded.yaml", tmp_path / "params.yaml")
     shutil.copytree(benchmark_folder, tmp_path / "data/benchmark")
     return Layout(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without any run: its migrations take seconds, a copy does not."""
+    from evaluation.registry.store import connect
+
+    made = Layout(tmp_path_factory.mktemp("store"))
+    connect(made, "mendline").client.search_registered_models()
+    return made.mlflow_database
+
+
+@pytest.fixture
+def registry(layout: Layout, empty_store: Path) -> "Registry":
+    """The store of the work tree, empty."""
+    from evaluation.registry.store import connect
+
+    layout.mlflow_database.parent.mkdir()
+    shutil.copy(empty_store, layout.mlflow_database)
+    return connect(layout, "mendline")
 
 
 @pytest.fixture
