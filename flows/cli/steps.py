@@ -69,6 +69,8 @@ class Steps:
         self._step, self._since = title, time.monotonic()
         if self._status:
             self._status.update(title)
+            # Collection draws a bar of its own on the terminal.
+            (self._status.stop if title == _TITLES["collect"] else self._status.start)()
 
     def _end(self, failed: bool = False) -> None:
         if self._step is None:

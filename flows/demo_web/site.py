@@ -26,7 +26,7 @@ _FLAT = 12.0
 class Size:
     """How much of each kind the web holds."""
 
-    clean: int = 20
+    clean: int = 30
     degraded: int = 10
     """Scenes of each of the nine degradations."""
 
@@ -60,15 +60,14 @@ def build(seed: int = 2603, size: Size | None = None) -> Site:
     held_out, shown = _scenes(True), _scenes(False)
     shown = [shown[i] for i in rng.permutation(len(shown))]
     benchmark = dict(_benchmark(held_out, size.benchmark, rng))
-    clean, rest = shown[: size.clean], shown[size.clean :]
-    pages = [_photo_page("clean", scene, scene.image, rng) for scene in clean]
+    pages = [_photo_page("clean", scene, scene.image, rng) for scene in shown[: size.clean]]
     for degradation in Degradation:
-        for scene in _take(rest, size.degraded, rng):
-            image = _degrade(scene, degradation, rest, rng)
+        for scene in _take(shown, size.degraded, rng):
+            image = _degrade(scene, degradation, shown, rng)
             pages.append(_photo_page(degradation.value, scene, image, rng))
     originals = list(pages)
     pages += _copies(originals, size.copies, rng)
-    pages += _watermarked(rest, size.copies, rng)
+    pages += _watermarked(shown, size.copies, rng)
     pages += _planted(benchmark, max(2, size.copies // 2), rng)
     pages += faults(originals)
     return Site({page.key: page for page in pages}, benchmark)

@@ -16,6 +16,7 @@ from catalog.layout import Layout
 from catalog.settings import load_params
 from evaluation.registry import decisions
 from evaluation.registry.store import connect
+from flows.guard import limit_name
 from flows.workspace import create
 
 BIN = Path(sys.executable).parent
@@ -184,3 +185,39 @@ def test_a_person_approves_in_prefect_and_the_champion_moves(
     finally:
         worker.terminate()
         worker.wait(30)
+
+
+_HOLD = """\
+import sys
+from pathlib import Path
+from flows.guard import one_at_a_time
+from flows.workspace import open_workspace
+with one_at_a_time(open_workspace(Path(sys.argv[1]))):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_the_limit_of_a_work_tree_exists_on_the_server_and_is_held(
+    tmp_path: Path, server: tuple[int, dict[str, str]]
+) -> None:
+    port, environment = server
+    tree = create(tmp_path / "tree")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(tree.root)],
+        cwd=tree.root,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    where = f"http://127.0.0.1:{port}/api/v2/concurrency_limits/{limit_name(tree)}"
+    held = httpx.get(where).json()
+    assert (held["limit"], held["active_slots"]) == (1, 1)
+    holder.stdin.close()
+    assert holder.wait(60) == 0
+    assert httpx.get(where).json()["active_slots"] == 0
