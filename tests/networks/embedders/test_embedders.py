@@ -1,0 +1,92 @@
+"""The embedders: unit vectors, determinism, identity, and weights from a file."""
+
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from catalog.errors import UserError
+from networks.embedders import load_embedder
+from networks.embedders.mendline_clip import WEIGHTS, build_model
+from networks.interfaces import Embedder
+
+
+def _images(count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [rng.integers(0, 256, (40 + 9 * i, 120 - i, 3), dtype=np.uint8) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    return load_embedder("mendline-clip")
+
+
+def test_vectors_are_of_length_one_and_do_not_depend_on_the_batch(embedder: Embedder) -> None:
+    images = _images(5)
+    together = embedder.embed_images(images)
+    assert together.shape == (5, embedder.width)
+    assert together.dtype == np.float32
+    assert np.allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-5)
+    alone = np.concatenate([embedder.embed_images([image]) for image in images])
+    assert np.allclose(together, alone, atol=1e-5)
+    assert embedder.embed_images([]).shape == (0, embedder.width)
+
+
+def test_texts_and_images_share_a_space(embedder: Embedder) -> None:
+    texts = embedder.embed_texts(["a hazy photo", "a clean photo", "a hazy photo"])
+    assert texts.shape == (3, embedder.width)
+    assert np.array_equal(texts[0], texts[2])
+    assert not np.array_equal(texts[0], texts[1])
+
+
+def test_the_identity_says_whether_the_weights_are_trained(embedder: Embedder) -> None:
+    assert embedder.identity.trained == WEIGHTS.is_file()
+    assert ("untrained" in str(embedder.identity)) == (not WEIGHTS.is_file())
+
+
+def test_random_weights_are_the_same_each_time_and_leave_the_generator_alone() -> None:
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    first, second = build_model().state_dict(), build_model().state_dict()
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_weights_fit_the_package() -> None:
+    count = sum(weight.numel() for weight in build_model().parameters())
+    assert count * 2 < 25e6, "in half precision the weights must stay below 25 MB"
+
+
+def test_an_open_clip_model_loads_from_a_safetensors_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = open_clip.create_model("RN50-quickgelu").eval()
+    path = tmp_path / "weights.safetensors"
+    save_file({name: weight.contiguous() for name, weight in model.state_dict().items()}, path)
+    loaded = load_embedder(f"open_clip:RN50-quickgelu:{path}")
+    assert loaded.identity.trained
+    assert str(tmp_path) not in str(loaded.identity)
+    assert loaded.width == 1024
+    with torch.inference_mode():
+        tokens = open_clip.get_tokenizer("RN50-quickgelu")(["rain"])
+        wanted = model.encode_text(tokens, normalize=True).numpy()
+    assert np.allclose(loaded.embed_texts(["rain"]), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("mendline-clp", "mendline-clip"),
+        ("open_clip:ViT-B-32", "open_clip:MODEL:TAG"),
+        ("open_clip:ViT-B-33:openai", "ViT-B-32"),
+        ("open_clip:ViT-B-32:openay", "openai"),
+        ("open_clip:ViT-B-32:/nowhere/weights.safetensors", "/nowhere/weights.safetensors"),
+        ("open_clip:ViT-B-32:/nowhere/weights.pt", "safetensors"),
+    ],
+)
+def test_a_wrong_name_is_refused_with_what_is_right(name: str, says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_embedder(name)
+    assert says in str(caught.value)
