@@ -12,6 +12,9 @@ import numpy as np
 EXACT_SIGNS = 12
 """Up to this many images all 2^n sign flips are counted instead of drawn."""
 
+_DRAWS = 4_000_000
+"""Indices in memory at a time."""
+
 Statistic = Callable[[np.ndarray], np.ndarray]
 """(resamples, columns) means -> (resamples,) values."""
 
@@ -52,8 +55,11 @@ def resampled_means(
     for label in sorted(set(strata)):
         rows = columns[labels == label]
         n = len(rows)
-        counts = rng.multinomial(n, np.full(n, 1 / n), size=samples)
-        total += counts @ rows
+        chunk = max(1, _DRAWS // n)  # bounds the memory, not the result's distribution
+        for start in range(0, samples, chunk):
+            drawn = rng.integers(0, n, size=(min(chunk, samples - start), n))
+            for column in range(rows.shape[1]):
+                total[start : start + chunk, column] += rows[:, column][drawn].sum(axis=1)
     return total / len(columns)
 
 

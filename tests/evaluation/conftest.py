@@ -29,12 +29,16 @@ def benchmark_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_benchmark(tmp_path_factory.mktemp("benchmark"))
 
 
+def work_tree(root: Path, benchmark_folder: Path) -> Layout:
+    """A work tree with params.yaml and the benchmark, nothing else."""
+    shutil.copy(ROOT / "profiles/embedded.yaml", root / "params.yaml")
+    shutil.copytree(benchmark_folder, root / "data/benchmark")
+    return Layout(root)
+
+
 @pytest.fixture
 def layout(tmp_path: Path, benchmark_folder: Path) -> Layout:
-    """A work tree with params.yaml and the benchmark, nothing else."""
-    shutil.copy(ROOT / "profiles/embedded.yaml", tmp_path / "params.yaml")
-    shutil.copytree(benchmark_folder, tmp_path / "data/benchmark")
-    return Layout(tmp_path)
+    return work_tree(tmp_path, benchmark_folder)
 
 
 @pytest.fixture(scope="session")
@@ -62,18 +66,13 @@ def params(layout: Layout) -> Params:
     return load_params(layout.params)
 
 
-@pytest.fixture
-def run_score(layout: Layout) -> Callable[..., Evaluation]:
-    """Score a Sharpener into a folder of the work tree."""
-
-    def run(percent: int, out: Path | None = None, **judge: float) -> Evaluation:
-        benchmark = read_benchmark(layout.benchmark)
-        scratch = layout.scratch("evaluate")
-        source = RestorerSource(Sharpener(percent), benchmark, scratch / "restored")
-        with CachedJudge(SharpnessJudge(**judge), scratch / "judgements.db", 4) as cached:
-            return score(benchmark, source, cached, MeanDistance(), SETTINGS, out)
-
-    return run
+def score_sharpener(layout: Layout, percent: int, out: Path | None, **judge: float) -> Evaluation:
+    """Score a Sharpener on the work tree's benchmark into the folder `out`."""
+    benchmark = read_benchmark(layout.benchmark)
+    scratch = layout.scratch("evaluate")
+    source = RestorerSource(Sharpener(percent), benchmark, scratch / "restored")
+    with CachedJudge(SharpnessJudge(**judge), scratch / "judgements.db", 4) as cached:
+        return score(benchmark, source, cached, MeanDistance(), SETTINGS, out)
 
 
 @pytest.fixture(scope="session")

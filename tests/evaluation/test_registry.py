@@ -21,6 +21,7 @@ from evaluation.registry import decisions, lock
 from evaluation.registry.gating import gate_version
 from evaluation.registry.register import Candidate, register_candidate
 from evaluation.registry.store import TAG, Registry, connect
+from tests.evaluation.conftest import score_sharpener
 
 Register = Callable[..., Candidate]
 
@@ -30,7 +31,6 @@ def register(
     layout: Layout,
     params: Params,
     registry: Registry,
-    run_score: Callable,
     model_folder: Callable[[int], Path],
 ) -> Register:
     """Register a model whose scores are those of a Sharpener of `percent`."""
@@ -38,7 +38,7 @@ def register(
     def make(seed: int, percent: int) -> Candidate:
         out = layout.root / f"results/evaluation-{seed}-{percent}"
         if not out.exists():
-            run_score(percent, out)
+            score_sharpener(layout, percent, out)
         return register_candidate(layout, params, model_folder(seed), out)
 
     return make
