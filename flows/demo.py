@@ -28,6 +28,12 @@ _ON_LOOPBACK = {
     "backoff": 0.2,
 }
 
+# Fewer training steps than the profile's, so that a first look takes minutes on two cores.
+_FEWER_STEPS = {
+    "transfer": {"steps": 120, "validate_every": 40, "checkpoint_every": 40},
+    "finetune": {"steps": 80, "validate_every": 40, "checkpoint_every": 40},
+}
+
 
 @dataclass(frozen=True)
 class Source:
@@ -53,7 +59,7 @@ class Source:
 
 
 def demo_params(profile: str) -> str:
-    """The profile's settings, with collection told about the small web."""
+    """The profile's settings, fit for the small web and for a first look."""
     content = yaml.safe_load(profile_path(profile).read_text("utf-8"))
     content["collect"] |= _ON_LOOPBACK
     head = (
