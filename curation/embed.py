@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from catalog.errors import ImageRefused
@@ -50,7 +51,10 @@ def embed_shard(name: str, batch_size: int, shard: Path) -> list[dict[str, Any]]
                 pixels.append(stored.decode())
                 keys.append(stored.image_id)
             except ImageRefused as refused:
-                rows.append({"image_id": stored.image_id, "refused": refused.reason})
+                # pyarrow reads no null back from a column of lists of fixed size.
+                nothing = np.zeros(embedder.width, np.float32)
+                row = {"image_id": stored.image_id, "embedding": nothing, "refused": refused.reason}
+                rows.append(row)
         for key, vector in zip(keys, embedder.embed_images(pixels), strict=True):
             rows.append({"image_id": key, "embedding": vector})
     return rows

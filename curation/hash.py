@@ -65,7 +65,8 @@ def hash_shard(thumbnail_side: int, shard: Path) -> list[dict[str, Any]]:
         try:
             row |= hash_image(stored.data, thumbnail_side)
         except ImageRefused as refused:
-            row["refused"] = refused.reason
+            # pyarrow reads no null back from a column of lists of fixed size.
+            row |= {"refused": refused.reason, "trim": [0.0, 0.0, 1.0, 1.0]}
         rows.append(row)
     return rows
 

@@ -125,6 +125,9 @@ def test_an_image_that_does_not_decode_is_counted_not_lost(tmp_path: Path) -> No
     counts = hashing.run(layout, _params().hash)
     assert counts.dropped == {"broken-image": 1}
     assert counts.rows_out == 1
+    counts = embed.run(layout, _params().embed)
+    assert counts.dropped == {"broken-image": 1}
+    assert counts.rows_out == 1
 
 
 def test_missing_embeddings_are_named(layout: Layout) -> None:
