@@ -13,6 +13,7 @@ from catalog.errors import ImageRefused
 from catalog.settings.collect import Collect
 from curation.collect import metadata
 from curation.collect.opt_outs import image_opt_out
+from curation.fingerprint import DECODE_SIDE, phash
 
 _ORIENTATION, _ARTIST, _COPYRIGHT = 274, 315, 33432
 _PERSONAL_TIFF_TAGS = frozenset(
@@ -66,8 +67,6 @@ def _check_kept(header: images.Header, settings: Collect) -> None:
 
 def perceptual_hash(data: bytes) -> bytes:
     """The pHash of `schemas.HASHES`, 32 bytes. Raises `ImageRefused`."""
-    from curation.fingerprint import DECODE_SIDE, phash
-
     return phash(images.decode_luma(data, DECODE_SIDE))
 
 
@@ -108,10 +107,12 @@ def examine(data: bytes, settings: Collect, blocked: Sequence[bytes] = ()) -> Ex
     cut, header, maker = clean(data, settings)
     if header.frames > 1 and not settings.keep_animated:
         raise ImageRefused("animated", f"The image has {header.frames} frames.")
-    images.decode(cut, settings.max_pixels)
+    # Reads every byte of the pixels' code and so finds what is broken, but a JPEG's picture is
+    # only computed at the size that is needed.
+    luma = images.decode_luma(cut, DECODE_SIDE if blocked else 1, settings.max_pixels)
     if blocked:
         hashes = np.frombuffer(b"".join(blocked), np.uint8).reshape(-1, 32)
-        if hamming(hashes, perceptual_hash(cut)).min() <= settings.block_distance:
+        if hamming(hashes, phash(luma)).min() <= settings.block_distance:
             raise ImageRefused("blocked", "The image looks like one that was taken down.")
     return Examined(images.image_id(cut), None if cut is data else cut, header, maker)
 
@@ -129,6 +130,8 @@ def start_worker(settings: dict[str, Any], blocked: Sequence[bytes]) -> None:
 
     global _settings, _blocked
     _settings, _blocked = Collect.model_validate(settings), blocked
+    # Pillow keeps this many blocks of 1 MiB instead of giving each picture's memory back.
+    Image.core.set_blocks_max(64)  # type: ignore[attr-defined]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the collector's to handle
     parent = multiprocessing.parent_process()
 
