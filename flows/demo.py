@@ -62,9 +62,9 @@ def demo_params(profile: str) -> str:
     """The profile's settings, fit for the small web and for a first look."""
     content = yaml.safe_load(profile_path(profile).read_text("utf-8"))
     content["collect"] |= _ON_LOOPBACK
-    head = (
-        f"# The profile {profile}, with a collection that may reach the demo's web on 127.0.0.1.\n"
-    )
+    for section, values in _FEWER_STEPS.items():
+        content[section] |= {k: min(v, content[section][k]) for k, v in values.items()}
+    head = f"# The profile {profile}, told about the demo's web on 127.0.0.1, with fewer steps.\n"
     return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
