@@ -9,7 +9,7 @@ so that the outputs do not depend on how often the work was interrupted.
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -51,7 +51,12 @@ class Worker(Protocol[U_contra]):
 
 
 def compute(
-    units: Sequence[U], worker: Worker[U], folder: Path, what: str, processes: int | None = None
+    units: Sequence[U],
+    worker: Worker[U],
+    folder: Path,
+    what: str,
+    processes: int | None = None,
+    threads: int = 1,
 ) -> Iterator[Made]:
     """Results of `units` in order; those that `folder` has are not computed again.
 
@@ -61,7 +66,9 @@ def compute(
     paths = [_path(folder, worker.key(unit)) for unit in units]
     missing = [(unit, path) for unit, path in zip(units, paths, strict=True) if not path.exists()]
     count = min(processes or os.cpu_count() or 1, len(missing) // _SMALL)
-    if count <= 1:
+    if threads > 1:
+        _threaded(missing, worker, what, threads)
+    elif count <= 1:
         for unit, path in track(missing, what):
             _save(path, worker.make(unit))
     else:
@@ -73,6 +80,24 @@ def compute(
             for _ in track(pool.map(_run, missing), what, len(missing)):
                 pass
     return map(_load, paths)
+
+
+def _threaded(
+    missing: Sequence[tuple[U, Path]], worker: Worker[U], what: str, threads: int
+) -> None:
+    """For work that waits for others; the first error stops what has not begun."""
+
+    def run(task: tuple[U, Path]) -> None:
+        _save(task[1], worker.make(task[0]))
+
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(run, task) for task in missing]
+        try:
+            for future in track(as_completed(futures), what, len(futures)):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def write_images(folder: Path, results: Iterable[Made]) -> list[dict[str, Any]]:

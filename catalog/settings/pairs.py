@@ -11,27 +11,57 @@ from catalog.settings.degraders import DegraderRanges
 T = TypeVar("T")
 
 
+class ImageApi(Settings):
+    """How teachers named openai:MODEL@URL are asked; the key is in MENDLINE_IMAGE_API_KEY."""
+
+    max_side: int = Field(
+        default=1024, ge=64, description="Images are scaled down to this side, px."
+    )
+    concurrency: int = Field(default=8, ge=1, le=256, description="Requests under way at once.")
+    cost_per_image: float = Field(
+        default=0.0, ge=0, description="Price of one request, any currency."
+    )
+    max_cost: float | None = Field(
+        default=None,
+        ge=0,
+        description="The stage stops before it spends more than this; null for no cap.",
+    )
+    attempts: int = Field(
+        default=4, ge=1, le=20, description="Requests for an image before it fails."
+    )
+    timeout_s: float = Field(default=180.0, gt=0, description="Seconds for one request.")
+    first_wait_s: float = Field(
+        default=1.0,
+        ge=0,
+        description="Seconds before the second attempt; doubled for each further one.",
+    )
+
+
 class Teach(Settings):
     """Which teachers make clean targets."""
 
     teachers: dict[str, list[str]] = Field(
-        {"default": ["classical"]},
+        default={"default": ["classical"]},
         description="Teachers by degradation, in the order in which they are tried; `default` is "
-        "for those not named. Names as for networks.restorers.load_restorer.",
+        "for those not named. Names as for networks.restorers.load_restorer, or "
+        "openai:MODEL@URL for an OpenAI-compatible image-edit API.",
     )
     candidates: int = Field(
-        1,
+        default=1,
         ge=1,
         le=8,
         description="How many teachers of the list make a target of each image; the pair stage "
         "keeps the first that is sound.",
     )
+    api: ImageApi = Field(default=ImageApi(), description="Teachers behind an API.")
     secondary: bool = Field(
-        False,
+        default=False,
         description="Whether an image is restored of its further degradations too, one pair each.",
     )
     max_side: int = Field(
-        4096, ge=64, description="Images with a longer side (px) are left out: outcome too-large."
+        default=4096,
+        ge=64,
+        description="Images with a longer side (px) are left out: outcome too-large.",
     )
 
     @field_validator("teachers")
@@ -43,37 +73,71 @@ class Teach(Settings):
 class Pair(Settings):
     """Which pairs are sound."""
 
-    judge: str = Field("proxy", description="Name given to networks.judges.load_judge.")
+    judge: str = Field(default="proxy", description="Name given to networks.judges.load_judge.")
     consistency: str = Field(
-        "ms-ssim", description="Name given to networks.consistency.load_consistency."
+        default="ms-ssim", description="Name given to networks.consistency.load_consistency."
     )
     min_difference: dict[str, float] = Field(
-        {"default": 0.3},
+        default={"default": 0.3},
         description="By how much the judge must find the target better, by degradation "
         "(severity 1..5).",
     )
     min_clean_severity: float = Field(
-        2.5, ge=1, le=5, description="What the judge must give the target at least (5 is clean)."
+        default=2.5,
+        ge=1,
+        le=5,
+        description="What the judge must give the target at least (5 is clean).",
     )
     min_distance: float = Field(
-        0.005, ge=0, le=1, description="Consistency distance below which nothing was changed."
+        default=0.005,
+        ge=0,
+        le=1,
+        description="Consistency distance below which nothing was changed.",
     )
     max_distance: dict[str, float] = Field(
-        {"default": 0.5, "low-light": 0.8, "haze": 0.7},
+        default={"default": 0.5, "low-light": 0.8, "haze": 0.7},
         description="Consistency distance above which the content is another, by degradation.",
     )
     max_shift: float = Field(
-        1.0, ge=0, description="Greatest movement of the content, px, that training can bear."
+        default=0.6,
+        ge=0,
+        description="Greatest movement of the content, root mean square in px, that training can "
+        "bear.",
+    )
+    min_gain: float = Field(
+        default=0.015,
+        ge=0,
+        le=1,
+        description="Share of the missing correlation that undoing the movement must win back for "
+        "it to count.",
+    )
+    min_correlation: float = Field(
+        default=0.15,
+        ge=-1,
+        le=1,
+        description="Correlation of the structures below which nothing agrees.",
+    )
+    max_added: dict[str, float] = Field(
+        default={"default": 20.0},
+        description="Most unexplained content of the target, against that around it.",
+    )
+    max_removed: dict[str, float] = Field(
+        default={"default": 20.0},
+        description="Most unexplained content of the degraded image, against that around it.",
+    )
+    max_mismatch: dict[str, float] = Field(
+        default={"default": 1.0},
+        description="Most that the worst window may correlate less than the median one.",
     )
     visible_distance: float = Field(
-        0.02,
+        default=0.02,
         ge=0,
         le=1,
         description="Distance from which a synthetic degradation counts as visible, whatever the "
         "judge says: what was drawn is known, and judges are weak on some degradations.",
     )
 
-    @field_validator("min_difference", "max_distance")
+    @field_validator("min_difference", "max_distance", "max_added", "max_removed", "max_mismatch")
     @classmethod
     def _known_tasks(cls, value: dict[str, float]) -> dict[str, float]:
         return _known_degradations(value, "default")
@@ -82,24 +146,30 @@ class Pair(Settings):
 class Synthesize(Settings):
     """How synthetic pairs are made."""
 
-    seed: int = Field(0, description="Base of the seed of every pair.")
+    seed: int = Field(default=0, description="Base of the seed of every pair.")
     degradations: list[Degradation] = Field(
-        list(Degradation), min_length=1, description="Which degradations are synthesised."
+        default=list(Degradation), min_length=1, description="Which degradations are synthesised."
     )
-    variants: int = Field(1, ge=1, description="Pairs of each photo and degradation.")
+    variants: int = Field(default=1, ge=1, description="Pairs of each photo and degradation.")
     severity: tuple[float, float] = Field(
         (1.2, 4.0), description="Severities drawn evenly between: 1 extreme .. 5 barely visible."
     )
-    max_side: int = Field(320, ge=64, description="Photos are scaled down to this longer side, px.")
-    min_side: int = Field(64, ge=32, description="Photos whose shorter side is less are left out.")
+    max_side: int = Field(
+        default=320, ge=64, description="Photos are scaled down to this longer side, px."
+    )
+    min_side: int = Field(
+        default=64, ge=32, description="Photos whose shorter side is less are left out."
+    )
     max_photos: int | None = Field(
-        None, ge=1, description="Most photos that are used, by image id; null for all."
+        default=None, ge=1, description="Most photos that are used, by image id; null for all."
     )
     layers: int = Field(
-        32, ge=0, description="Photos that reflections may show; 0 for generated scenes only."
+        default=32,
+        ge=0,
+        description="Photos that reflections may show; 0 for generated scenes only.",
     )
     ranges: DegraderRanges = Field(
-        DegraderRanges(), description="Ranges of the parameters of every degradation."
+        default=DegraderRanges(), description="Ranges of the parameters of every degradation."
     )
 
     @field_validator("severity")
@@ -113,43 +183,48 @@ class Synthesize(Settings):
 class Assemble(Settings):
     """What the dataset holds."""
 
-    seed: int = Field(0, description="Seed of the splits.")
+    seed: int = Field(default=0, description="Seed of the splits.")
     validation_share: float = Field(
-        0.1, ge=0, lt=1, description="Share of the groups whose pairs are for validation."
+        default=0.1, ge=0, lt=1, description="Share of the groups whose pairs are for validation."
     )
     held_out_share: float = Field(
-        0.25,
+        default=0.25,
         ge=0,
         lt=1,
         description="Share of the groups with real degraded images that training never sees: the "
         "benchmark where data/benchmark has none.",
     )
     held_out_per_degradation: int = Field(
-        50, ge=0, description="Most held-out images of each degradation."
+        default=50, ge=0, description="Most held-out images of each degradation."
     )
     max_per_degradation: dict[str, int] = Field(
-        {"default": 100000}, description="Most pairs of each degradation and origin."
+        default={"default": 100000}, description="Most pairs of each degradation and origin."
     )
     max_per_group: int = Field(
-        40, ge=1, description="Most pairs of one photo and its near-duplicates."
+        default=40, ge=1, description="Most pairs of one photo and its near-duplicates."
     )
     max_per_source: int | None = Field(
-        None, ge=1, description="Most pairs whose photo is from one source class; null for all."
+        default=None,
+        ge=1,
+        description="Most pairs whose photo is from one source class; null for all.",
     )
     max_synthetic_per_real: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Most synthetic pairs for each real one, by degradation that has real ones; "
         "null for all (the training mix is set in the training stages).",
     )
     unreviewed: Literal["keep", "drop"] = Field(
-        "keep", description="What happens to real pairs that no person has decided on."
+        default="keep", description="What happens to real pairs that no person has decided on."
     )
     unsure: Literal["keep", "drop"] = Field(
-        "drop", description="What happens to real pairs whose reviewers were unsure."
+        default="drop", description="What happens to real pairs whose reviewers were unsure."
     )
     block_hamming: int = Field(
-        24, ge=0, le=64, description="Bits of 256 to a taken-down perceptual hash that still match."
+        default=24,
+        ge=0,
+        le=64,
+        description="Bits of 256 to a taken-down perceptual hash that still match.",
     )
 
     @field_validator("max_per_degradation")

@@ -9,7 +9,7 @@ from typing import Any
 from catalog.degradations import Degradation
 from catalog.settings.pairs import Pair
 from catalog.shards import ShardStore
-from curation.pair.alignment import VERSION
+from curation.pair import alignment, content
 from curation.pair.measures import measure
 from curation.units import Made
 from networks.consistency import load_consistency
@@ -49,7 +49,13 @@ class Checker:
 
     def key(self, unit: Candidate) -> str:
         """Over the pair, the judge, the consistency measure and the code of the alignment."""
-        parts = [unit.degraded_id, unit.clean_id, unit.degradation, VERSION]
+        parts = [
+            unit.degraded_id,
+            unit.clean_id,
+            unit.degradation,
+            alignment.VERSION,
+            content.VERSION,
+        ]
         parts += [self._judge.identity.digest, self._consistency.identity.digest]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from curation.pair.alignment import find_movement
+from curation.pair.content import compare_content
 from networks.interfaces import Consistency, Judge
 
 
@@ -46,8 +47,8 @@ def measure(
     shift = 0.0
     if not aligned:
         movement = find_movement(degraded, clean)
-        shift = movement.greatest
-        scores |= movement.scores()
+        shift = movement.rms
+        scores |= movement.scores() | compare_content(degraded, clean).scores()
     return Measures(
         before.severity,
         after.severity,

@@ -1,5 +1,7 @@
 """The verdict on a pair: one rule after the other, the first that fails is the reason."""
 
+from collections.abc import Mapping
+
 from catalog.degradations import Degradation
 from catalog.settings.pairs import Pair
 from curation.pair.measures import Measures
@@ -33,6 +35,25 @@ def _fault(
     most = settings.max_distance.get(degradation, settings.max_distance["default"])
     if measures.consistency > most:
         return "inconsistent"
-    if measures.shift > settings.max_shift:
+    return movement_fault(measures.scores, degradation, settings)
+
+
+def movement_fault(
+    scores: Mapping[str, float], degradation: Degradation, settings: Pair
+) -> str | None:
+    """Whether the content is another, moved, or has something added or removed."""
+    before, after = scores["move-before"], scores["move-after"]
+    if before < settings.min_correlation and after < settings.min_correlation:
+        return "another-content"
+    # Under heavy noise the fitted movement is itself noise: undoing it then gains nothing.
+    gain = (after - before) / max(1 - before, 1e-6)
+    if scores["move-rms"] > settings.max_shift and gain > settings.min_gain:
         return "shifted"
+    for name, limits in (
+        ("added", settings.max_added),
+        ("removed", settings.max_removed),
+        ("mismatch", settings.max_mismatch),
+    ):
+        if scores[f"content-{name}"] > limits.get(degradation, limits["default"]):
+            return f"content-{name}"
     return None

@@ -30,11 +30,13 @@ def teach(
     asks no teacher twice for the same image; the folder may be deleted at any time.
     """
     chosen, dropped = select_images(screening, duplicates, contamination, "degraded", blocked)
-    teaching = Teaching(raw, settings)
+    teaching = Teaching(raw, settings, scratch)
     # Only classical teachers may run side by side: others would load their weights once each.
+    # Those behind an API only wait, so threads serve them.
     names = {name for pool in settings.teachers.values() for name in pool}
     processes = None if names <= {"classical", "identity"} else 1
-    results = compute(chosen, teaching, scratch, "teach", processes)
+    threads = settings.api.concurrency if any(n.startswith("openai:") for n in names) else 1
+    results = compute(chosen, teaching, scratch / "units", "teach", processes, threads)
     with atomic_folder(out) as folder:
         rows = write_images(folder, results)
         write_table(folder / "targets.parquet", rows, schemas.TARGETS)

@@ -1,6 +1,7 @@
 """Clean targets of one degraded image, by the teachers of its degradation."""
 
 import hashlib
+import threading
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,17 @@ from networks.restorers import load_restorer
 class Teaching:
     """Asks the teachers in their order until `candidates` of them have made a target."""
 
-    def __init__(self, raw: Path, settings: Teach) -> None:
-        self.raw, self.settings = raw, settings
+    def __init__(self, raw: Path, settings: Teach, scratch: Path) -> None:
+        self.raw, self.settings, self.scratch = raw, settings, scratch
         self._loaded: dict[str, Restorer] = {}
+        self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         # Networks and open files stay in the process that loaded them.
-        return {"raw": self.raw, "settings": self.settings, "_loaded": {}}
+        return {"raw": self.raw, "settings": self.settings, "scratch": self.scratch}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     @cached_property
     def _store(self) -> ShardStore:
@@ -35,8 +40,15 @@ class Teaching:
         named = self.settings.teachers
         for name in named.get(degradation, named["default"]):
             if name not in self._loaded:
-                self._loaded[name] = load_restorer(name)
+                self._loaded[name] = self._load(name)
         return [self._loaded[name] for name in named.get(degradation, named["default"])]
+
+    def _load(self, name: str) -> Restorer:
+        if name.startswith("openai:"):
+            from curation.teach.image_api import ImageApiTeacher
+
+            return ImageApiTeacher(name.removeprefix("openai:"), self.settings.api, self.scratch)
+        return load_restorer(name)
 
     def tasks(self, unit: Selected) -> tuple[Degradation, ...]:
         """What the image is restored of."""
@@ -51,7 +63,8 @@ class Teaching:
 
     def make(self, unit: Selected) -> Made:
         """Targets as PNG of exactly the image's size, and rows of schemas.TARGETS."""
-        stored = self._store.get(unit.image_id)
+        with self._lock:  # the store caches a row group
+            stored = self._store.get(unit.image_id)
         pictures: list[tuple[bytes, dict[str, str | None]]] = []
         rows: list[dict[str, Any]] = []
         if max(stored.width, stored.height) > self.settings.max_side:

@@ -24,9 +24,10 @@ _HIGHLIGHT = 2.2
 def path_kernel(points: np.ndarray) -> np.ndarray:
     """Kernel of a motion path: (n, 2) offsets (x, y) in px, equal times, to an odd square of sum 1.
 
-    Each point is spread over its four neighbours, so sub-pixel motion is kept.
+    Each point is spread over its four neighbours, so sub-pixel motion is kept. The path is centred
+    on its mean place, so that the content does not move.
     """
-    points = points - (points.max(axis=0) + points.min(axis=0)) / 2
+    points = points - points.mean(axis=0)
     half = int(np.ceil(np.abs(points).max())) + 1
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float64)
     base = np.floor(points).astype(int)

@@ -11,7 +11,7 @@ from catalog.settings.degraders import CompressionRanges
 from networks.degraders.base import Draw, ParametricDegrader
 from networks.degraders.imaging import jpeg, resize, webp
 
-_UP = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST}
+_UP = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST_EXACT}
 _MIN_SIDE = 16
 
 

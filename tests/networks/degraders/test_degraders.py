@@ -112,16 +112,15 @@ def test_unusable_input_is_refused_in_words() -> None:
         degrader.degrade(photo(20, 64), 3.0, np.random.default_rng(0))
 
 
-def test_a_motion_path_keeps_its_sub_pixel_offsets() -> None:
-    rng = np.random.default_rng(0)
-    points = rng.uniform(-6, 6, (50, 2))
+def test_a_motion_path_is_centred_to_a_fraction_of_a_pixel() -> None:
+    points = np.random.default_rng(0).uniform(-6, 9, (50, 2))
     kernel = path_kernel(points).astype(np.float64)
-    half = kernel.shape[0] // 2
-    axis = np.arange(-half, half + 1)
-    centred = points - (points.max(axis=0) + points.min(axis=0)) / 2
+    axis = np.arange(kernel.shape[0]) - kernel.shape[0] // 2
     assert kernel.sum() == pytest.approx(1, abs=1e-5)
-    assert (kernel.sum(axis=0) * axis).sum() == pytest.approx(centred[:, 0].mean(), abs=1e-4)
-    assert (kernel.sum(axis=1) * axis).sum() == pytest.approx(centred[:, 1].mean(), abs=1e-4)
+    assert (kernel.sum(axis=0) * axis).sum() == pytest.approx(0, abs=1e-4)
+    assert (kernel.sum(axis=1) * axis).sum() == pytest.approx(0, abs=1e-4)
+    spread = (kernel.sum(axis=0) * axis**2).sum()
+    assert spread == pytest.approx(points[:, 0].var(), rel=0.05)  # and as wide as the path
 
 
 def test_the_average_of_frames_is_taken_in_linear_light() -> None:

@@ -1,0 +1,153 @@
+"""Teachers behind an image-edit API, against a real server on 127.0.0.1."""
+
+import base64
+import email.parser
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from catalog import images, schemas
+from catalog.errors import UserError
+from catalog.settings.pairs import ImageApi, Teach
+from catalog.shards import ShardStore
+from catalog.stage import Counts
+from catalog.tables import read_table
+from curation.teach import teach
+from tests.curation.conftest import Tree
+
+
+class Server(ThreadingHTTPServer):
+    """Brightens what it is sent; `failures` are statuses to answer first."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[dict[str, Any]] = []
+        self.failures: list[int] = []
+        self.square = False
+        self.gate: threading.Barrier | None = None
+
+    @property
+    def name(self) -> str:
+        return f"openai:editor@http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+        parts = email.parser.BytesParser().parsebytes(head + body).get_payload()
+        fields = {
+            part.get_param("name", header="content-disposition"): part.get_payload(decode=True)
+            for part in parts
+        }
+        self.server.asked.append(
+            fields | {"path": self.path, "key": self.headers.get("Authorization")}
+        )
+        if self.server.gate:
+            self.server.gate.wait(20)
+        if self.server.failures:
+            self.send_response(self.server.failures.pop(0))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        image = images.decode(fields["image"])
+        edited = cv2.convertScaleAbs(image, alpha=1.3, beta=12)
+        size = (64, 64) if self.server.square else (image.shape[1] // 2, image.shape[0] // 2)
+        data = images.encode_png(cv2.resize(edited, size))
+        answer = json.dumps({"data": [{"b64_json": base64.b64encode(data).decode()}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def run(tree: Tree, server: Server, **api: Any) -> Counts:
+    layout = tree.layout
+    settings = Teach(
+        teachers={"default": ["classical"], "flare": [server.name], "haze": [server.name]},
+        api=ImageApi(first_wait_s=0, **api),
+    )
+    return teach(
+        layout.raw,
+        layout.screening,
+        layout.duplicates,
+        layout.contamination,
+        layout.scratch("teach"),
+        layout.targets,
+        settings,
+    )
+
+
+def test_targets_come_back_at_exact_size_and_are_not_asked_twice(
+    tree: Tree, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MENDLINE_IMAGE_API_KEY", "hidden-key")
+    server.gate = threading.Barrier(3)  # all three are under way at once, or it breaks
+    counts = run(tree, server)
+    server.gate = None
+    assert counts.extra["targets"] == {"flare": 1, "haze": 2, "low-light": 2, "noise": 3}
+    rows = read_table(tree.layout.targets / "targets.parquet", schemas.TARGETS).to_pylist()
+    store = ShardStore(tree.layout.raw, tree.layout.targets)
+    for row in rows:
+        shapes = [store.get(row[key]).decode().shape for key in ("degraded_id", "clean_id")]
+        assert shapes[0] == shapes[1]
+    assert len(server.asked) == 3
+    assert {asked["path"] for asked in server.asked} == {"/v1/images/edits"}
+    assert {asked["key"] for asked in server.asked} == {"Bearer hidden-key"}
+    assert {asked["model"] for asked in server.asked} == {b"editor"}
+    assert b"Please dehaze the image" in {asked["prompt"] for asked in server.asked}
+    for unit in (tree.layout.scratch("teach") / "units").rglob("*.parquet"):
+        unit.unlink()
+    run(tree, server)
+    assert len(server.asked) == 3
+    written = [p for p in tree.layout.root.rglob("*") if p.is_file()]
+    assert not any(b"hidden-key" in path.read_bytes() for path in written)
+
+
+def test_a_busy_server_is_asked_again(tree: Tree, server: Server) -> None:
+    server.failures = [429, 503]
+    assert run(tree, server, concurrency=1).extra["targets"]["haze"] == 2
+    assert len(server.asked) == 5
+
+
+def test_the_cost_cap_stops_before_it_is_exceeded_and_a_higher_one_goes_on(
+    tree: Tree, server: Server
+) -> None:
+    with pytest.raises(UserError, match=r"exceed the cap of 0\.10"):
+        run(tree, server, cost_per_image=0.05, max_cost=0.1)
+    assert len(server.asked) == 2
+    assert not tree.layout.targets.exists()
+    run(tree, server, cost_per_image=0.05, max_cost=0.2)
+    assert len(server.asked) == 3
+
+
+def test_a_refusal_is_told_and_an_odd_shape_makes_no_target(tree: Tree, server: Server) -> None:
+    server.failures = [401]
+    with pytest.raises(UserError, match="answered 401"):
+        run(tree, server, concurrency=1)
+    assert len(server.asked) == 1
+    server.square = True
+    counts = run(tree, server)
+    assert counts.dropped["wrong-size"] == 3
+    assert np.all([key in ("low-light", "noise") for key in counts.extra["targets"]])
