@@ -26,6 +26,12 @@ from catalog.tables import read_table
 
 SMALL = Path(__file__).with_name("small.py")
 ROOT = Path(__file__).parents[2]
+_LONGEST = 800.0
+"""Seconds that one run may take; alone on two cores it takes about one minute."""
+
+# The first test makes the run that the others look at.
+pytestmark = pytest.mark.timeout(1800)
+
 MENDLINE = Path(sys.executable).with_name("mendline")
 
 
@@ -42,7 +48,10 @@ def _start(tree: Path, out: Path) -> subprocess.Popen[str]:
 
 def _run(tree: Path, out: Path) -> dict[str, Any]:
     process = _start(tree, out)
-    _, errors = process.communicate(timeout=280)
+    try:
+        _, errors = process.communicate(timeout=_LONGEST)
+    finally:
+        process.kill()
     assert process.returncode == 0, errors
     return json.loads(out.read_text())
 
@@ -219,7 +228,7 @@ def test_trace_leads_from_a_url_to_the_model(finished: tuple[Layout, dict[str, A
 
 
 def _wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + _LONGEST
     while not condition():
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline, "it did not come that far"
@@ -237,6 +246,7 @@ def test_killed_in_the_middle_it_goes_on_and_loses_or_doubles_nothing(
         children = psutil.Process(process.pid).children(recursive=True)
         stages = [child for child in children if "supervise" in " ".join(child.cmdline())]
         assert stages
+        stages += [child for stage in stages for child in stage.children(recursive=True)]
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         psutil.wait_procs(stages, timeout=30)
