@@ -61,7 +61,8 @@ def main() -> None:
     right = wrong = 0
     mistakes: dict[str, int] = defaultdict(int)
     print(
-        f"{count} photos\n\n| transformation | recall | false pairs | s |\n| --- | --- | --- | --- |"
+        f"{count} photos\n\n| transformation | recall | false pairs | s |\n"
+        "| --- | --- | --- | --- |"
     )
     for name, change in (KEEP_FRAME | MOVE_FRAME).items():
         started = time.perf_counter()
