@@ -36,6 +36,11 @@ class Batch:
     instruction: Tensor
     """(batch,) int64, rows of the instruction embedding."""
 
+    def part(self, first: int, stop: int) -> "Batch":
+        """Samples `first` to `stop` (not included)."""
+        cut: dict[str, Any] = {name: value[first:stop] for name, value in vars(self).items()}
+        return Batch(**cut)
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on `device`."""
         moved: dict[str, Any] = {

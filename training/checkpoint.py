@@ -17,6 +17,13 @@ from torch import Tensor, nn
 
 from catalog.files import atomic_folder
 from training.average import Average
+from training.parallel import (
+    World,
+    load_model_state,
+    load_moments,
+    model_state,
+    moments,
+)
 
 _STATE = "state.safetensors"
 _JSON = "state.json"
@@ -51,35 +58,49 @@ def save(
     optimizer: torch.optim.Optimizer,
     average: Average | None,
     progress: Progress,
+    group: World,
 ) -> None:
-    """Write the checkpoint of `progress.step` below `folder` and remove older ones."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    if average is not None:
-        tensors |= {f"average.{name}": value for name, value in average.weights.items()}
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{key}.{name}"] = value
-    tensors |= {f"rng.{name}": value for name, value in _rng().items()}
-    target = folder / f"step-{progress.step:07d}"
-    with atomic_folder(target) as temporary:
-        save_file(
-            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-            temporary / _STATE,
-        )
-        (temporary / _JSON).write_text(json.dumps(vars(progress)), "utf-8")
-    for older in folder.glob("step-*"):
-        if older != target:
-            shutil.rmtree(older)
+    """Write the checkpoint of `progress.step` below `folder` and remove older ones.
+
+    Weights and moments are written unsharded, so that any number of processes can go on from it.
+    """
+    parts = {
+        "model": model_state(model, group),
+        "average": average.state(model, group) if average is not None else {},
+        "optimizer": moments(model, optimizer, group),
+        "rng": _rng(),
+    }
+    if group.first:
+        target = folder / f"step-{progress.step:07d}"
+        with atomic_folder(target) as temporary:
+            save_file(
+                {
+                    f"{part}.{name}": value.detach().cpu().contiguous()
+                    for part, values in parts.items()
+                    for name, value in values.items()
+                },
+                temporary / _STATE,
+            )
+            (temporary / _JSON).write_text(json.dumps(vars(progress)), "utf-8")
+        for older in folder.glob("step-*"):
+            if older != target:
+                shutil.rmtree(older)
+    group.barrier()
 
 
 def load(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: Average | None,
+    group: World,
 ) -> Progress | None:
     """Restore the newest checkpoint below `folder`; None when there is none."""
     found = sorted(folder.glob("step-*"))
     if not found:
         return None
-    tensors = load_file(found[-1] / _STATE)
+    # Only the first process's tensors count; the others receive theirs from it.
+    tensors = load_file(found[-1] / _STATE) if group.first else {}
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {
@@ -88,25 +109,13 @@ def load(
             if name.startswith(prefix)
         }
 
-    model.load_state_dict(part("model."))
+    load_model_state(model, part("model."), group)
     if average is not None:
-        average.load(part("average."))
-    moments = part("optimizer.")
-    for name, parameter in model.named_parameters():
-        state = {
-            key.split(".", 1)[0]: value
-            for key, value in moments.items()
-            if key.split(".", 1)[1] == name
-        }
-        if state:
-            optimizer.state[parameter] = {
-                key: value
-                if key == "step" and value.device.type == "cpu" and not parameter.is_cuda
-                else value.to(parameter.device)
-                for key, value in state.items()
-            }
+        average.load(model, part("average."), group)
+    load_moments(model, optimizer, part("optimizer."), group)
     rng = part("rng.")
-    torch.set_rng_state(rng["cpu"])
+    if "cpu" in rng:
+        torch.set_rng_state(rng["cpu"])
     if "cuda" in rng and torch.cuda.is_available():
         torch.cuda.set_rng_state(rng["cuda"])
     return Progress(**json.loads((found[-1] / _JSON).read_text("utf-8")))

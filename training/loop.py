@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from catalog.errors import UserError
 from catalog.files import atomic_folder
@@ -22,8 +23,10 @@ from training import checkpoint
 from training.average import Average
 from training.batches import Batch, BatchMaker, prefetch
 from training.checkpoint import Progress
+from training.draws import Pair
 from training.objective import losses
 from training.optimizer import learning_rate, make_optimizer
+from training.parallel import World, apply, model_state, whole
 from training.stopping import StopRequest
 from training.throughput import Throughput
 from training.validation import Validator
@@ -65,10 +68,13 @@ class Trainer:
         stage: Stage,
         scratch: Path,
         throughput_log: Path,
+        group: World | None = None,
     ) -> None:
         self.stage, self.maker, self.validator, self.scratch = stage, maker, validator, scratch
+        self.group = group or World()
         self.precision = Precision.of(stage)
         self.model = model.to(self.precision.device)
+        apply(self.model, stage, self.group)
         self.optimizer = make_optimizer(self.model, stage)
         self.average = Average(self.model, stage.ema) if stage.ema else None
         self.progress = Progress()
@@ -84,7 +90,9 @@ class Trainer:
         SIGTERM or Ctrl-C, with a checkpoint of the last step done.
         """
         with StopRequest() as stop:
-            found = checkpoint.load(self.scratch, self.model, self.optimizer, self.average)
+            found = checkpoint.load(
+                self.scratch, self.model, self.optimizer, self.average, self.group
+            )
             if found is not None:
                 self.progress = found
                 self._log.info("resumed", step=found.step)
@@ -96,7 +104,13 @@ class Trainer:
     def _train(self, stop: StopRequest) -> None:
         stage, device = self.stage, self.precision.device
         steps = range(self.progress.step, stage.steps)
-        batches = prefetch(self.maker.batch, steps.start, steps.stop, stage.workers)
+        group = self.group
+        batches = prefetch(
+            lambda step: self.maker.batch(step, group.rank, group.size),
+            steps.start,
+            steps.stop,
+            stage.workers,
+        )
         for step in track(steps, "training steps"):
             if self._exhausted():
                 break
@@ -105,12 +119,14 @@ class Trainer:
             self.throughput.waited(time.perf_counter() - began)
             self.progress.log.append(self._step(step, batch.to(device)))
             self.progress.step = done = step + 1
-            self.throughput.step(done, device)
+            if group.first:
+                self.throughput.step(done, device)
+            stopping = group.any(stop.signal is not None)
             if done % stage.validate_every == 0 or done == stage.steps:
                 self._validate()
-            if stop.signal or done % stage.checkpoint_every == 0 or done == stage.steps:
+            if stopping or done % stage.checkpoint_every == 0 or done == stage.steps:
                 self._save()
-            if stop.signal:
+            if stopping:
                 self._log.info("stopped, the same command continues", step=done)
                 batches.close()
                 raise SystemExit(stop.status)
@@ -126,30 +142,46 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
-        with self.precision.autocast():
-            each = losses(self.model, batch, stage.loss)
-        loss = each.mean()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), stage.clip)
-        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-            self._refuse(step, batch, loss.item(), norm.item())
+        each = self._backward(batch)
+        norm = whole(
+            torch.nn.utils.clip_grad_norm_(
+                [p for p in self.model.parameters() if p.requires_grad], stage.clip
+            )
+        ).item()
+        values = self.group.gather(each.tolist())
+        pairs = self.group.gather(list(batch.pairs))
+        loss = sum(values) / len(values)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._refuse(step, pairs, loss, norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.model, step)
         by_task = defaultdict(list)
-        for pair, value in zip(batch.pairs, each.tolist(), strict=True):
+        for pair, value in zip(pairs, values, strict=True):
             by_task[f"loss_{pair.degradation}"].append(value)
         return {
             "step": step + 1,
-            "loss": loss.item(),
+            "loss": loss,
             "lr": rate,
-            "grad_norm": norm.item(),
-            **{name: sum(values) / len(values) for name, values in sorted(by_task.items())},
+            "grad_norm": norm,
+            **{name: sum(part) / len(part) for name, part in sorted(by_task.items())},
         }
 
-    def _refuse(self, step: int, batch: Batch, loss: float, norm: float) -> None:
-        images = ", ".join(sorted({pair.degraded_id for pair in batch.pairs}))
+    def _backward(self, batch: Batch) -> Tensor:
+        """Gradients of the mean loss over the batch of this process; the loss of each sample."""
+        size = len(batch.pairs)
+        micro = self.stage.micro_batch or size
+        parts = []
+        for first in range(0, size, micro):
+            with self.precision.autocast():
+                part = losses(self.model, batch.part(first, first + micro), self.stage.loss)
+            (part.sum() / size).backward()
+            parts.append(part.detach())
+        return torch.cat(parts)
+
+    def _refuse(self, step: int, pairs: list[Pair], loss: float, norm: float) -> None:
+        images = ", ".join(sorted({pair.degraded_id for pair in pairs}))
         kept = sorted(self.scratch.glob("step-*"))
         last = f"the checkpoint of step {int(kept[-1].name[5:])} is kept" if kept else "none yet"
         raise UserError(
@@ -161,9 +193,8 @@ class Trainer:
 
     def _validate(self) -> None:
         """Score the weights; keep them as best when no earlier score is as good."""
-        own = {name: value.clone() for name, value in self.model.state_dict().items()}
         if self.average is not None:
-            self.model.load_state_dict(self.average.weights)
+            self.average.swap(self.model)
         self.model.eval()
         with self.precision.autocast():
             row = self.validator(self.model, self.precision.device)
@@ -174,11 +205,14 @@ class Trainer:
             score = None
         if score is None or progress.best_score is None or score > progress.best_score:
             progress.best_step, progress.best_score, progress.stale = progress.step, score, 0
-            with atomic_folder(self.scratch / BEST) as folder:
-                save_student(self.model, folder)
+            weights = model_state(self.model, self.group)
+            if self.group.first:
+                with atomic_folder(self.scratch / BEST) as folder:
+                    save_student(self.model, folder, weights)
         else:
             progress.stale += 1
-        self.model.load_state_dict(own)
+        if self.average is not None:
+            self.average.swap(self.model)
         self._log.info(
             "validated",
             step=progress.step,
@@ -188,7 +222,9 @@ class Trainer:
         self.throughput.pause()
 
     def _save(self) -> None:
-        checkpoint.save(self.scratch, self.model, self.optimizer, self.average, self.progress)
+        checkpoint.save(
+            self.scratch, self.model, self.optimizer, self.average, self.progress, self.group
+        )
         self.throughput.pause()
 
     def discard(self) -> None:

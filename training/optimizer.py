@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from catalog.errors import UserError
 from catalog.settings.training import Stage
@@ -44,11 +45,13 @@ def learning_rate(stage: Stage, step: int) -> float:
 
 def make_optimizer(model: nn.Module, stage: Stage) -> torch.optim.AdamW:
     """AdamW over the parameters that learn."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        learning,
         lr=stage.learning_rate,
         betas=stage.betas,
         eps=stage.eps,
         weight_decay=stage.weight_decay,
-        fused=True,
+        # The fused kernel of the CPU takes no sharded tensors.
+        fused=not any(isinstance(p, DTensor) and not p.is_cuda for p in learning),
     )

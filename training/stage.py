@@ -34,6 +34,7 @@ from training.draws import Draws, Pair
 from training.images import PairImages
 from training.loop import BEST, Trainer
 from training.optimizer import freeze
+from training.parallel import World, world
 from training.validation import Validator
 
 STAGES = ("transfer", "finetune")
@@ -152,8 +153,21 @@ def train_stage(
     """Train stage `name` and write the best model and its logs to the folder `output`.
 
     `output` gets config.json, model.safetensors, training.jsonl and validation.jsonl. Unfinished
-    work is below `scratch`; the same call goes on from there.
+    work is below `scratch`; the same call goes on from there. Under torchrun every process makes
+    the same call, and the first one writes.
     """
+    with world() as group:
+        return _train(inputs, output, scratch, student, stage, group)
+
+
+def _train(
+    inputs: Inputs, output: Path, scratch: Path, student: Student, stage: Stage, group: World
+) -> Counts:
+    if stage.batch % group.size:
+        raise UserError(
+            f"A batch of {stage.batch} cannot be shared equally by {group.size} processes.",
+            "Set batch to a multiple of the number of processes.",
+        )
     pairs = read_pairs(inputs.dataset)
     draws = make_draws(pairs, stage)
     images = PairImages(ShardStore(*inputs.shards), stage.cache_mib * 2**20)
@@ -167,16 +181,23 @@ def train_stage(
         stage,
         scratch / run_key(student, stage, inputs),
         scratch / "throughput.jsonl",
+        group,
     )
+    parameters = sum(p.numel() for p in model.parameters())
     progress = trainer.run()
+    if group.first:
+        _finish(trainer, output, progress)
+    group.barrier()
+    return _counts(pairs, draws, stage, progress, parameters, frozen)
+
+
+def _finish(trainer: Trainer, output: Path, progress: Progress) -> None:
     with atomic_folder(output) as folder:
         for file in (trainer.scratch / BEST).iterdir():
             shutil.copy2(file, folder / file.name)
         _write_rows(folder / "training.jsonl", progress.log)
         _write_rows(folder / "validation.jsonl", progress.validations)
     trainer.discard()
-    parameters = sum(p.numel() for p in model.parameters())
-    return _counts(pairs, draws, stage, progress, parameters, frozen)
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:

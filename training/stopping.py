@@ -40,5 +40,5 @@ class StopRequest:
 
     @property
     def status(self) -> int:
-        """The exit status by convention: 128 plus the signal's number."""
-        return 128 + (self.signal or 0)
+        """128 plus the signal (SIGTERM where another process got it)."""
+        return 128 + (self.signal or signal.SIGTERM)

@@ -128,6 +128,15 @@ class Stage(Settings):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="auto: bf16 products on a GPU, fp32 on a CPU."
     )
+    micro_batch: int = Field(
+        default=0,
+        ge=0,
+        description="Samples of a process at a time, gradients being summed; 0: all of them.",
+    )
+    activation_checkpointing: Literal["none", "full"] = Field(
+        default="none", description="full: blocks run again in the backward pass, to save memory."
+    )
+    compile: bool = Field(default=False, description="torch.compile, block by block.")
     validate_every: int = Field(default=100, ge=1, description="Steps between validations.")
     validation_pairs: int = Field(
         default=4, ge=1, description="Validation pairs a degradation, at most."

@@ -1,0 +1,100 @@
+"""Several processes, micro-batches and recomputation change nothing but rounding."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from catalog.layout import Layout
+from catalog.settings.training import Stage, Student
+from tests.training.dataset import ROOT, TINY, make_dataset, write_params
+from training.stage import Inputs, train_stage
+
+TRANSFER = {**TINY["transfer"], "batch": 18, "steps": 6, "ema": 0.9, "freeze": ["txt_in.*"]}
+
+
+def curve(layout: Layout) -> list[float]:
+    rows = [json.loads(line) for line in (layout.transfer / "training.jsonl").open()]
+    return [row["loss"] for row in rows]
+
+
+def train(root: Path, **changes: object) -> list[float]:
+    layout = Layout(root)
+    make_dataset(layout)
+    train_stage(
+        "transfer",
+        Inputs.of(layout, "transfer"),
+        layout.transfer,
+        layout.scratch("transfer"),
+        Student.model_validate(TINY["student"]),
+        Stage.model_validate({**TRANSFER, **changes}),
+    )
+    return curve(layout)
+
+
+def torchrun(layout: Layout, processes: int, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            f"--nproc-per-node={processes}",
+            "--standalone",
+            "--local-addr=127.0.0.1",
+            "-m",
+            "training",
+            "transfer",
+        ],
+        cwd=layout.root,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "GLOO_SOCKET_IFNAME": "lo",
+        },
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    return train(tmp_path_factory.mktemp("alone"))
+
+
+@pytest.mark.parametrize("changes", [{"micro_batch": 5}, {"activation_checkpointing": "full"}])
+def test_memory_savers_give_the_same_curve(
+    alone: list[float], tmp_path: Path, changes: dict[str, object]
+) -> None:
+    assert train(tmp_path, **changes) == pytest.approx(alone, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_compiled_blocks_give_the_same_curve(alone: list[float], tmp_path: Path) -> None:
+    assert train(tmp_path, compile=True) == pytest.approx(alone, rel=1e-3)
+
+
+def test_two_processes_give_the_curve_of_one_and_one_goes_on_from_two(
+    alone: list[float], tmp_path: Path
+) -> None:
+    layout = Layout(tmp_path)
+    make_dataset(layout)
+    write_params(layout, **{**TINY, "transfer": TRANSFER})
+    done = torchrun(layout, 2, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert curve(layout) == pytest.approx(alone, rel=1e-4)
+    counts = json.loads(layout.metrics("transfer").read_text())
+    assert counts["frozen_parameters"] > 0
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    make_dataset(layout, per_task=3)
+    write_params(layout, **{**TINY, "transfer": {**TRANSFER, "batch": 9}})
+    refused = torchrun(layout, 2, tmp_path)
+    assert refused.returncode != 0
+    assert "cannot be shared equally by 2 processes" in refused.stderr
