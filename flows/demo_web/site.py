@@ -33,7 +33,7 @@ class Size:
     copies: int = 10
     """Of each of the kinds of copies."""
 
-    benchmark: int = 8
+    benchmark: int = 6
     """Held-out images of each degradation."""
 
 

@@ -56,7 +56,7 @@ def test_the_web_has_what_the_demo_promises(site: Site, web: Web) -> None:
     for kind in KINDS:
         assert kinds[kind] >= 1, kind
     per_task = Counter(name.split("/")[0] for name in site.benchmark)
-    assert per_task == {degradation.value: 8 for degradation in Degradation}
+    assert per_task == {degradation.value: 6 for degradation in Degradation}
 
 
 def test_held_out_photos_are_only_on_the_web_as_planted_copies(site: Site) -> None:
