@@ -162,7 +162,8 @@ def public(uri: str) -> str:
     import sqlalchemy.engine
 
     if "://" not in uri or uri.startswith("http"):
-        return uri.split("@")[-1]
+        scheme, _, rest = uri.rpartition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else uri
     return sqlalchemy.engine.make_url(uri).render_as_string(hide_password=True)
 
 

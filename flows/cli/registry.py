@@ -98,3 +98,40 @@ def rollback(by: str, reason: str) -> None:
         f"Version {record.champion_after} is the champion again, instead of "
         f"{record.champion_before}. Entry {record.number}, by {record.by}."
     )
+
+
+@click.command()
+@click.option(
+    "--also",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder that `mendline evaluate --benchmark` wrote, such as a teacher's; repeatable.",
+)
+@click.option(
+    "--reading",
+    type=click.Choice(["released", "paper", "signed"]),
+    default="paper",
+    show_default=True,
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Also write it as an HTML page.")
+def leaderboard(also: tuple[Path, ...], reading: str, out: Path | None) -> None:
+    """Show the registered versions, and teachers, by task."""
+    from rich.console import Console
+
+    from catalog.files import atomic_file
+    from evaluation.registry.leaderboard import board_table, boards
+    from evaluation.registry.store import connect
+
+    layout = Layout(Path.cwd())
+    registry = connect(layout, load_params(layout.params).gate.model_name)
+    console = Console(record=out is not None)
+    with registry.reachable():
+        found = boards(registry, also, reading)
+    if not found:
+        click.echo("No version is registered yet.")
+    for board in found:
+        console.print(board_table(board, reading))
+    if out is not None:
+        with atomic_file(out) as temporary:
+            temporary.write_text(console.export_html(), "utf-8")
+        click.echo(f"Written to {out}.")

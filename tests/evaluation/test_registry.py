@@ -445,7 +445,7 @@ def race(layout: Layout, registry: Registry, trials: int) -> None:
 
 
 def test_six_promoters_at_once(layout: Layout, registry: Registry) -> None:
-    race(layout, registry, 5)
+    race(layout, registry, 3)
 
 
 @pytest.mark.slow

@@ -1,0 +1,103 @@
+"""Versions and teachers by task, best first; what cannot be compared is in tables of its own."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from rich.table import Table
+
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+from evaluation.registry.register import EVALUATION
+from evaluation.registry.store import Registry
+from evaluation.summary import OVERALL
+
+READINGS = ("released", "paper", "signed")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model's scores: task (or "overall") to an interval of the summary."""
+
+    name: str
+    scores: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass
+class Board:
+    """Models scored by one judge and one distance on one benchmark."""
+
+    score_name: str
+    judge: str
+    consistency: str
+    benchmark: str
+    entries: list[Entry] = field(default_factory=list)
+
+
+def boards(registry: Registry, also: Sequence[Path] = (), reading: str = "paper") -> list[Board]:
+    """One board a combination of judge, distance and benchmark, the fullest first.
+
+    `also` are folders that `mendline evaluate --benchmark --out` wrote (teachers, other models).
+    """
+    found: dict[tuple[str, ...], Board] = {}
+    for name, summary in [*_versions(registry), *map(_folder, also)]:
+        who = summary["provenance"]
+        key = tuple(who[f"{what}_digest"] for what in ("judge", "consistency", "benchmark"))
+        board = found.setdefault(
+            key, Board(summary["score_name"], who["judge"], who["consistency"], who["benchmark"])
+        )
+        scores = {task: values[reading] for task, values in summary["tasks"].items()}
+        board.entries.append(Entry(name, scores))
+    for board in found.values():
+        board.entries.sort(key=lambda entry: -(entry.scores[OVERALL]["estimate"] or 0.0))
+    return sorted(found.values(), key=lambda board: -len(board.entries))
+
+
+def _versions(registry: Registry) -> list[tuple[str, dict[str, Any]]]:
+    aliases = registry.aliases()
+    found = []
+    for version in registry.versions():
+        try:
+            text = registry.client.download_artifacts(version.run_id, f"{EVALUATION}/summary.json")
+        except (MlflowException, OSError):
+            continue  # a version that was not registered by us has no scores
+        names = sorted(alias for alias, number in aliases.items() if number == version.number)
+        title = f"version {version.number}" + "".join(f" @{name}" for name in names)
+        found.append((title, json.loads(Path(text).read_text("utf-8"))))
+    return found
+
+
+def _folder(path: Path) -> tuple[str, dict[str, Any]]:
+    file = path / "summary.json"
+    try:
+        return path.name, json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{file} is no summary of an evaluation: {error}.",
+            "Name a folder that `mendline evaluate --benchmark ... --out FOLDER` wrote.",
+        ) from error
+
+
+def board_table(board: Board, reading: str) -> Table:
+    """The board for the terminal; the best of each task is bold."""
+    table = Table(
+        title=f"{board.score_name} ({reading}) on {board.benchmark}",
+        caption=f"judge {board.judge}, distance {board.consistency}"
+        + ("" if board.score_name == "fs" else "; a proxy: not comparable with published FS"),
+    )
+    tasks = [t.value for t in Degradation if any(t.value in e.scores for e in board.entries)]
+    table.add_column("model")
+    for task in [*tasks, "all"]:
+        table.add_column(task, justify="right")
+    for entry in board.entries:
+        cells = []
+        for task in [*tasks, OVERALL]:
+            value = entry.scores.get(task, {}).get("estimate")
+            best = max(e.scores.get(task, {}).get("estimate") or -9.0 for e in board.entries)
+            text = "-" if value is None else f"{value:.3f}"
+            cells.append(f"[bold]{text}[/bold]" if value == best else text)
+        table.add_row(entry.name, *cells)
+    return table
