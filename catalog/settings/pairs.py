@@ -118,15 +118,48 @@ class Pair(Settings):
         description="Correlation of the structures below which nothing agrees.",
     )
     max_added: dict[str, float] = Field(
-        default={"default": 20.0},
+        default={
+            "default": 6.2,
+            "blur": 4.3,
+            "compression": 1.9,
+            "moire": 3.1,
+            "low-light": 2.3,
+            "noise": 1.9,
+            "flare": 6.2,
+            "reflection": 5.0,
+            "haze": 4.0,
+            "rain": 4.5,
+        },
         description="Most unexplained content of the target, against that around it.",
     )
     max_removed: dict[str, float] = Field(
-        default={"default": 20.0},
+        default={
+            "default": 5.6,
+            "blur": 5.0,
+            "compression": 1.9,
+            "moire": 2.6,
+            "low-light": 0.6,
+            "noise": 1.7,
+            "flare": 5.6,
+            "reflection": 4.3,
+            "haze": 1.8,
+            "rain": 4.1,
+        },
         description="Most unexplained content of the degraded image, against that around it.",
     )
     max_mismatch: dict[str, float] = Field(
-        default={"default": 1.0},
+        default={
+            "default": 1.2,
+            "blur": 0.5,
+            "compression": 0.7,
+            "moire": 0.7,
+            "low-light": 0.7,
+            "noise": 0.5,
+            "flare": 1.2,
+            "reflection": 1.05,
+            "haze": 0.9,
+            "rain": 0.8,
+        },
         description="Most that the worst window may correlate less than the median one.",
     )
     visible_distance: float = Field(

@@ -1,0 +1,1 @@
+"""Human review of pairs: a page, durable decisions, agreement, export for `assemble`."""

@@ -1,0 +1,171 @@
+"use strict";
+const REASONS = ["moved or warped", "content added or removed", "not restored", "colour changed", "artefacts", "unsafe or private"];
+const $ = (id) => document.getElementById(id);
+let queue = [], shown = null, past = [], busy = false;
+let zoom = { scale: 1, x: 0, y: 0 };
+
+const stored = new URLSearchParams(location.search).get("reviewer") || localStorage.getItem("reviewer");
+$("reviewer").value = stored || "reviewer";
+
+async function call(path, body) {
+  const headers = { "X-Mendline-Reviewer": $("reviewer").value };
+  const options = { headers };
+  if (body !== undefined) {
+    options.method = "POST";
+    options.body = JSON.stringify(body);
+    headers["Content-Type"] = "application/json";
+  }
+  const response = await fetch(path, options);
+  const content = await response.json();
+  if (!response.ok) throw new Error(typeof content.detail === "string" ? content.detail : response.statusText);
+  return content;
+}
+
+function filters() {
+  return new URLSearchParams(["degradation", "teacher", "verdict"].map((id) => [id, $(id).value]));
+}
+
+const preloaded = new Map();
+function preload(pair) {
+  for (const id of [pair.degraded_id, pair.clean_id]) {
+    if (!preloaded.has(id)) {
+      const image = new Image();
+      image.src = "/image/" + id;
+      preloaded.set(id, image);
+    }
+  }
+  while (preloaded.size > 16) preloaded.delete(preloaded.keys().next().value);
+}
+
+function show(pair) {
+  shown = pair;
+  zoom = { scale: 1, x: 0, y: 0 };
+  place();
+  const started = performance.now();
+  if (!pair) {
+    for (const id of ["before", "after"]) $(id).removeAttribute("src");
+    $("facts").textContent = "";
+    say("No pair is left for these filters.");
+    return;
+  }
+  $("before").src = "/image/" + pair.degraded_id;
+  $("after").src = "/image/" + pair.clean_id;
+  document.body.dataset.pair = pair.pair_id;
+  Promise.all([$("before").decode(), $("after").decode()]).then(
+    () => { document.body.dataset.shownMs = (performance.now() - started).toFixed(1); document.body.dataset.ready = pair.pair_id; },
+    () => {});
+  const number = (value) => (value === null ? "?" : value.toFixed(2));
+  $("facts").textContent = `${pair.degradation}, severity ${number(pair.severity_degraded)} to ${number(pair.severity_clean)}, ` +
+    `distance ${number(pair.consistency)}, shift ${number(pair.shift)} px, screening: ${pair.verdict} (${pair.reason}), ${pair.teacher}`;
+}
+
+async function refill() {
+  queue = (await call("/api/next?" + filters())).filter((pair) => !shown || pair.pair_id !== shown.pair_id);
+  queue.forEach(preload);
+}
+
+async function advance() {
+  if (!queue.length) { shown = null; await refill(); }
+  show(queue.shift() || null);
+  refill().catch((error) => say(error.message));
+  progress();
+}
+
+async function progress() {
+  const found = await call("/api/progress");
+  $("progress").textContent = `you ${found.mine}, team ${found.team} of ${found.pairs}`;
+  for (const [id, names] of [["degradation", found.degradations], ["teacher", found.teachers]]) {
+    if ($(id).options.length === 1) for (const name of names) $(id).add(new Option(name));
+  }
+}
+
+function say(text) { $("message").textContent = text; }
+
+async function decide(decision, reason) {
+  if (!shown || busy) return;
+  busy = true;
+  try {
+    await call("/api/decisions", { pair_id: shown.pair_id, decision, reason: reason || null });
+    past.push(shown);
+    say(decision);
+    await advance();
+  } catch (error) { say("Not stored: " + error.message); } finally { busy = false; }
+}
+
+async function undo() {
+  const { pair_id } = await call("/api/undo", {});
+  if (!pair_id) { say("Nothing to undo."); return; }
+  past = past.filter((pair) => pair.pair_id !== pair_id);
+  show(await call("/api/pair/" + pair_id));
+  say("taken back");
+  progress();
+}
+
+async function back() {
+  const pair = past.pop();
+  if (!pair) { say("No earlier pair."); return; }
+  const again = await call("/api/pair/" + pair.pair_id);
+  show(again);
+  say(again.mine ? "you said " + again.mine : "");
+}
+
+function cut(share) { $("stage").style.setProperty("--cut", (Math.min(1, Math.max(0, share)) * 100).toFixed(2) + "%"); }
+function cutNow() { return parseFloat($("stage").style.getPropertyValue("--cut") || "50") / 100; }
+function place() {
+  const t = `translate(${zoom.x}px, ${zoom.y}px) scale(${zoom.scale})`;
+  // Clipping is in the image's own space, so the cut is mapped back through the zoom.
+  for (const id of ["before", "after"]) $(id).style.transform = t;
+  const stage = $("stage").getBoundingClientRect();
+  const inner = (cutNow() * stage.width - zoom.x) / zoom.scale;
+  $("after").style.clipPath = `inset(0 0 0 ${inner}px)`;
+}
+
+$("stage").addEventListener("pointermove", (event) => {
+  const box = $("stage").getBoundingClientRect();
+  if (event.buttons === 1 && zoom.scale > 1 && event.shiftKey) { zoom.x += event.movementX; zoom.y += event.movementY; }
+  else if (event.buttons === 1) cut((event.clientX - box.left) / box.width);
+  else return;
+  place();
+});
+$("stage").addEventListener("wheel", (event) => {
+  event.preventDefault();
+  const box = $("stage").getBoundingClientRect();
+  const factor = Math.exp(-event.deltaY / 400);
+  const scale = Math.min(16, Math.max(1, zoom.scale * factor));
+  const x = event.clientX - box.left, y = event.clientY - box.top;
+  zoom.x = x - (x - zoom.x) * (scale / zoom.scale);
+  zoom.y = y - (y - zoom.y) * (scale / zoom.scale);
+  zoom.scale = scale;
+  if (scale === 1) { zoom.x = 0; zoom.y = 0; }
+  place();
+}, { passive: false });
+window.addEventListener("resize", place);
+
+REASONS.forEach((reason, index) => {
+  const button = document.createElement("button");
+  button.textContent = `${index + 1}  ${reason}`;
+  button.value = reason;
+  $("reasons").append(button);
+});
+$("why").addEventListener("close", () => { if ($("why").returnValue) decide("reject", $("why").returnValue); });
+function reject() { if (shown) { $("why").returnValue = ""; $("why").showModal(); } }
+
+const KEYS = { a: () => decide("accept"), r: reject, s: () => decide("unsure"), u: undo, b: back,
+  ArrowLeft: () => { cut(cutNow() - 0.05); place(); }, ArrowRight: () => { cut(cutNow() + 0.05); place(); } };
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
+  if ($("why").open) {
+    const reason = REASONS[Number(event.key) - 1];
+    if (reason) { event.preventDefault(); $("why").close(reason); }
+    return;
+  }
+  const action = KEYS[event.key];
+  if (action) { event.preventDefault(); Promise.resolve(action()).catch((error) => say(error.message)); }
+});
+for (const [id, action] of Object.entries({ accept: KEYS.a, reject, unsure: KEYS.s, undo, back })) {
+  $(id).addEventListener("click", () => Promise.resolve(action()).catch((error) => say(error.message)));
+}
+function restart() { localStorage.setItem("reviewer", $("reviewer").value); queue = []; past = []; advance().catch((error) => say(error.message)); }
+for (const id of ["reviewer", "degradation", "teacher", "verdict"]) $(id).addEventListener("change", restart);
+cut(0.5);
+restart();

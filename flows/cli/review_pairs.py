@@ -1,0 +1,80 @@
+"""`mendline review-pairs`: people look at pairs."""
+
+from pathlib import Path
+
+import click
+
+from catalog.errors import UserError
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@click.command("review-pairs")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8712, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--share",
+    default=0.2,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share of the pairs that every reviewer sees, for the agreement.",
+)
+@click.option("--export", "export_only", is_flag=True, help="Write the decisions for `assemble`.")
+@click.option(
+    "--root", default=Path(), type=click.Path(path_type=Path, exists=True), help="The work tree."
+)
+def review_pairs(host: str, port: int, share: float, export_only: bool, root: Path) -> None:
+    """Serve a page to accept or reject the real pairs, or --export what was decided.
+
+    Decisions are kept in .mendline/reviews.db. For any address but loopback, set
+    MENDLINE_REVIEW_TOKEN and open the page with ?token=...
+    """
+    import os
+
+    from catalog import schemas
+    from catalog.layout import Layout
+    from catalog.settings import load_params
+    from catalog.shards import ShardStore
+    from catalog.tables import read_table
+    from curation.review.agreement import agreement
+    from curation.review.decisions import Decisions, by_pair
+    from curation.review.export import export
+
+    layout = Layout(root.resolve())
+    decisions = Decisions(layout.root / ".mendline/reviews.db")
+    if export_only:
+        decided = by_pair(decisions.all())
+        count = export(decided, layout.reviews)
+        found = agreement(decided)
+        click.echo(f"{count} decisions written to {layout.reviews}")
+        click.echo(
+            f"shared pairs: {found['shared_pairs']}, Fleiss kappa: {found['fleiss']}, "
+            f"Cohen kappa: {found['cohen']}, disagreements: {len(found['disagreements'])}"  # type: ignore[arg-type]
+        )
+        return
+    token = os.environ.get("MENDLINE_REVIEW_TOKEN") or None
+    if host not in _LOOPBACK and token is None:
+        raise UserError(
+            f"The address {host} can be reached from elsewhere, and there is no token.",
+            "Set MENDLINE_REVIEW_TOKEN, or use --host 127.0.0.1.",
+        )
+    pairs = read_table(layout.real_pairs, schemas.PAIRS).to_pylist()
+    if not pairs:
+        raise UserError(
+            f"There are no pairs in {layout.real_pairs}.", "Collect images and run `dvc repro`."
+        )
+    import uvicorn
+
+    from curation.review.app import make_app
+
+    app = make_app(
+        pairs,
+        ShardStore(layout.targets, layout.raw),
+        decisions,
+        load_params(layout.params).pair,
+        share,
+        (*_LOOPBACK[:2], host),
+        token,
+    )
+    click.echo(f"{len(pairs)} pairs: http://{host}:{port}/ (Ctrl-C ends; decisions are kept)")
+    uvicorn.run(app, host=host, port=port, log_level="warning")
