@@ -176,7 +176,7 @@ class Http:
         A body of more than `max_bytes` (the settings' when None) is an error, or is cut there.
         Raises `FetchError`.
         """
-        limit = max_bytes or self._settings.max_bytes
+        limit = min(max_bytes or self._settings.max_bytes, self._budget.total)
         loop = asyncio.get_running_loop()
         reply: Reply | None = None
         try:

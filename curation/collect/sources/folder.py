@@ -28,6 +28,10 @@ class Folder:
             for file in self.path.rglob("*")
             if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
         )
+        for file in self._files:
+            name = str(file).encode("utf-8", "replace").decode("utf-8")
+            if name != str(file):  # the system gives other bytes as lone surrogates
+                raise UserError(f"The name of {name} is not UTF-8.", "Rename the file.")
         if not self._files:
             raise UserError(
                 f"The folder {path} holds no images ({', '.join(sorted(SUFFIXES))}).",

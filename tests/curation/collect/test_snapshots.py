@@ -1,6 +1,7 @@
 """Snapshots over time: what is new, what changed, what is retried, what may not come back."""
 
 import json
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -194,6 +195,9 @@ def test_a_folder_is_collected_by_content(
         Folder(tmp_path / "empty")
     with pytest.raises(UserError):
         Folder(tmp_path / "absent")
+    (Path(os.fsdecode(os.fsencode(tmp_path / "empty") + b"/\xff.jpg"))).write_bytes(photo(1))
+    with pytest.raises(UserError, match="not UTF-8"):
+        Folder(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
