@@ -57,7 +57,9 @@ def _scores(tree: Workspace) -> Table | str:
     table.add_column("task")
     for column in (f"{name} (95 %)", "RS" if not summary["proxy"] else "proxy RS", "distance"):
         table.add_column(column, justify="right")
-    for task, values in summary["tasks"].items():
+    tasks = summary["tasks"]
+    for task in sorted(tasks, key=lambda name: (name == "overall", name)):
+        values = tasks[task]
         score = values["released"]
         table.add_row(
             task,
