@@ -1,56 +1,111 @@
 """The ordinal heads: from measures to a severity and its probability."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+
+VERSION = "v1"
+PLACE = Path(__file__).with_name("proxy-judge-v1.json")
+SHA256 = "2dbcdfe47846b815d28acef6e77bd3e33ab575f0f12c4218157110a6ce5285f6"
+"""Of the file at `PLACE`: other weights are another judge, so they are refused."""
+
 KNOTS = 33
-STEPS = (1.8, 2.6, 3.4, 4.4)
-"""Severities at which the heads decide "at least as strong as this"."""
+"""Quantiles by which a measure is spread evenly over -1 .. 1; constant beyond."""
 
 
 @dataclass(frozen=True)
-class Weights:
-    """An ensemble of one-layer networks over measures that are spread evenly."""
+class Head:
+    """One degradation: a signed sum of spread measures, through an ordinal link.
 
-    names: list[str]
-    """Measures, in order."""
+    The score is sum_i w_i n_i(x_i) with the sign of each w_i fixed, so that more of a measure
+    never says the opposite of what it means. P(present) = sigmoid(score - threshold) (cumulative
+    link model, McCullagh 1980); the severity is the score by way of a monotone curve.
+    """
+
+    names: tuple[str, ...]
     knots: np.ndarray
-    """(measures, KNOTS): quantiles by which a measure becomes -1 .. 1, constant beyond."""
-    first: np.ndarray
-    """(members, measures, hidden)"""
-    bias: np.ndarray
-    """(members, hidden)"""
-    second: np.ndarray
-    """(members, hidden, 9)"""
-    thresholds: np.ndarray
-    """(members, 9, steps), descending along the steps"""
+    """(measures, KNOTS)"""
+    weights: np.ndarray
+    """(measures,), signed"""
+    threshold: float
+    """Score at which the degradation is as likely there as not, in balanced training data."""
+    scores: np.ndarray
+    """(points,) ascending"""
+    severities: np.ndarray
+    """(points,) descending, 5 .. 1"""
 
-    @staticmethod
-    def normalise(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
-        """(n, measures) raw to (n, measures) in -1 .. 1 by the quantiles."""
-        places = np.linspace(-1, 1, KNOTS)
-        columns = [np.interp(values[:, i], knots[i], places) for i in range(values.shape[1])]
-        return np.stack(columns, axis=1).astype(np.float32)
+    def score(self, values: np.ndarray) -> np.ndarray:
+        """(n, measures) raw measures to (n,) scores."""
+        return spread(values, self.knots) @ self.weights
 
-    def reached(self, values: np.ndarray) -> np.ndarray:
-        """(n, 9, steps): probability that the severity is at or below each step."""
-        given = self.normalise(values, self.knots)
-        hidden = np.tanh(given[None] @ self.first + self.bias[:, None])
-        score = hidden @ self.second
-        logits = score[:, :, :, None] - self.thresholds[:, None]
-        # The mean of logits, not of probabilities: one member that is unsure does not decide.
-        return 1 / (1 + np.exp(-logits.mean(axis=0)))
-
-    def table(self, measures: list[Mapping[str, float]]) -> np.ndarray:
-        """(n, measures) of dictionaries by name."""
-        return np.array([[one[name] for name in self.names] for one in measures], np.float32)
+    def answer(self, measures: Mapping[str, float]) -> tuple[float, float]:
+        """Severity 1 .. 5 and the probability that the degradation is there."""
+        score = float(self.score(np.array([[measures[name] for name in self.names]]))[0])
+        severity = float(np.interp(score, self.scores, self.severities))
+        return severity, float(1 / (1 + np.exp(self.threshold - score)))
 
 
-def raw_severity(reached: np.ndarray) -> np.ndarray:
-    """(..., steps) to (...): the expected severity, 1 .. 5."""
-    centres = np.array([1.4, 2.2, 3.0, 3.8, 5.0])
-    below = np.concatenate([reached, np.ones((*reached.shape[:-1], 1))], axis=-1)
-    mass = np.diff(below, axis=-1, prepend=0.0)
-    return (mass * centres).sum(axis=-1)
+def spread(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
+    """(n, measures) to the same in -1 .. 1 by the quantiles `knots`."""
+    places = np.linspace(-1, 1, KNOTS)
+    columns = [np.interp(values[:, i], knots[i], places) for i in range(values.shape[1])]
+    return np.stack(columns, axis=1)
+
+
+def write_heads(heads: Mapping[Degradation, Head], place: Path) -> str:
+    """Write the heads as JSON, rounded; return the SHA-256 of the file."""
+
+    def plain(values: np.ndarray) -> list:
+        return [plain(v) if np.ndim(v) else float(f"{v:.6g}") for v in values]
+
+    content = {
+        degradation.value: {
+            "names": list(head.names),
+            "knots": plain(head.knots),
+            "weights": plain(head.weights),
+            "threshold": float(f"{head.threshold:.6g}"),
+            "scores": plain(head.scores),
+            "severities": plain(head.severities),
+        }
+        for degradation, head in heads.items()
+    }
+    data = (json.dumps(content, separators=(",", ":")) + "\n").encode()
+    place.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def load_heads(place: Path = PLACE, sha256: str = SHA256) -> dict[Degradation, Head]:
+    """Read the heads and check their hash. Raises `UserError` when it is another one."""
+    try:
+        data = place.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"The judge's weights {place} cannot be read: {error}.", "Install Mendline again."
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise UserError(
+            f"The judge's weights {place} have the SHA-256 {found[:12]}..., not {sha256[:12]}...",
+            "Install Mendline again, or `git checkout` the file: scores by other weights cannot "
+            "be compared.",
+        )
+    return {
+        Degradation(name): Head(
+            tuple(part["names"]),
+            np.array(part["knots"]),
+            np.array(part["weights"]),
+            part["threshold"],
+            np.array(part["scores"]),
+            np.array(part["severities"]),
+        )
+        for name, part in json.loads(data).items()
+    }

@@ -7,26 +7,29 @@ from collections.abc import Mapping, Sequence
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from networks.interfaces import Identity, Judgement
-from networks.judges.proxy import anchors
+from networks.judges.proxy.head import SHA256, VERSION, load_heads
 from networks.judges.proxy.views import SMALLEST_SIDE
 
 ADVISORY = frozenset({Degradation.FLARE, Degradation.REFLECTION})
 """Where classical measures say little: the answer is a hint, not a verdict."""
 
 REMEMBERED = 64
-"""Images whose measures are kept, since one is usually judged for several degradations."""
+"""Images whose answers are kept, since one is usually judged for several degradations."""
 
 
 class ProxyJudge:
     """Severity of each degradation from classical measures, on a CPU, without any download.
 
-    Not thread-safe. The measures of an image are the `scores` of its judgement.
+    The confidence is the probability that the heads give to what they say: that the degradation is
+    there, or that it is not. The measures of an image are the `scores` of its judgement. Not
+    thread-safe.
     """
 
-    identity = Identity("proxy-judge", anchors.VERSION)
+    identity = Identity("proxy-judge", VERSION, SHA256)
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, Mapping[str, float]] = OrderedDict()
+        self._heads = load_heads()
+        self._known: OrderedDict[bytes, dict[Degradation, Judgement]] = OrderedDict()
 
     def judge(self, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
         """One judgement an image; an image below 32 pixels a side is a failure by name."""
@@ -34,25 +37,29 @@ class ProxyJudge:
 
     def _judge(self, image: Rgb, degradation: Degradation) -> Judgement:
         height, width = image.shape[:2]
-        advisory = degradation in ADVISORY
         if min(height, width) < SMALLEST_SIDE:
             return Judgement(
                 None,
                 0.0,
                 f"too small to judge: {width} x {height}, at least {SMALLEST_SIDE} a side",
-                advisory,
+                degradation in ADVISORY,
             )
-        measures = self._measure(image)
-        severity = anchors.severity(degradation, measures)
-        return Judgement(severity, 0.5, None, advisory, measures)
-
-    def _measure(self, image: Rgb) -> Mapping[str, float]:
-        from networks.judges.proxy.measures import measure
-
         key = hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.shape).encode())
         found = self._known.get(key.digest())
         if found is None:
-            found = self._known[key.digest()] = measure(image)
+            found = self._known[key.digest()] = self._judge_all(image)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
+        return found[degradation]
+
+    def _judge_all(self, image: Rgb) -> dict[Degradation, Judgement]:
+        from networks.judges.proxy.measures import measure
+
+        measures: Mapping[str, float] = measure(image)
+        found = {}
+        for degradation, head in self._heads.items():
+            severity, present = head.answer(measures)
+            sure = max(present, 1 - present)
+            advisory = degradation in ADVISORY
+            found[degradation] = Judgement(severity, sure, None, advisory, measures)
         return found

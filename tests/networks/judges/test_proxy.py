@@ -1,5 +1,7 @@
 """The embedded judge on photos degraded by known amounts."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -7,8 +9,10 @@ from skimage import data
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
+from catalog.images import decode
 from networks.interfaces import Judge
 from networks.judges import load_judge
+from networks.judges.proxy.head import PLACE, load_heads
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +76,25 @@ def test_an_image_has_one_answer_whatever_its_batch(judge: Judge) -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UserError, match="Did you mean proxy"):
         load_judge("poxy")
+
+
+def test_weights_of_another_hash_are_refused(tmp_path: Path) -> None:
+    changed = tmp_path / "weights.json"
+    changed.write_bytes(PLACE.read_bytes().replace(b"0.1", b"0.2", 1))
+    with pytest.raises(UserError, match="have the SHA-256"):
+        load_heads(changed)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_heads(tmp_path / "nothing.json")
+
+
+@pytest.mark.shared_data
+def test_the_restored_side_of_real_pairs_is_judged_cleaner(judge: Judge, shared_data: Path) -> None:
+    cleaner = 0
+    for path in sorted((shared_data / "realir").glob("*/*_degraded.webp")):
+        restored = path.with_name(path.name.replace("degraded", "restored"))
+        pair = [decode(file.read_bytes()) for file in (path, restored)]
+        before, after = judge.judge(pair, Degradation(path.parent.name))
+        assert before.severity is not None
+        assert after.severity is not None
+        cleaner += after.severity > before.severity
+    assert cleaner >= 16

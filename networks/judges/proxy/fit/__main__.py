@@ -40,5 +40,39 @@ def samples(photos: Path, out: Path, first: int, rounds: int, processes: int) ->
             pass
 
 
+@fit.command()
+@click.option("--samples", "folder", type=PATH, required=True, help="Folder of the samples.")
+@click.option("--table", type=PATH, required=True, help="Parquet of measures; made when absent.")
+@click.option("--processes", default=os.cpu_count() or 1)
+def heads(folder: Path, table: Path, processes: int) -> None:
+    """Measure the samples, fit the heads, write the weights and print their SHA-256.
+
+    What is printed first comes from heads that never saw the held-out photos; the shipped ones are
+    then fitted to all.
+    """
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    from catalog.degradations import Degradation
+    from networks.judges.proxy.fit.heads import fit_head, measure_samples, read_data
+    from networks.judges.proxy.head import PLACE, write_heads
+
+    if not table.is_file():
+        measure_samples(folder, table, processes)
+    data = read_data(table)
+    held = data.held_out
+    for degradation in Degradation:
+        head = fit_head(data, ~held, degradation)
+        score = head.score(data.matrix(head.names))
+        own = held & (data.kinds == degradation.value)
+        clean = held & (data.kinds == "clean")
+        rank = spearmanr(-score[own], data.severities[degradation][own])[0]
+        area = (score[own][:, None] > score[clean][None]).mean()
+        click.echo(f"{degradation:12} held-out SRCC {rank:.2f}, AUC against clean {area:.2f}")
+    everything = np.ones(len(data), bool)
+    fitted = {d: fit_head(data, everything, d) for d in Degradation}
+    click.echo(f"{PLACE.name} SHA-256 {write_heads(fitted, PLACE)}")
+
+
 if __name__ == "__main__":
     fit()

@@ -1,7 +1,6 @@
 """Measuring the samples, and fitting the ordinal heads to them."""
 
 import json
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,29 +15,41 @@ from catalog.degradations import Degradation
 from catalog.images import decode
 from catalog.progress import track
 from networks.judges.proxy.fit.photos import is_held_out
-from networks.judges.proxy.head import KNOTS, STEPS, Weights
-from networks.judges.proxy.measures import measure
+from networks.judges.proxy.fit.recipe import CLEAN_AT_THRESHOLD, EVIDENCE
+from networks.judges.proxy.head import KNOTS, Head, spread
+from networks.judges.proxy.measures import derive, measure
 
-DEGRADATIONS = [d.value for d in Degradation]
+STEPS = (1.8, 2.6, 3.4, 4.4)
+"""Severities at which the ordinal loss asks "at least as strong as this"."""
+PULL = 0.03
+"""Strength of the pull of the weights towards their prior."""
+PRESENT = 3.3
+"""Severity at the score that `CLEAN_AT_THRESHOLD` of the clean crops reach."""
 
 
 @dataclass(frozen=True)
 class Data:
     """Measured samples."""
 
-    names: list[str]
-    values: np.ndarray
-    """(n, measures) float32"""
-    severities: np.ndarray
-    """(n, 9) float32, 5 where the degradation is absent"""
-    kinds: list[str]
+    measures: dict[str, np.ndarray]
+    """(n,) by name"""
+    severities: dict[Degradation, np.ndarray]
+    """(n,), 5 where the degradation is absent"""
+    kinds: np.ndarray
     photos: np.ndarray
     """(n,) index of the photo"""
+
+    def __len__(self) -> int:
+        return len(self.kinds)
 
     @property
     def held_out(self) -> np.ndarray:
         """(n,) bool: samples of photos that are not trained on."""
         return np.array([is_held_out(int(photo)) for photo in self.photos])
+
+    def matrix(self, names: tuple[str, ...]) -> np.ndarray:
+        """(n, names)"""
+        return np.stack([self.measures[name] for name in names], axis=1)
 
 
 def measure_samples(folder: Path, table: Path, processes: int) -> None:
@@ -54,7 +65,7 @@ def measure_samples(folder: Path, table: Path, processes: int) -> None:
             "image_id": row["image_id"],
             "photo": row["photo"],
             "kind": row["kind"],
-            **{f"severity/{d}": row["severities"].get(d, 5.0) for d in DEGRADATIONS},
+            **{f"severity/{d}": row["severities"].get(d, 5.0) for d in Degradation},
             **{f"measure/{name}": value for name, value in values.items()},
         }
         for row, values in zip(rows, found, strict=True)
@@ -70,84 +81,98 @@ def _measure(path: str) -> dict[str, float]:
 def read_data(table: Path) -> Data:
     """What `measure_samples` wrote."""
     content = pq.read_table(table)
-    names = [n.removeprefix("measure/") for n in content.column_names if n.startswith("measure/")]
-    columns = [content[f"measure/{name}"].to_numpy() for name in names]
-    severities = [content[f"severity/{d}"].to_numpy() for d in DEGRADATIONS]
+    columns = {name: content[name].to_numpy() for name in content.column_names}
+    measures = {
+        name.removeprefix("measure/"): values.astype(np.float64)
+        for name, values in columns.items()
+        if name.startswith("measure/")
+    }
     return Data(
-        names,
-        np.stack(columns, axis=1).astype(np.float32),
-        np.stack(severities, axis=1).astype(np.float32),
-        content["kind"].to_pylist(),
-        content["photo"].to_numpy(),
+        derive(measures),
+        {d: columns[f"severity/{d}"].astype(np.float64) for d in Degradation},
+        columns["kind"],
+        columns["photo"],
     )
 
 
-def spread_knots(values: np.ndarray) -> np.ndarray:
+def fit_head(data: Data, train: np.ndarray, degradation: Degradation) -> Head:
+    """The head of one degradation from the rows `train` (bool)."""
+    prior = EVIDENCE[degradation]
+    names = tuple(prior)
+    raw = data.matrix(names)
+    knots = _knots(raw[train])
+    signs = np.sign(list(prior.values()))
+    spread_out = spread(raw, knots) * signs
+    strength = torch.tensor([abs(weight) for weight in prior.values()], dtype=torch.float64)
+    truth = data.severities[degradation]
+    weights, threshold = _fit(
+        torch.from_numpy(spread_out[train]),
+        torch.from_numpy(truth[train]),
+        torch.from_numpy((data.kinds == "clean")[train]),
+        strength,
+    )
+    score = spread_out @ weights
+    clean = score[data.kinds == "clean"]
+    alone = data.kinds == degradation.value
+    scores, severities = _curve(clean, score[alone], truth[alone], CLEAN_AT_THRESHOLD[degradation])
+    return Head(names, knots, weights * signs, threshold, scores, severities)
+
+
+def _knots(values: np.ndarray) -> np.ndarray:
     """(measures, KNOTS) quantiles of each measure, strictly increasing."""
-    knots = np.quantile(values, np.linspace(0.002, 0.998, KNOTS), axis=0).T.astype(np.float64)
+    knots = np.quantile(values, np.linspace(0.002, 0.998, KNOTS), axis=0).T
     steps = np.arange(KNOTS) * 1e-6 * (1 + np.abs(knots).max(axis=1, keepdims=True))
-    return (np.maximum.accumulate(knots, axis=1) + steps).astype(np.float32)
+    return np.maximum.accumulate(knots, axis=1) + steps
 
 
-def fit_heads(data: Data, train: np.ndarray, seeds: Sequence[int], hidden: int = 48) -> Weights:
-    """An ensemble of small networks with ordinal outputs, fitted to the rows of `train`.
+def _fit(
+    inputs: torch.Tensor, severity: torch.Tensor, clean: torch.Tensor, prior: torch.Tensor
+) -> tuple[np.ndarray, float]:
+    """Non-negative weights near `prior`, and the score at which severity 4.4 is even odds.
 
-    Each head gives one score a degradation and four ordered thresholds, by which
-    P(severity <= step) = sigmoid(score - threshold) (cumulative link model, McCullagh 1980).
-    Measures are hidden at random, so that no head leans on one that real images do not follow.
+    Samples with the degradation and clean ones count the same in sum, others half as much.
     """
-    knots = spread_knots(data.values[train])
-    inputs = torch.from_numpy(Weights.normalise(data.values[train], knots))
-    steps = torch.tensor(STEPS, dtype=torch.float32)
-    target = (torch.from_numpy(data.severities[train])[:, :, None] <= steps).float()
-    parts = [_fit_one(inputs, target, seed, hidden) for seed in seeds]
-    return Weights(
-        data.names,
-        knots,
-        np.stack([part[0] for part in parts]),
-        np.stack([part[1] for part in parts]),
-        np.stack([part[2] for part in parts]),
-        np.stack([part[3] for part in parts]),
-    )
+    target = (severity[:, None] <= torch.tensor(STEPS, dtype=torch.float64)).double()
+    own = severity < 5
+    other = ~own & ~clean
+    share = torch.where(own, 1 / own.sum(), torch.where(clean, 1 / clean.sum(), 0.5 / other.sum()))
+    share = (share / share.sum()).double()
+    free = torch.log(torch.expm1(prior)).requires_grad_()
+    start = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
+    gaps = torch.zeros(len(STEPS) - 1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([free, start, gaps], lr=0.05)
+    for _ in range(500):
+        weights = torch.nn.functional.softplus(free)
+        # Thresholds descend: a milder step is passed at a lower score.
+        above = torch.nn.functional.softplus(gaps).flip(0).cumsum(0).flip(0)
+        thresholds = start + torch.cat([above, torch.zeros(1, dtype=torch.float64)])
+        logits = (inputs @ weights)[:, None] - thresholds
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, target, reduction="none"
+        )
+        loss = (losses.mean(dim=1) * share).sum() + PULL * ((weights - prior) ** 2).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return torch.nn.functional.softplus(free).detach().numpy(), float(start.detach())
 
 
-def _fit_one(
-    inputs: torch.Tensor, target: torch.Tensor, seed: int, hidden: int
-) -> list[np.ndarray]:
-    generator = torch.Generator().manual_seed(seed)
-    count, width = inputs.shape
-    first = torch.randn(width, hidden, generator=generator) / width**0.5
-    bias = torch.zeros(hidden)
-    second = torch.randn(hidden, len(DEGRADATIONS), generator=generator) / hidden**0.5
-    start = torch.full((len(DEGRADATIONS),), 3.0)
-    gaps = torch.zeros(len(DEGRADATIONS), len(STEPS) - 1)
-    parameters = [p.requires_grad_() for p in (first, bias, second, start, gaps)]
-    optimizer = torch.optim.AdamW(
-        [{"params": [first, second], "weight_decay": 0.05},
-         {"params": [bias, start, gaps], "weight_decay": 0.0}],
-        lr=4e-3,
-    )  # fmt: skip
-    epochs, batch = 60, 128
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 6e-3, total_steps=epochs * -(-count // batch)
-    )
-    for _ in range(epochs):
-        for rows in torch.randperm(count, generator=generator).split(batch):
-            given = inputs[rows]
-            kept = torch.rand(given.shape, generator=generator) > 0.15
-            jitter = 0.06 * torch.randn(given.shape, generator=generator)
-            score = torch.tanh((given + jitter) * kept @ first + bias) @ second
-            logits = score[:, :, None] - _thresholds(start, gaps)
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, target[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    ordered = _thresholds(start, gaps)
-    return [p.detach().numpy().astype(np.float32) for p in (*parameters[:3], ordered)]
+def _curve(
+    clean: np.ndarray, scores: np.ndarray, severities: np.ndarray, share: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """From score to severity, by quantiles of clean and of strongly degraded samples.
 
-
-def _thresholds(start: torch.Tensor, gaps: torch.Tensor) -> torch.Tensor:
-    """(9, steps) descending: a milder step is passed at a lower score."""
-    fall = torch.nn.functional.softplus(gaps).flip(1).cumsum(1).flip(1)
-    return start[:, None] + torch.cat([fall, torch.zeros(len(start), 1)], dim=1)
+    5 at the lowest clean score, 4.85 at the median, 4.1 where six times `share` of the clean ones
+    lie above, 3.3 where `share` do, and 1 where 80 % of the severe ones are passed: real images
+    are milder than synthetic ones, and so use all five levels.
+    """
+    points = [
+        clean.min() - 1e-3,
+        np.quantile(clean, 0.5),
+        np.quantile(clean, 1 - min(0.4, 6 * share)),
+        np.quantile(clean, 1 - share),
+    ]
+    severe = max(float(np.quantile(scores[severities < 2.2], 0.8)), points[-1] + 0.5)
+    points += [(points[-1] + severe) / 2, severe]
+    ordered = np.maximum.accumulate(np.array(points)) + np.arange(6) * 1e-4
+    return ordered, np.array([5.0, 4.85, 4.1, PRESENT, 2.2, 1.0])

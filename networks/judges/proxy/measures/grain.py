@@ -47,9 +47,12 @@ def _streaks(grey: np.ndarray) -> dict[str, float]:
     for name, sigma in (("s2", 2.0), ("s5", 5.0)):
         high = fine - cv2.GaussianBlur(grey, (0, 0), sigma)
         spread = float(high.std()) + 1e-4
-        found[f"skew_{name}"] = float(np.mean((high / spread) ** 3))
-        found[f"tail_{name}"] = float(np.log(np.mean((high / spread) ** 4) + 0.1))
-        found[f"bright_{name}"] = float(np.percentile(high, 99) - -np.percentile(high, 1))
+        high /= spread
+        square = high * high
+        found[f"skew_{name}"] = float(np.mean(square * high))
+        found[f"tail_{name}"] = float(np.log(np.mean(square * square) + 0.1))
+        p01, p99 = np.percentile(high, (1, 99))
+        found[f"bright_{name}"] = float(p99 + p01) * spread
     found |= _specks(fine)
     dx, dy = cv2.Sobel(fine, cv2.CV_32F, 1, 0), cv2.Sobel(fine, cv2.CV_32F, 0, 1)
     power = dx * dx + dy * dy
