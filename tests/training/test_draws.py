@@ -44,6 +44,7 @@ def test_the_ratio_is_exact_in_every_window_of_a_task_with_both(
 
 
 @given(st.integers(0, 10_000))
+@settings(deadline=None)
 def test_nine_samples_in_a_row_hold_each_task_once(start: int) -> None:
     draws = Draws(dataset(), 2, 8, 0)
     assert {draws[start + i].degradation for i in range(9)} == set(Degradation)

@@ -27,6 +27,7 @@ def restorer(**changes: object) -> StudentRestorer:
 
 
 @given(st.integers(1, 300), st.sampled_from([(32, 8), (64, 0), (64, 32)]))
+@settings(deadline=None)
 def test_tiles_cover_the_length_and_overlap(length: int, shape: tuple[int, int]) -> None:
     tile, overlap = shape
     offsets = starts(length, tile, overlap)
