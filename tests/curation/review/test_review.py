@@ -248,7 +248,10 @@ class Browser:
         """Wait in the page for a condition; it is looked at when the document changes."""
         return await self.run(
             f"""new Promise((done) => {{
-                const look = () => {{ const found = document.body && ({condition}); if (found) done(found); }};
+                const look = () => {{
+                    const found = document.body && ({condition});
+                    if (found) done(found);
+                }};
                 new MutationObserver(look).observe(document.documentElement,
                     {{subtree: true, childList: true, attributes: true, characterData: true}});
                 look();
