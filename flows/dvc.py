@@ -103,7 +103,7 @@ def clear_stale_locks(root: Path) -> None:
         return
     for pid in pids:
         with suppress(psutil.Error):
-            if any("dvc" in part for part in psutil.Process(pid).cmdline()):
+            if any(Path(part).name == "dvc" for part in psutil.Process(pid).cmdline()):
                 return  # somebody runs DVC here by hand: let DVC say so
     if pids:
         path.unlink()

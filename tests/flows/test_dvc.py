@@ -128,12 +128,29 @@ def test_no_stage_outlives_its_caller(tree: Workspace, how: signal.Signals) -> N
     assert (tree.root / "copy.txt").read_text() == "HELLO"
 
 
-def test_a_second_run_in_one_work_tree_is_refused(tree: Workspace) -> None:
-    with (
-        dvc.exclusive(tree.root),
-        pytest.raises(UserError, match="Another Mendline run is at work"),
-    ):
+_HOLDER = """\
+import sys
+from pathlib import Path
+from flows import dvc
+with dvc.exclusive(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_in_one_work_tree_is_refused(tree: Workspace) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(tree.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match="Another Mendline run is at work"):
         dvc.repro(tree.root, wait=0.1)
+    holder.communicate("")
     assert dvc.repro(tree.root).ran
 
 
