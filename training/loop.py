@@ -142,7 +142,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
-        each = self._backward(batch)
+        try:
+            each = self._backward(batch)
+        except torch.OutOfMemoryError as error:
+            raise self._too_large(len(batch.pairs)) from error
         norm = whole(
             torch.nn.utils.clip_grad_norm_(
                 [p for p in self.model.parameters() if p.requires_grad], stage.clip
@@ -167,6 +170,19 @@ class Trainer:
             "grad_norm": norm,
             **{name: sum(part) / len(part) for name, part in sorted(by_task.items())},
         }
+
+    def _too_large(self, samples: int) -> UserError:
+        stage = self.stage
+        now = min(stage.micro_batch or samples, samples)
+        advice = (
+            f"Set micro_batch to {now // 2} (now {now}), which halves the activations and changes "
+            "no result."
+            if now > 1
+            else "Set activation_checkpointing to full."
+            if stage.activation_checkpointing == "none"
+            else f"Set crop below {stage.crop}, or train on more processes with torchrun."
+        )
+        return UserError("The device has too little memory for a training step.", advice)
 
     def _backward(self, batch: Batch) -> Tensor:
         """Gradients of the mean loss over the batch of this process; the loss of each sample."""

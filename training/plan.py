@@ -11,13 +11,19 @@ from networks.student.model import StudentDiT
 from training.batches import Batch
 from training.loop import Precision
 from training.objective import losses
-from training.stage import Inputs, build_model, make_draws, read_pairs
+from training.optimizer import freeze
+from training.parallel import World, apply
+from training.stage import Inputs, architecture_of, first_folder, make_draws, read_pairs
 
 MFU = 0.4
 """Share of a GPU's peak that the time estimate supposes."""
 
 PEAK_TFLOPS = {"H100": 989.4, "H200": 989.4, "H800": 989.4, "A100": 312.0, "L40S": 362.0}
 """Dense bf16 peaks of NVIDIA's data sheets (SXM where there are several), in TFLOP/s."""
+
+
+SMALL = 200_000_000
+"""Parameters up to which a sample is run to see how long it takes."""
 
 
 @dataclass(frozen=True)
@@ -44,33 +50,52 @@ class Plan:
         return sum(self.memory.values())
 
 
-def saved_mib(model: StudentDiT, stage: Stage, precision: Precision) -> tuple[float, float]:
-    """(MiB of activations kept for the backward pass, seconds) of one sample, by running one."""
-    kept: dict[int, int] = {}
+def _sample(stage: Stage, device: torch.device) -> Batch:
+    pixels = torch.zeros(1, 3, stage.crop, stage.crop, device=device)
+    return Batch(
+        (),
+        pixels,
+        pixels,
+        pixels,
+        torch.ones(1, device=device),
+        torch.zeros(1, dtype=torch.long, device=device),
+    )
+
+
+def saved_mib(student: Student, stage: Stage) -> float:
+    """MiB of activations of one sample that the backward pass keeps, in float32.
+
+    Counted on PyTorch's meta device, which computes shapes alone, so any size fits.
+    """
+    meta = torch.device("meta")
+    with meta:
+        model = StudentDiT(architecture_of(student))
+    apply(model, stage.model_copy(update={"compile": False}), World())
+    own = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}  # held, so that no number comes twice
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        kept[storage._cdata] = storage
         return tensor
 
-    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    pixels = torch.zeros(1, 3, stage.crop, stage.crop)
-    batch = Batch((), pixels, pixels, pixels, torch.ones(1), torch.zeros(1, dtype=torch.long))
-    batch = batch.to(precision.device)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        losses(model, _sample(stage, meta), stage.loss).mean()
+    return sum(kept[key].nbytes() for key in kept.keys() - own) / 2**20
+
+
+def sample_seconds(model: StudentDiT, stage: Stage, precision: Precision) -> float:
+    """Seconds of a forward and backward pass of one sample."""
+    batch = _sample(stage, precision.device)
     seconds = 0.0
-    for _ in range(3):  # the first run also loads kernels; the last counts
-        kept.clear()
+    for _ in range(3):  # the first runs also load kernels; the last counts
         began = time.perf_counter()
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            with precision.autocast():
-                loss = losses(model, batch, stage.loss).mean()
-            loss.backward()
-        if precision.device.type == "cuda":
-            torch.cuda.synchronize(precision.device)
+        with precision.autocast():
+            loss = losses(model, batch, stage.loss).mean()
+        loss.backward()
         seconds = time.perf_counter() - began
     model.zero_grad(set_to_none=True)
-    size = sum(nbytes for pointer, nbytes in kept.items() if pointer not in weights)
-    return size / 2**20, seconds
+    return seconds
 
 
 def gpu_peak() -> float | None:
@@ -82,43 +107,53 @@ def gpu_peak() -> float | None:
 
 
 def make_plan(inputs: Inputs, student: Student, stage: Stage) -> Plan:
-    """Read the dataset and the first weights, run one sample, and say what the stage will cost.
+    """Read the dataset, count one sample's work, and say what the stage will cost.
 
     Raises the `UserError` that the stage itself would raise.
     """
     draws = make_draws(read_pairs(inputs.dataset), stage)
-    model = build_model(student, stage, inputs.first)
-    precision = Precision.of(stage)
-    model.to(precision.device)
+    first_folder(student, inputs.first)
+    with torch.device("meta"):
+        model = StudentDiT(architecture_of(student))
+    freeze(model, stage.freeze)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    activations, seconds = saved_mib(model, stage, precision)
     mib = 4 / 2**20  # a float32
+    memory = {
+        "weights": parameters * mib,
+        "gradients": learning * mib,
+        "optimizer": 2 * learning * mib,
+        "average": parameters * mib if stage.ema else 0.0,
+        "activations": saved_mib(student, stage) * (stage.micro_batch or stage.batch),
+        "decoded images": float(stage.cache_mib),
+    }
     tflop = 3 * model.flops(stage.crop, stage.crop) / 1e12
     samples = stage.steps * stage.batch
-    peak = gpu_peak()
+    seconds, assumption = _seconds(student, stage, parameters, tflop)
     return Plan(
         steps=stage.steps,
         samples=draws.counts(samples),
         missing=[str(task) for task in draws.missing],
         parameters=parameters,
         frozen=parameters - learning,
-        memory={
-            "weights": parameters * mib,
-            "gradients": learning * mib,
-            "optimizer": 2 * learning * mib,
-            "average": parameters * mib if stage.ema else 0.0,
-            "activations": activations * stage.batch,
-            "decoded images": float(stage.cache_mib),
-        },
+        memory=memory,
         tflop_per_sample=tflop,
-        seconds=samples * (tflop / peak / MFU if peak else seconds),
-        assumption=(
-            f"at {MFU:.0%} of the GPU's {peak:.0f} TFLOP/s"
-            if peak
-            else f"from one sample in {seconds:.3f} s on this machine as it is now"
-        ),
+        seconds=samples * seconds,
+        assumption=assumption,
     )
+
+
+def _seconds(student: Student, stage: Stage, parameters: int, tflop: float) -> tuple[float, str]:
+    """Seconds a sample, and where they come from."""
+    peak = gpu_peak()
+    if peak:
+        return tflop / peak / MFU, f"at {MFU:.0%} of the GPU's {peak:.0f} TFLOP/s"
+    if parameters > SMALL:
+        peak = PEAK_TFLOPS["H100"]
+        return tflop / peak / MFU, f"at {MFU:.0%} of one H100's {peak:.0f} TFLOP/s (none is here)"
+    model = StudentDiT(architecture_of(student)).to(Precision.of(stage).device)
+    seconds = sample_seconds(model, stage, Precision.of(stage))
+    return seconds, f"from one sample in {seconds:.3f} s on this machine as it is now"
 
 
 def describe(name: str, plan: Plan) -> str:

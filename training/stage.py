@@ -79,15 +79,17 @@ def read_pairs(dataset: Path) -> dict[str, list[Pair]]:
     return splits
 
 
+def architecture_of(student: Student) -> Architecture:
+    """The part of the settings that is the model's."""
+    return Architecture(**{name: getattr(student, name) for name in Architecture.model_fields})
+
+
 def first_folder(student: Student, first: Path | None) -> Path | None:
     """The folder of the first weights, None for random ones. Raises `UserError`."""
     folder = first or (STARTER if student.init == "starter" else None)
     if folder is None:
         return None
-    found, wanted = (
-        read_architecture(folder),
-        Architecture(**{name: getattr(student, name) for name in Architecture.model_fields}),
-    )
+    found, wanted = read_architecture(folder), architecture_of(student)
     # How a model is sampled may change; its weights' shapes may not.
     free = {"sampling_steps", "tile", "overlap"}
     differing = [
@@ -108,9 +110,7 @@ def build_model(student: Student, stage: Stage, first: Path | None) -> StudentDi
     """The network with its first weights and the frozen parameters. Raises `UserError`."""
     folder = first_folder(student, first)
     torch.manual_seed(stage.seed)
-    model = StudentDiT(
-        Architecture(**{name: getattr(student, name) for name in Architecture.model_fields})
-    )
+    model = StudentDiT(architecture_of(student))
     if folder is not None:
         load_weights(model, folder / WEIGHTS)
     freeze(model, stage.freeze)
