@@ -25,7 +25,7 @@ class Screen(Settings):
         description="The same for single degradations, where it differs from degraded_at.",
     )
     clean_at: float = Field(
-        4.0,
+        3.5,
         ge=1.0,
         le=5.0,
         description="A clean source has no severity below this. What lies between is dropped as "
@@ -35,7 +35,7 @@ class Screen(Settings):
         0.0, ge=0.0, le=1.0, description="Less sure answers do not make an image degraded."
     )
     max_watermark: float = Field(
-        0.5, ge=0.0, le=1.0, description="Images with a higher watermark probability are dropped."
+        0.9, ge=0.0, le=1.0, description="Images with a higher watermark probability are dropped."
     )
     min_side: int = Field(
         96, ge=32, description="Images with a shorter side, in pixels, are dropped."

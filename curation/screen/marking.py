@@ -118,6 +118,6 @@ def _blend(
         colour = np.array([10, 10, 10] if ground > 128 else [255, 255, 255], np.float32)
     if style in ("corner", "caption") and rng.random() < 0.4:
         shadow = np.roll(alpha, (2, 2), (0, 1)) * 0.6 * (1 - alpha)
-        values = values * (1 - shadow) + (255 - colour) * shadow
+        values = (values * (1 - shadow) + (255 - colour) * shadow).astype(np.float32)
     blended = values * (1 - alpha * opacity) + colour * alpha * opacity
     return Marked((np.clip(blended, 0, 255) + 0.5).astype(np.uint8), where, style)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from catalog.degradations import Degradation
 from catalog.settings.screen import Screen
@@ -79,3 +80,33 @@ def is_present(degradation: Degradation, judgement: Judgement, settings: Screen)
         and judgement.severity <= settings.threshold(degradation)
         and judgement.confidence >= settings.min_confidence
     )
+
+
+RULES = {
+    "too-small": "the shorter side is below min_side",
+    "watermark": "the watermark probability is above max_watermark",
+    "judge-failed": "the judge gave no severity for any degradation",
+    "severity": "at least one severity is at or below its threshold (degraded_at)",
+    "clean": "no severity is below clean_at, and the image is large enough",
+    "clean-but-small": "no severity is below clean_at, but the image is below clean_min_side",
+    "unsure": "the lowest severity lies between degraded_at and clean_at",
+}
+
+
+def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str]:
+    """Lines for a person: the verdict, the rule, and every score against its threshold."""
+    lines = [f"{name}: {row['verdict']}, by rule {row['reason']}: {RULES[row['reason']]}."]
+    scores = row["scores"]
+    found = [d for d in Degradation if f"severity/{d}" in scores]
+    for degradation in sorted(found, key=lambda d: scores[f"severity/{d}"]):
+        severity, threshold = scores[f"severity/{degradation}"], settings.threshold(degradation)
+        mark = "*" if severity <= threshold else " "
+        named = "  <- named" if degradation == row["degradation"] else ""
+        lines.append(
+            f"  {mark} {degradation:12} severity {severity:.2f} (present at {threshold:g}), "
+            f"sure {scores[f'confidence/{degradation}']:.0%}{named}"
+        )
+    lines.append(
+        f"    watermark    {row['watermark']:.2f} (dropped above {settings.max_watermark:g})"
+    )
+    return lines

@@ -16,13 +16,14 @@ COLUMNS = pa.schema([pa.field("path", pa.string()), *schemas.SCREENING])
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Parquet table.")
-def screen(folder: Path, out: Path | None) -> None:
+@click.option("--explain", is_flag=True, help="Print every score and the rule that decided.")
+def screen(folder: Path, out: Path | None, explain: bool) -> None:
     """Screen the images below FOLDER: degraded, clean, or to be dropped, and why.
 
     A row a file: path, degradation, confidence, severity (1 extreme .. 5 none), watermark
     (probability), verdict (degraded, clean, drop), reason, further degradations and all scores.
     Settings are those of params.yaml in the current folder, or the defaults. Without --out the
-    verdicts are printed.
+    verdicts are printed. FOLDER may be a single image.
     """
     from catalog.images import image_id
     from catalog.progress import track
@@ -30,6 +31,7 @@ def screen(folder: Path, out: Path | None) -> None:
     from catalog.settings.screen import Screen
     from catalog.tables import write_table
     from curation.screen.images import refused_row, screen_images
+    from curation.screen.rules import explanation
     from curation.screen.stage import count
     from flows.cli.folders import image_files, name_in, read
     from networks.judges import load_judge
@@ -45,6 +47,8 @@ def screen(folder: Path, out: Path | None) -> None:
             data, image = read(file)
             (screened,) = screen_images([image], judge, settings)
             rows.append({**row, "image_id": image_id(data), **screened})
+            if explain:
+                click.echo("\n".join(explanation(row["path"], screened, settings)))
         except ImageRefused as refused:
             rows.append({**row, **refused_row(refused.reason)})
             click.echo(f"{file}: {refused.what}", err=True)

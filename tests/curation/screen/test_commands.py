@@ -106,3 +106,18 @@ def test_what_cannot_be_done_ends_in_words(
     assert "Traceback" not in said
     assert len(said.strip().splitlines()) >= 2
     assert not (tmp_path / "t.parquet").exists()
+
+
+def test_explain_names_the_rule_and_every_score(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _run("screen", folder / "deep/dark.png", "--explain") == 0
+    said = capsys.readouterr().out
+    assert "dark.png: degraded, by rule severity" in said
+    assert "* low-light" in said
+    assert said.count("present at") == 9
+    assert "watermark" in said

@@ -78,7 +78,7 @@ def _judgements(**severities: float | None) -> dict[Degradation, Judgement]:
          ("rain",)),
         ((300, 300), {"rain": 2.0}, 0.9, "drop", "watermark", "rain", ()),
         ((90, 300), {"rain": 2.0}, 0.0, "drop", "too-small", "rain", ()),
-        ((300, 300), {"rain": 3.6}, 0.0, "drop", "unsure", "rain", ()),
+        ((300, 300), {"rain": 3.35}, 0.0, "drop", "unsure", "rain", ()),
         ((300, 300), {}, 0.0, "clean", "clean", "blur", ()),
         ((120, 300), {}, 0.0, "drop", "clean-but-small", "blur", ()),
         ((300, 300), dict.fromkeys([d.value.replace("-", "_") for d in Degradation]), 0.0, "drop",
@@ -102,7 +102,7 @@ def test_rules(
 
 def test_thresholds_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="clean and degraded at once"):
-        Screen(degraded_at=3.0, degraded_at_by={Degradation.RAIN: 4.5}, clean_at=4.0)
+        Screen(degraded_at=3.0, degraded_at_by={Degradation.RAIN: 4.5}, clean_at=3.5)
 
 
 def test_an_unknown_judge_is_named(tmp_path: Path) -> None:
