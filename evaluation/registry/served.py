@@ -49,8 +49,10 @@ class RestorationModel(PythonModel):
         try:
             image = decode(_bytes(data))
             return encode_png(self.restorer.restore([image], degradation)[0])
-        except (UserError, binascii.Error) as error:
-            raise _bad(f"Row {index}: {error}") from error
+        except UserError as error:
+            raise _bad(f"Row {index}: {error.what}") from error
+        except binascii.Error as error:
+            raise _bad(f"Row {index}: the image is not base64: {error}.") from error
 
 
 def _bytes(data: Any) -> bytes:

@@ -449,5 +449,6 @@ def test_six_promoters_at_once(layout: Layout, registry: Registry) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_six_promoters_a_hundred_times(layout: Layout, registry: Registry) -> None:
     race(layout, registry, 100)

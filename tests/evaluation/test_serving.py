@@ -26,7 +26,7 @@ from evaluation.registry.store import Registry
 from tests.evaluation.conftest import score_sharpener
 from tests.evaluation.parts import photo
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
