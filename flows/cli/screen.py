@@ -16,8 +16,11 @@ COLUMNS = pa.schema([pa.field("path", pa.string()), *schemas.SCREENING])
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Parquet table.")
+@click.option(
+    "--sheet", type=click.Path(path_type=Path, dir_okay=False), help="Contact sheet (HTML)."
+)
 @click.option("--explain", is_flag=True, help="Print every score and the rule that decided.")
-def screen(folder: Path, out: Path | None, explain: bool) -> None:
+def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) -> None:
     """Screen the images below FOLDER: degraded, clean, or to be dropped, and why.
 
     A row a file: path, degradation, confidence, severity (1 extreme .. 5 none), watermark
@@ -32,6 +35,7 @@ def screen(folder: Path, out: Path | None, explain: bool) -> None:
     from catalog.tables import write_table
     from curation.screen.images import refused_row, screen_images
     from curation.screen.rules import explanation
+    from curation.screen.sheet import ContactSheet
     from curation.screen.stage import count
     from flows.cli.folders import image_files, name_in, read
     from networks.judges import load_judge
@@ -40,6 +44,7 @@ def screen(folder: Path, out: Path | None, explain: bool) -> None:
     place = Layout(Path.cwd()).params
     settings = load_params(place).screen if place.is_file() else Screen.model_validate({})
     judge = load_judge(settings.judge)
+    pictures = ContactSheet()
     rows: list[dict[str, Any]] = []
     for file in track(files, "screen"):
         row: dict[str, Any] = {"path": name_in(file, folder)}
@@ -47,11 +52,16 @@ def screen(folder: Path, out: Path | None, explain: bool) -> None:
             data, image = read(file)
             (screened,) = screen_images([image], judge, settings)
             rows.append({**row, "image_id": image_id(data), **screened})
+            if sheet:
+                pictures.add(row["path"], image, screened)
             if explain:
                 click.echo("\n".join(explanation(row["path"], screened, settings)))
         except ImageRefused as refused:
             rows.append({**row, **refused_row(refused.reason)})
+            pictures.add(row["path"], None, rows[-1])
             click.echo(f"{file}: {refused.what}", err=True)
+    if sheet:
+        pictures.write(sheet)
     if out is not None:
         table = write_table(out, rows, COLUMNS)
     else:

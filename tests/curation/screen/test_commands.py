@@ -45,9 +45,16 @@ def test_screen_gives_each_file_a_row_and_each_bad_one_a_reason(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert _run("screen", folder, "--out", tmp_path / "t.parquet") == 0
+    (folder / "<b>&.png").write_bytes((folder / "grey.png").read_bytes())
+    sheet = tmp_path / "s.html"
+    assert _run("screen", folder, "--out", tmp_path / "t.parquet", "--sheet", sheet) == 0
+    page = sheet.read_text()
+    assert page.count("<figure>") == 12
+    assert "degraded: low-light" in page
+    assert "&lt;b&gt;&amp;.png" in page
+    assert "<b>" not in page
     rows = {row["path"]: row for row in pq.read_table(tmp_path / "t.parquet").to_pylist()}
-    assert len(rows) == 11
+    assert len(rows) == 12
     assert rows["broken.jpg"]["reason"] == "broken-image"
     assert rows["page.jpg"]["reason"] == "not-an-image"
     assert rows["speck.png"]["reason"] == "too-small"

@@ -76,7 +76,7 @@ def _judgements(**severities: float | None) -> dict[Degradation, Judgement]:
         ((300, 300), {"rain": 2.0}, 0.0, "degraded", "severity", "rain", ()),
         ((300, 300), {"rain": 2.0, "low_light": 1.5}, 0.0, "degraded", "severity", "low-light",
          ("rain",)),
-        ((300, 300), {"rain": 2.0}, 0.9, "drop", "watermark", "rain", ()),
+        ((300, 300), {"rain": 2.0}, 0.95, "drop", "watermark", "rain", ()),
         ((90, 300), {"rain": 2.0}, 0.0, "drop", "too-small", "rain", ()),
         ((300, 300), {"rain": 3.35}, 0.0, "drop", "unsure", "rain", ()),
         ((300, 300), {}, 0.0, "clean", "clean", "blur", ()),

@@ -21,7 +21,7 @@ def fit() -> None:
 @click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
 @click.option("--out", type=PATH, required=True, help="Folder of the samples.")
 @click.option("--first", default=0, help="First round.")
-@click.option("--rounds", default=8, help="Each makes twelve samples of each photo.")
+@click.option("--rounds", default=3, help="Each makes twelve samples of each photo; v1 took three.")
 @click.option("--processes", default=os.cpu_count() or 1)
 def samples(photos: Path, out: Path, first: int, rounds: int, processes: int) -> None:
     """Degrade the photos of photos.json; a run that was cut off goes on."""
