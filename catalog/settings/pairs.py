@@ -99,13 +99,13 @@ class Pair(Settings):
         description="Consistency distance above which the content is another, by degradation.",
     )
     max_shift: float = Field(
-        default=0.6,
+        default=0.8,
         ge=0,
-        description="Greatest movement of the content, root mean square in px, that training can "
-        "bear.",
+        description="Greatest movement of the content that training can bear: root mean square in "
+        "px of an image whose longer side is 512.",
     )
     min_gain: float = Field(
-        default=0.015,
+        default=0.02,
         ge=0,
         le=1,
         description="Share of the missing correlation that undoing the movement must win back for "
@@ -120,10 +120,10 @@ class Pair(Settings):
     max_added: dict[str, float] = Field(
         default={
             "default": 6.2,
-            "blur": 4.3,
+            "blur": 4.5,
             "compression": 1.9,
             "moire": 3.1,
-            "low-light": 2.3,
+            "low-light": 3.0,
             "noise": 1.9,
             "flare": 6.2,
             "reflection": 5.0,
@@ -138,11 +138,11 @@ class Pair(Settings):
             "blur": 5.0,
             "compression": 1.9,
             "moire": 2.6,
-            "low-light": 0.6,
+            "low-light": 4.0,
             "noise": 1.7,
             "flare": 5.6,
-            "reflection": 4.3,
-            "haze": 1.8,
+            "reflection": 4.6,
+            "haze": 2.6,
             "rain": 4.1,
         },
         description="Most unexplained content of the degraded image, against that around it.",
@@ -150,14 +150,14 @@ class Pair(Settings):
     max_mismatch: dict[str, float] = Field(
         default={
             "default": 1.2,
-            "blur": 0.5,
+            "blur": 0.8,
             "compression": 0.7,
             "moire": 0.7,
             "low-light": 0.7,
             "noise": 0.5,
-            "flare": 1.2,
+            "flare": 1.3,
             "reflection": 1.05,
-            "haze": 0.9,
+            "haze": 1.35,
             "rain": 0.8,
         },
         description="Most that the worst window may correlate less than the median one.",

@@ -12,7 +12,7 @@ import numpy as np
 
 from catalog.images import Rgb
 
-VERSION = "movement/2"
+VERSION = "movement/3"
 """Changes with the numbers that this module gives."""
 
 _SIDE = 640
@@ -28,6 +28,8 @@ class Movement:
 
     rms: float
     """Root of the mean squared displacement over the image, px of the original."""
+    relative: float
+    """The same for an image whose longer side is 512 px."""
     before: float
     """Correlation of the structures as they lie, -1 .. 1."""
     after: float
@@ -35,7 +37,12 @@ class Movement:
 
     def scores(self) -> dict[str, float]:
         """For the table."""
-        return {"move-rms": self.rms, "move-before": self.before, "move-after": self.after}
+        return {
+            "move-rms": self.rms,
+            "move-relative": self.relative,
+            "move-before": self.before,
+            "move-after": self.after,
+        }
 
 
 def reduced(image: Rgb, side: int = _SIDE) -> tuple[np.ndarray, float]:
@@ -82,7 +89,8 @@ def find_movement(first: Rgb, second: Rgb) -> Movement:
             found, matrix = fitted
         matrix[:, 2] *= level
     before = correlation(structure(one, 1.2, 8.0), structure(two, 1.2, 8.0))
-    return Movement(_rms(matrix, height, width) / factor, before, found)
+    rms = _rms(matrix, height, width)
+    return Movement(rms / factor, rms * 512 / max(height, width), before, found)
 
 
 def _fit(

@@ -47,7 +47,7 @@ def movement_fault(
         return "another-content"
     # Under heavy noise the fitted movement is itself noise: undoing it then gains nothing.
     gain = (after - before) / max(1 - before, 1e-6)
-    if scores["move-rms"] > settings.max_shift and gain > settings.min_gain:
+    if scores["move-relative"] > settings.max_shift and gain > settings.min_gain:
         return "shifted"
     for name, limits in (
         ("added", settings.max_added),

@@ -64,7 +64,7 @@ def test_other_content_is_told_apart() -> None:
 
 def measures(**given: float | None) -> Measures:
     usual = {"severity_degraded": 2.0, "severity_clean": 4.5, "consistency": 0.2, "shift": 0.0}
-    scores = {"move-before": 0.9, "move-after": 0.9, "move-rms": 0.0}
+    scores = {"move-before": 0.9, "move-after": 0.9, "move-relative": 0.0}
     scores |= {f"content-{name}": 0.0 for name in ("added", "removed", "mismatch")}
     return Measures(**(usual | given), scores=scores)  # type: ignore[arg-type]
 

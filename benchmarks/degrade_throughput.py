@@ -1,0 +1,112 @@
+"""Degraders against a straightforward SciPy and Pillow version of the same steps, one thread.
+
+    OMP_NUM_THREADS=1 python benchmarks/degrade_throughput.py [--side 1024] [--repeats 3]
+
+The reference does what a first version would: float64 arrays, scipy.ndimage and scipy.signal,
+numpy.random's legacy generator, Pillow's resize and JPEG. It is our own stand-in: the released
+RealRestorer pipeline is not on this machine.
+"""
+
+import argparse
+import io
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from PIL import Image
+from scipy import ndimage, signal
+from skimage import data
+
+from catalog.degradations import Degradation
+from catalog.images import Rgb
+from networks.degraders import load_degrader
+from networks.degraders.blur import path_kernel, shake_path
+from networks.degraders.web_style import web_style
+
+
+def _jpeg(image: np.ndarray, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer).convert("RGB")
+
+
+def reference_web_style(image: Rgb, rng: np.random.Generator) -> Rgb:
+    """Two rounds of blur, down-scaling, noise and JPEG."""
+    current, size = image.astype(np.float64), image.shape[1::-1]
+    for factor in (3, 4):
+        current = ndimage.gaussian_filter(current, (3, 3, 0))
+        small = Image.fromarray(current.astype(np.uint8)).resize(
+            (max(16, current.shape[1] // factor), max(16, current.shape[0] // factor)),
+            Image.Resampling.BICUBIC,
+        )
+        noisy = np.asarray(small, np.float64)
+        noisy = noisy + np.random.normal(0, 12, noisy.shape)  # noqa: NPY002
+        current = np.asarray(_jpeg(noisy, 50), np.float64)
+    shown = Image.fromarray(current.astype(np.uint8))
+    return np.asarray(shown.resize(size, Image.Resampling.BICUBIC))
+
+
+def reference_blur(image: Rgb, rng: np.random.Generator) -> Rgb:
+    """A motion kernel by FFT convolution in linear light."""
+    kernel = path_kernel(shake_path(30.0, rng)).astype(np.float64)
+    linear = (image / 255.0) ** 2.2
+    blurred = np.stack(
+        [signal.fftconvolve(linear[:, :, c], kernel, mode="same") for c in range(3)], axis=2
+    )
+    return (np.clip(blurred, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
+
+
+def reference_noise(image: Rgb, rng: np.random.Generator) -> Rgb:
+    """Poisson and Gaussian noise, then JPEG."""
+    scaled = image / 255.0
+    noisy = np.random.poisson(scaled * 60) / 60.0  # noqa: NPY002
+    noisy = noisy + np.random.normal(0, 0.05, scaled.shape)  # noqa: NPY002
+    return np.asarray(_jpeg(noisy * 255, 85))
+
+
+def _time(run: Callable[[], object], repeats: int) -> float:
+    run()
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.process_time()  # CPU time: other work on the machine does not count
+        run()
+        best = min(best, time.process_time() - started)
+    return best * 1000
+
+
+def main() -> None:
+    """Print CPU milliseconds an image and ratios."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    image = cv2.resize(data.astronaut(), (options.side, options.side))
+    references: dict[str, Callable[[Rgb, np.random.Generator], Rgb]] = {
+        "blur": reference_blur,
+        "noise": reference_noise,
+        "web-style": reference_web_style,
+    }
+    for name in [*(task.value for task in Degradation), "web-style"]:
+        rng = np.random.default_rng(0)
+        if name == "web-style":
+            own = _time(lambda rng=rng: web_style(image, rng), options.repeats)
+        else:
+            degrader = load_degrader(name)
+            own = _time(
+                lambda degrader=degrader, rng=rng: degrader.degrade(image, 2.5, rng),
+                options.repeats,
+            )
+        line = f"| {name} | {own:.0f} |"
+        if name in references:
+            run = references[name]
+            other = _time(lambda run=run, rng=rng: run(image, rng), options.repeats)
+            line += f" {other:.0f} | {other / own:.1f} |"
+        else:
+            line += "  |  |"
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
