@@ -121,8 +121,7 @@ def test_finetuning_starts_from_the_transferred_model_and_keeps_the_frozen_part(
     assert counts["samples"]["noise"] == {"synthetic": 6, "real": 0}
 
 
-@pytest.mark.parametrize("step", [4, 8])
-def test_a_killed_stage_goes_on_to_the_same_bytes(whole: Layout, tmp_path: Path, step: int) -> None:
+def test_a_killed_stage_goes_on_to_the_same_bytes(whole: Layout, tmp_path: Path) -> None:
     layout = prepared(tmp_path)
     process = start(layout, "transfer")
     wait_for(process, "step=8")
@@ -196,11 +195,11 @@ def test_training_gains_on_images_it_did_not_see(tmp_path: Path) -> None:
     make_dataset(layout)
     counts = stage_of(
         layout,
-        steps=60,
+        steps=120,
         learning_rate=2e-3,
         loss="psnr",
         ema=0.9,
-        validate_every=30,
+        validate_every=60,
         validation_pairs=2,
     )
     assert counts.extra["best"]["gain_db"] > 0.5
