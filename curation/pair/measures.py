@@ -10,6 +10,9 @@ from curation.pair.content import compare_content
 from networks.interfaces import Consistency, Judge
 
 
+_DIGITS = 4
+
+
 @dataclass(frozen=True)
 class Measures:
     """Numbers behind the verdict on a pair; None where something could not be measured."""
@@ -49,10 +52,16 @@ def measure(
         movement = find_movement(degraded, clean)
         shift = movement.rms
         scores |= movement.scores() | compare_content(degraded, clean).scores()
+    # SIMD sums depend on where an array lies in memory; the last digits are no measurement, and
+    # the same input must give the same bytes.
     return Measures(
-        before.severity,
-        after.severity,
-        consistency.distance(degraded, clean),
-        shift,
-        {name: float(value) for name, value in sorted(scores.items())},
+        _rounded(before.severity),
+        _rounded(after.severity),
+        round(float(consistency.distance(degraded, clean)), _DIGITS),
+        round(shift, _DIGITS),
+        {name: round(float(value), _DIGITS) for name, value in sorted(scores.items())},
     )
+
+
+def _rounded(severity: float | None) -> float | None:
+    return None if severity is None else round(float(severity), _DIGITS)
