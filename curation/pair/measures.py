@@ -9,7 +9,6 @@ from curation.pair.alignment import find_movement
 from curation.pair.content import compare_content
 from networks.interfaces import Consistency, Judge
 
-
 _DIGITS = 4
 
 
