@@ -46,11 +46,11 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def learned_from(pairs: Path) -> set[str]:
-    """Ids of all images in the training pairs of `pairs` (schemas.DATASET)."""
-    table = read_table(pairs, schemas.DATASET, ["degraded_id", "clean_id"])
-    return {
-        key
-        for name in ("degraded_id", "clean_id")
-        for key in pc.unique(table[name]).to_pylist()
-        if key
-    }
+    """Ids of all images in the pairs of `pairs` (schemas.DATASET), and of the photos behind them.
+
+    Both sides of a synthetic pair are images of our own making; what was collected, and may be
+    taken down, is the photo that they were made from.
+    """
+    sides = ["degraded_id", "clean_id", "photo_id"]
+    table = read_table(pairs, schemas.DATASET, sides)
+    return {key for name in sides for key in pc.unique(table[name]).to_pylist() if key}

@@ -19,6 +19,7 @@ from catalog.tables import read_table
 
 Row = dict[str, Any]
 _SHORTEST = 6
+_SIDES = ("degraded_id", "clean_id", "photo_id")
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,8 @@ def trace(layout: Layout, image_id: str) -> Trace:
         dataset,
         bool(held_out),
         bool(_rows(layout.blocklist, schemas.BLOCKLIST, kind=["image_id"], value=[image_id])),
-        _versions(layout, {image_id, *made, *_sides(dataset)}),
+        _versions(layout, {image_id, *made}),
     )
-
-
-def _sides(rows: Sequence[Row]) -> set[str]:
-    return {row[side] for row in rows for side in ("degraded_id", "clean_id")}
 
 
 def _rows(path: Path, schema: pa.Schema, **wanted: Sequence[str]) -> list[Row]:
@@ -156,6 +153,8 @@ def _pairs(
                 yield row | {"how": "clean side"}
             elif row["clean_id"] in made:
                 yield row | {"how": "by its target"}
+            elif row["photo_id"] == image_id:
+                yield row | {"how": "photo behind both sides"}
             elif row["group"] in groups:
                 yield row | {"how": "same scene"}
 
@@ -175,11 +174,11 @@ def _versions(layout: Layout, ids: set[str]) -> list[Row]:
             target = Path(folder) / version.number
             target.mkdir()
             path = registry.client.download_artifacts(version.run_id, LEARNED, str(target))
-            table = pq.read_table(path, columns=["degraded_id", "clean_id", "split"])
+            table = pq.read_table(path, columns=[*_SIDES, "split"])
             seen = [
                 row
                 for row in table.to_pylist()
-                if row["split"] == "train" and ids & {row["degraded_id"], row["clean_id"]}
+                if row["split"] == "train" and ids & {row[side] for side in _SIDES}
             ]
             if seen:
                 found.append(

@@ -204,12 +204,13 @@ def test_a_model_that_learned_from_a_taken_down_image_is_not_promoted(
     blocked = [
         {"kind": "image_id", "value": "1" * 64, "reason": "asked", "added": "x"},
         {"kind": "image_id", "value": "9" * 64, "reason": "not ours", "added": "x"},
+        {"kind": "image_id", "value": "photo_id-0", "reason": "behind both sides", "added": "x"},
         {"kind": "phash", "value": near.hex(), "reason": "asked", "added": "x"},
     ]
     write_table(layout.blocklist, blocked, schemas.BLOCKLIST)
     found = gate_version(layout, params, 1)
     assert found.verdict.verdict == "inconclusive"
-    assert "2 taken-down image(s)" in found.verdict.reasons[0]
+    assert "3 taken-down image(s)" in found.verdict.reasons[0]
 
 
 def test_an_approval_is_refused_when_what_it_saw_has_moved(
