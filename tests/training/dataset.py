@@ -75,6 +75,7 @@ def make_dataset(
 
 TINY: dict[str, Any] = {
     "student": {
+        "init": "scratch",
         "width": 32,
         "heads": 2,
         "double_blocks": 1,
