@@ -121,8 +121,11 @@ class _State:
 
 def _start(worker: Worker[Any]) -> None:
     import cv2
+    import torch
 
-    cv2.setNumThreads(1)  # the processes share the cores already
+    # The processes share the cores already; threads on top of that spin and wait for each other.
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     _State.worker = worker
 
 
