@@ -9,7 +9,7 @@ from catalog.images import Rgb
 
 def to_tensor(image: Rgb) -> Tensor:
     """(height, width, 3) uint8 to (3, height, width) float32 in -1..1."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 127.5 - 1.0
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0
 
 
 def to_image(pixels: Tensor) -> Rgb:
