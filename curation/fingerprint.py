@@ -21,8 +21,22 @@ _PHASH_FACTOR = 4
 _PLAIN = 0.06  # part of the image's contrast within which a border line is plain
 _MOST_TRIMMED = 0.4  # of a side, from each end
 
-# The luminance table of the JPEG standard (ITU T.81, table K.1), sorted: only sums are used.
-_K1_SUM = 3688
+# The luminance table of the JPEG standard (ITU T.81, table K.1), in natural order.
+_K1 = np.array(
+    [
+        *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
+        *(14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62),
+        *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
+        *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
+    ]
+)
+
+
+def _ijg_sums() -> np.ndarray:
+    """Sum of the IJG library's luminance table at quality 1..100, its entries cut at 255."""
+    quality = np.arange(1, 101)[:, None]
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    return np.clip((_K1 * scale + 50) // 100, 1, 255).sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -69,14 +83,12 @@ def pdq(luma: np.ndarray) -> tuple[bytes, int]:
 
 
 def jpeg_quality(data: bytes) -> int | None:
-    """Quality 1..100 of the IJG scale whose luminance table is nearest; None when not a JPEG."""
+    """Quality 1..100 of the IJG scale whose luminance table sums nearest; None when not a JPEG."""
     with Image.open(io.BytesIO(data)) as image:
         tables = getattr(image, "quantization", None)
     if image.format != "JPEG" or not tables:
         return None
-    scale = 100.0 * sum(tables[min(tables)]) / _K1_SUM
-    quality = (200.0 - scale) / 2 if scale <= 100 else 5000.0 / scale
-    return int(np.clip(round(quality), 1, 100))
+    return 1 + int(np.abs(_ijg_sums() - sum(tables[min(tables)])).argmin())
 
 
 def _plain_lines(lines: np.ndarray, tolerance: float) -> int:

@@ -63,7 +63,7 @@ def test_orientation_is_applied_before_hashing() -> None:
     assert (_bits(upright.phash) != _bits(turned.phash)).sum() <= 8
 
 
-@pytest.mark.parametrize("quality", [12, 30, 50, 75, 90, 98])
+@pytest.mark.parametrize("quality", [3, 12, 30, 50, 75, 90, 98])
 def test_jpeg_quality_is_read_from_the_tables(quality: int) -> None:
     found = jpeg_quality(jpeg(photos()[0], quality))
     assert found is not None
