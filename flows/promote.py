@@ -19,6 +19,7 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import load_params
 from flows.environment import has_server
+from flows.own_server import end_with_us
 from flows.refresh import gate
 
 _DAY = 86_400
@@ -65,6 +66,7 @@ def promote(root: str = ".", version: str | None = None, days: float = 7.0) -> d
     `reject` holds. Only the verdict promote is asked about. Without a server the run says what
     waits and ends: a suspended run needs one.
     """
+    end_with_us()
     place = str(Path(root).resolve())
     asked = version or waiting(place)
     if asked is None:

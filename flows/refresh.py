@@ -18,6 +18,7 @@ from catalog.settings import load_params
 from flows import counts, dvc
 from flows.guard import one_at_a_time
 from flows.listening import tell
+from flows.own_server import end_with_us
 from flows.workspace import open_workspace
 
 _HOUR = 3600.0
@@ -114,6 +115,7 @@ def refresh(
     `urls` is a list of URLs (a path below `root`), `folder` a folder of photos; with neither, the
     graph runs on the snapshots that are there. Raises `UserError` with what to do.
     """
+    end_with_us()
     place = str(Path(root).resolve())
     tree = open_workspace(Path(place))
     load_params(tree.layout.params)
