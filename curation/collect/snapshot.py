@@ -9,9 +9,9 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,8 @@ def find_work(layout: Layout, described: Sequence[Any], settings: Collect, mode:
             shutil.rmtree(folder)
         else:
             return Work(folder.name, folder)
-    name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{key}"
+    # Snapshots are read in the order of their names, so two of one second must be in order too.
+    name = f"{datetime.now(UTC).strftime('%Y%m%d-%H%M%S-%f')}-{key}"
     return Work(name, layout.collecting / name)
 
 

@@ -54,9 +54,10 @@ class Maker:
 
     @cached_property
     def _degraders(self) -> dict[Degradation, ParametricDegrader[Any]]:
+        # In the order of ids, not of the shards: which photo is drawn must not depend on which
+        # of them was downloaded first.
         shown = [
-            scaled(stored.decode(), self.settings.max_side)
-            for stored in self._store.read(self.layers)
+            scaled(self._store.get(key).decode(), self.settings.max_side) for key in self.layers
         ]
         return {
             name: load_degrader(name, self.settings.ranges, shown)

@@ -252,7 +252,7 @@ class Browser:
                     const found = document.body && ({condition});
                     if (found) done(found);
                 }};
-                new MutationObserver(look).observe(document.documentElement,
+                new MutationObserver(look).observe(document,
                     {{subtree: true, childList: true, attributes: true, characterData: true}});
                 look();
             }})"""
