@@ -7,6 +7,7 @@ goes on at the shard it was in.
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -113,3 +114,20 @@ def map_shards(
     for stale in set(folder.glob("*.parquet")) - set(places.values()):
         stale.unlink()
     return [(shard, read_table(place, schema)) for shard, place in places.items()]
+
+
+def fresh_rows(table: pa.Table, seen: set[str], dropped: Counter[str]) -> pa.Table:
+    """The rows that were not refused and whose image no earlier row had.
+
+    `table` has `image_id` and `refused` (why the image cannot be used, null when it can). Its ids
+    are added to `seen`, the rows left out are counted in `dropped` by reason.
+    """
+    keep = []
+    reasons = table["refused"].to_pylist()
+    for key, reason in zip(table["image_id"].to_pylist(), reasons, strict=True):
+        fresh = key not in seen and reason is None
+        if not fresh:
+            dropped[reason or "known-in-snapshot"] += 1
+        seen.add(key)
+        keep.append(fresh)
+    return table.filter(pa.array(keep, pa.bool_()))

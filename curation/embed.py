@@ -20,7 +20,7 @@ from catalog.settings.curation import Embed
 from catalog.shards import Stored, read_shard
 from catalog.stage import Counts, run_stage
 from catalog.tables import write_table
-from curation.by_shard import map_shards
+from curation.by_shard import fresh_rows, map_shards
 from networks.embedders import load_embedder
 from networks.interfaces import Embedder
 
@@ -82,15 +82,8 @@ def run(layout: Layout, settings: Embed) -> Counts:
     dropped: Counter[str] = Counter()
     rows_in = 0
     for _, table in results:
-        keep = []
-        reasons = table["refused"].to_pylist()
-        for key, reason in zip(table["image_id"].to_pylist(), reasons, strict=True):
-            fresh = key not in seen
-            seen.add(key)
-            keep.append(fresh and reason is None)
-            dropped.update([] if fresh and reason is None else [reason or "known-in-snapshot"])
-        rows_in += len(keep)
-        parts.append(table.filter(pa.array(keep, pa.bool_())))
+        rows_in += len(table)
+        parts.append(fresh_rows(table, seen, dropped))
     table = pa.concat_tables(parts) if parts else working.empty_table()
     write_table(layout.embeddings, table, schema)
     extra = {"embedder": str(embedder.identity), "trained": embedder.identity.trained}

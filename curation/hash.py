@@ -18,7 +18,7 @@ from catalog.settings.curation import Hash
 from catalog.shards import read_shard
 from catalog.stage import Counts, run_stage
 from catalog.tables import write_table
-from curation.by_shard import map_shards, snapshot_of
+from curation.by_shard import fresh_rows, map_shards, snapshot_of
 from curation.fingerprint import jpeg_quality, make_fingerprint
 
 VERSION = "3"
@@ -90,16 +90,10 @@ def run(layout: Layout, settings: Hash) -> Counts:
     dropped: Counter[str] = Counter()
     rows_in = 0
     for shard, table in results:
-        keep = []
-        reasons = table["refused"].to_pylist()
-        for key, reason in zip(table["image_id"].to_pylist(), reasons, strict=True):
-            fresh = key not in seen
-            seen.add(key)
-            keep.append(fresh and reason is None)
-            dropped.update([] if fresh and reason is None else [reason or "known-in-snapshot"])
-        rows_in += len(keep)
-        snapshot = pa.array([snapshot_of(shard, layout.raw)] * len(keep), pa.string())
-        parts.append(table.append_column("snapshot", snapshot).filter(pa.array(keep, pa.bool_())))
+        rows_in += len(table)
+        fresh = fresh_rows(table, seen, dropped)
+        snapshot = pa.array([snapshot_of(shard, layout.raw)] * len(fresh), pa.string())
+        parts.append(fresh.append_column("snapshot", snapshot))
     both = pa.concat_tables(parts) if parts else None
     hashes = both if both is not None else schemas.HASHES.empty_table()
     write_table(layout.hashes, hashes, schemas.HASHES)
