@@ -21,6 +21,7 @@ from catalog import schemas
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.tables import read_table, write_table
+from networks.consistency.published import LPIPS_IDENTITY
 from networks.interfaces import Identity
 
 SCORED = "scored"
@@ -180,11 +181,17 @@ def _row(row: Mapping) -> ImageScore:
 
 
 def score_name(judge: Identity, consistency: Identity) -> str:
-    """`fs` only for the benchmark's own judge with LPIPS AlexNet; otherwise `proxy_fs`."""
-    true_judge = judge.name.lower().replace("_", "-").startswith("qwen3-vl-8b")
-    true_distance = consistency.name.lower().startswith("lpips")
-    trained = judge.trained and consistency.trained
-    return "fs" if true_judge and true_distance and trained else "proxy_fs"
+    """`fs` only for the benchmark's own judge with LPIPS of the published weights, else `proxy_fs`.
+
+    The judge is Qwen3-VL-8B-Instruct here or on a server; a server does not tell its weights, so
+    there the model's name stands for them.
+    """
+    true_judge = (
+        judge.name in ("qwen3-vl", "openai")
+        and judge.version.rpartition("/")[2].lower() == "qwen3-vl-8b-instruct"
+        and judge.trained
+    )
+    return "fs" if true_judge and consistency == LPIPS_IDENTITY else "proxy_fs"
 
 
 def columns(rows: Sequence[ImageScore]) -> np.ndarray:

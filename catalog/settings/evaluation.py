@@ -11,7 +11,11 @@ class Evaluate(Settings):
     """How a model is scored on the benchmark."""
 
     judge: str = Field(default="proxy", description="Name given to networks.judges.load_judge.")
-    consistency: str = Field(default="ms-ssim", description="Name given to load_consistency.")
+    consistency: str = Field(
+        default="ms-ssim",
+        description="Name given to load_consistency: ms-ssim, gmsd, or lpips:FILE with the "
+        "published AlexNet weights; only the last makes scores that may be called FS.",
+    )
     batch_size: int = Field(
         default=8, ge=1, le=1024, description="Images in one call of a network."
     )

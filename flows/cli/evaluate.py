@@ -24,7 +24,9 @@ _TASKS = [name.value for name in Degradation]
 @click.option("--task", type=click.Choice(_TASKS), help="With --reference.")
 @click.option("--out", type=_FOLDER, required=True, help="R.json, or a folder with --benchmark.")
 @click.option("--judge", default="proxy", show_default=True, help="Who judges the severity.")
-@click.option("--consistency", default="ms-ssim", show_default=True, help="Who measures distance.")
+@click.option(
+    "--consistency", default="ms-ssim", show_default=True, help="ms-ssim, gmsd or lpips:FILE."
+)
 @click.option(
     "--full-reference", is_flag=True, help="--reference holds clean images: PSNR and SSIM instead."
 )

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from pytorch_msssim import ms_ssim
 
-from catalog.errors import UserError
 from catalog.images import Rgb
+from networks.consistency.sizes import mirrored, same_size
 from networks.interfaces import Identity
 
 SMALLEST_SIDE = 161
@@ -24,14 +24,7 @@ class MsSsim:
 
     def distance(self, first: Rgb, second: Rgb) -> float:
         """0 (the same) .. 1. Raises `UserError` when the sizes differ."""
-        if first.shape != second.shape:
-            raise UserError(
-                f"MS-SSIM compares images of one size; these are {first.shape[1]} x "
-                f"{first.shape[0]} and {second.shape[1]} x {second.shape[0]}.",
-                "Resize one to the other before.",
-            )
-        if min(first.shape[:2]) == 0:
-            raise UserError("MS-SSIM was given an image without pixels.", "Leave it out.")
+        same_size("MS-SSIM", first, second)
         if np.array_equal(first, second):
             return 0.0
         with torch.inference_mode():
@@ -41,9 +34,5 @@ class MsSsim:
 
 def _tensor(image: Rgb) -> torch.Tensor:
     """(1, 3, height, width) float32, 0 .. 255, each side at least `SMALLEST_SIDE`."""
-    height, width = image.shape[:2]
-    missing = (max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0))
-    if any(missing):
-        pad = ((0, missing[0]), (0, missing[1]), (0, 0))
-        image = np.pad(image, pad, mode="symmetric")
+    image = mirrored(image, SMALLEST_SIDE)
     return torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1).copy())[None]

@@ -22,6 +22,7 @@ from evaluation.scores import (
     score_name,
 )
 from evaluation.summary import OVERALL, by_task
+from networks.consistency.published import LPIPS_IDENTITY
 from networks.interfaces import Identity
 
 PROVENANCE = Provenance.of(
@@ -113,17 +114,20 @@ def test_bounds_hold_whatever_the_judge_would_have_said(
         assert low - 1e-6 <= truth <= high + 1e-6
 
 
+QWEN = Identity("qwen3-vl", "Qwen3-VL-8B-Instruct", "a" * 64, "b" * 64)
+
+
 @pytest.mark.parametrize(
     ("judge", "consistency", "name"),
     [
-        (Identity("qwen3-vl-8b-instruct", "1"), Identity("lpips-alexnet", "0.1"), "fs"),
-        (Identity("proxy-judge", "1"), Identity("lpips-alexnet", "0.1"), "proxy_fs"),
-        (Identity("qwen3-vl-8b-instruct", "1"), Identity("ms-ssim", "1"), "proxy_fs"),
-        (
-            Identity("qwen3-vl-8b-instruct", "1", trained=False),
-            Identity("lpips-alexnet", "0.1"),
-            "proxy_fs",
-        ),
+        (QWEN, LPIPS_IDENTITY, "fs"),
+        (Identity("openai", "Qwen/Qwen3-VL-8B-Instruct"), LPIPS_IDENTITY, "fs"),
+        (Identity("openai", "Qwen/Qwen3-VL-8B-Instruct-FP8"), LPIPS_IDENTITY, "proxy_fs"),
+        (Identity("proxy-judge", "1"), LPIPS_IDENTITY, "proxy_fs"),
+        (QWEN, Identity("ms-ssim", "v1"), "proxy_fs"),
+        (QWEN, replace(LPIPS_IDENTITY, weights="c" * 64), "proxy_fs"),
+        (QWEN, replace(LPIPS_IDENTITY, trained=False), "proxy_fs"),
+        (replace(QWEN, trained=False), LPIPS_IDENTITY, "proxy_fs"),
     ],
 )
 def test_only_the_real_judge_and_lpips_make_fs(
