@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("flows.cli.restore:restore", "Restore degraded images."),
     "judge": ("flows.cli.judge:judge", "Judge how strong a degradation is."),
     "review-pairs": ("flows.cli.review_pairs:review_pairs", "Accept or reject real pairs by eye."),
+    "export": ("flows.cli.export:export", "Write the dataset for other tools."),
     "train": ("flows.cli.train:train", "Show or run a training stage."),
     "evaluate": ("flows.cli.evaluate:evaluate", "Score predictions against references."),
     "review": ("flows.cli.registry:review", "Show the versions that wait for a decision."),

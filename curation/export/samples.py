@@ -1,0 +1,161 @@
+"""What an exported dataset holds: samples in shards, planned before anything is read."""
+
+from collections.abc import Iterator, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from catalog import images, schemas
+from catalog.degradations import WORDING, Degradation
+from catalog.errors import UserError
+from catalog.shards import ShardStore, Stored
+from catalog.tables import read_table
+from curation.assemble.order import shuffled
+
+TRAIN, VALIDATION, HELD_OUT = SPLITS = ("train", "validation", "held-out")
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A pair, or a held-out degraded image without a clean side."""
+
+    key: str
+    """The pair id, or the held-out image's id."""
+    degraded_id: str
+    clean_id: str | None
+    row: dict[str, Any]
+    """The columns of the tables that go with it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard."""
+
+    split: str
+    number: int
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A sample with its bytes: PNG without metadata."""
+
+    sample: Sample
+    degraded: bytes
+    clean: bytes | None
+    facts: dict[str, Any]
+    """JSON values, the same names in every sample; see `FACTS`."""
+
+
+FACTS = (
+    "pair_id",
+    "degradation",
+    "instruction",
+    "origin",
+    "group",
+    "degraded_id",
+    "clean_id",
+    "photo_id",
+    "made_by",
+    "license",
+    "creator",
+    "source_page",
+)
+"""What is told of a sample; ids are those of the stored bytes, before they became plain PNG."""
+
+
+def plan(
+    dataset: Path, splits: Sequence[str], per_shard: int, blocked: Set[str] = frozenset()
+) -> tuple[list[Part], int]:
+    """The shards of an assembled dataset, and how many samples `blocked` ids took out.
+
+    Samples are in an order by the hash of their ids, so every shard is a mix of all degradations
+    and the same dataset gives the same shards.
+    """
+    pairs = read_table(dataset / "pairs.parquet", schemas.DATASET).to_pylist()
+    held = read_table(dataset / "held-out.parquet", schemas.HELD_OUT).to_pylist()
+    samples: dict[str, list[Sample]] = {split: [] for split in splits}
+    for row in pairs:
+        if row["split"] in samples:
+            sample = Sample(row["pair_id"], row["degraded_id"], row["clean_id"], row)
+            samples[row["split"]].append(sample)
+    if HELD_OUT in samples:
+        samples[HELD_OUT] = [Sample(r["image_id"], r["image_id"], None, r) for r in held]
+    parts, gone = [], 0
+    for split, found in samples.items():
+        by_key = {one.key: one for one in found if not _ids(one) & blocked}
+        gone += len(found) - len(by_key)
+        order = shuffled(by_key, 0, f"export {split}")
+        for number, first in enumerate(range(0, len(order), per_shard)):
+            chosen = tuple(by_key[key] for key in order[first : first + per_shard])
+            parts.append(Part(split, number, chosen))
+    return parts, gone
+
+
+def _ids(sample: Sample) -> Set[str]:
+    return {sample.degraded_id, sample.clean_id or "", sample.row.get("photo_id") or ""}
+
+
+def read(part: Part, store: ShardStore, threads: int) -> Iterator[Pixels]:
+    """The samples of a shard with their bytes, in order.
+
+    Row groups of the store are each read once a shard. Raises `UserError` for an image that the
+    store does not have.
+    """
+    wanted = {key for s in part.samples for key in (s.degraded_id, s.clean_id) if key}
+    missing = sorted(key for key in wanted if key not in store)
+    if missing:
+        raise UserError(
+            f"{len(missing)} images of the dataset are in no shard, such as {missing[0]}.",
+            "Run `dvc checkout` (and `dvc pull`) to get data/raw, data/targets and data/synthetic.",
+        )
+    stored = {one.image_id: one for one in store.read(wanted)}
+    with ThreadPoolExecutor(threads) as pool:
+        data = dict(
+            zip(stored, pool.map(plain_png, (s.data for s in stored.values())), strict=True)
+        )
+    for sample in part.samples:
+        clean = data[sample.clean_id] if sample.clean_id else None
+        yield Pixels(sample, data[sample.degraded_id], clean, _facts(sample, stored))
+
+
+def plain_png(data: bytes) -> bytes:
+    """The image as PNG with nothing but pixels: no EXIF, no GPS, no comment, no preview.
+
+    Bytes that are so already stay as they are. Raises `ImageRefused`.
+    """
+    if data.startswith(_PNG_START) and _chunks(data) <= {b"IHDR", b"IDAT", b"IEND"}:
+        return data
+    return images.encode_png(images.decode(data))
+
+
+def _chunks(png: bytes) -> set[bytes]:
+    names, at = set(), len(_PNG_START)
+    while at + 8 <= len(png):
+        names.add(png[at + 4 : at + 8])
+        at += 12 + int.from_bytes(png[at : at + 4], "big")
+    # Bytes after the last chunk are no pixels either.
+    return names if at == len(png) else names | {b"more"}
+
+
+def _facts(sample: Sample, stored: dict[str, Stored]) -> dict[str, Any]:
+    row = sample.row
+    degraded = stored[sample.degraded_id].provenance
+    clean = stored[sample.clean_id].provenance if sample.clean_id else degraded
+    origin = row.get("origin")
+    # Targets and degraded images are stored with the name of what made them as their source.
+    maker = {"real": clean["source"], "synthetic": degraded["source"]}.get(str(origin))
+    facts = {
+        "pair_id": row.get("pair_id"),
+        "degradation": row["degradation"],
+        "instruction": WORDING[Degradation(row["degradation"])].instruction_en,
+        "origin": origin or "real",
+        "group": row["group"],
+        "degraded_id": sample.degraded_id,
+        "clean_id": sample.clean_id,
+        "photo_id": row.get("photo_id") or sample.degraded_id,
+        "made_by": maker,
+    }
+    return facts | {name: degraded[name] for name in ("license", "creator", "source_page")}

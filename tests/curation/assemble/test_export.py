@@ -1,0 +1,183 @@
+"""An assembled dataset as WebDataset shards and as a Hugging Face folder."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import webdataset
+from PIL import Image
+
+from catalog import images, schemas
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+from catalog.layout import Layout
+from catalog.pairs import pair_id
+from catalog.shards import ShardWriter
+from catalog.tables import write_table
+from curation.export import export
+from tests.curation.conftest import picture
+
+REPOSITORY = Path(__file__).parents[3]
+SPLITS = ("train", "validation", "held-out")
+PAIRS = 11
+MAIN = "from flows.cli import main; main()"
+
+
+def photo(number: int) -> bytes:
+    """A JPEG with an orientation, a place and a comment."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "SECRET PLACE"
+    buffer = io.BytesIO()
+    Image.fromarray(picture(number)).save(buffer, "JPEG", exif=exif, comment=b"SECRET WORD")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """Eleven real pairs, eight of them for training, and one held-out image."""
+    layout = Layout(tmp_path_factory.mktemp("export"))
+    rows = []
+    with ShardWriter(layout.raw / "one") as raw, ShardWriter(layout.targets) as targets:
+        for number in range(PAIRS + 1):
+            data = photo(number)
+            given = {"license": "CC0-1.0", "creator": "Zoë", "source_page": f"https://a/{number}"}
+            degraded = raw.add(data, images.read_header(data), given)
+            clean = images.encode_png(255 - images.decode(data))
+            made = targets.add(clean, images.read_header(clean), {**given, "source": "teacher/1"})
+            rows.append(
+                {
+                    "pair_id": pair_id(degraded, made, "haze"),
+                    "degraded_id": degraded,
+                    "clean_id": made,
+                    "degradation": "haze",
+                    "origin": "real",
+                    "group": degraded,
+                    "photo_id": degraded,
+                    "split": "train" if number < 8 else "validation",
+                }
+            )
+    held = rows.pop()
+    write_table(layout.dataset / "pairs.parquet", rows, schemas.DATASET)
+    one = {"image_id": held["degraded_id"], "degradation": "haze", "group": held["group"]}
+    write_table(layout.dataset / "held-out.parquet", [one], schemas.HELD_OUT)
+    (layout.dataset / "README.md").write_text("---\nlicense: other\n---\n\n# The own card\n")
+    layout.params.write_text((REPOSITORY / "profiles/embedded.yaml").read_text())
+    return layout
+
+
+def run(layout: Layout, out: Path, form: str, **more: object) -> None:
+    sources = (layout.raw, layout.targets, layout.synthetic)
+    export(layout.dataset, sources, out, form, SPLITS, per_shard=3, **more)  # type: ignore[arg-type]
+
+
+def test_webdataset_reads_back_the_stored_pixels(layout: Layout, tmp_path: Path) -> None:
+    out = tmp_path / "wds"
+    run(layout, out, "webdataset")
+    names = sorted(path.name for path in out.iterdir())
+    tars = [f"train-{n:06d}.tar" for n in range(3)] + ["validation-000000.tar"]
+    assert names == sorted(["README.md", "held-out-000000.tar", *tars])
+    urls = [str(out / name) for name in names if name.startswith("train")]
+    reader = webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8")
+    samples = list(reader)
+    assert len(samples) == 8
+    for sample in samples:
+        facts = sample["json"]
+        assert sample["__key__"] == facts["pair_id"]
+        assert np.array_equal(sample["clean.png"], 255 - sample["degraded.png"])
+        assert sample["degraded.png"].shape == (128, 96, 3), "the orientation is applied"
+        assert (facts["creator"], facts["made_by"]) == ("Zoë", "teacher/1")
+        assert facts["instruction"] == "Please dehaze the image"
+    with tarfile.open(out / "held-out-000000.tar") as tar:
+        assert [name.split(".", 1)[1] for name in tar.getnames()] == ["degraded.png", "json"]
+    again = tmp_path / "again"
+    run(layout, again, "webdataset")
+    assert all((again / name).read_bytes() == (out / name).read_bytes() for name in names)
+
+
+@pytest.mark.parametrize("form", ["webdataset", "huggingface"])
+def test_load_dataset_opens_the_folder_by_its_card(
+    layout: Layout, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run(layout, out, form)
+    found = datasets.load_dataset(str(out), "pairs", cache_dir=str(tmp_path / "cache"))
+    assert {name: len(split) for name, split in found.items()} == {"train": 8, "validation": 3}
+    row = found["train"][0]
+    side = {"huggingface": ("degraded", "clean"), "webdataset": ("degraded.png", "clean.png")}[form]
+    degraded, clean = (np.asarray(row[name]) for name in side)
+    assert np.array_equal(clean, 255 - degraded)
+    held = datasets.load_dataset(str(out), "held-out", cache_dir=str(tmp_path / "cache"))
+    assert len(held["test"]) == 1
+    card = (out / "README.md").read_text()
+    assert card.count("---\n") == 2 and "# The own card" in card
+
+
+def test_nothing_but_pixels_leaves(layout: Layout, tmp_path: Path) -> None:
+    for form in ("webdataset", "huggingface"):
+        run(layout, tmp_path / form, form)
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(b"SECRET" not in data and b"Exif" not in data for data in written)
+
+
+def test_taken_down_since_is_left_out(layout: Layout, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = images.image_id(photo(0))
+    run(layout, out, "huggingface", blocked=frozenset({first}))
+    found = datasets.load_dataset(str(out), "pairs", cache_dir=str(tmp_path / "cache"))
+    assert len(found["train"]) == 7 and first not in found["train"]["degraded_id"]
+
+
+def test_a_killed_export_goes_on_and_appears_whole(layout: Layout, tmp_path: Path) -> None:
+    out, work = tmp_path / "out", tmp_path / ".out.export"
+    command = [sys.executable, "-c", MAIN, "export", "--out", str(out), "--per-shard", "1"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(command, cwd=layout.root, env=environment)
+    while not list(work.glob("*.tar")):
+        try:
+            code = process.wait(0.002)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(f"the export ended by itself with {code} before it was killed")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if out.exists():
+        pytest.skip("the export was over before the signal came")
+    before = {path: path.stat().st_mtime_ns for path in work.glob("*.tar")}
+    text = subprocess.run(
+        command, cwd=layout.root, env=environment, check=True, capture_output=True
+    )
+    assert f"({len(before)} from an earlier run)".encode() in text.stdout
+    assert len(list(out.glob("*.tar"))) == PAIRS + 1 and not work.exists()
+    assert all((out / path.name).stat().st_mtime_ns == time for path, time in before.items())
+    assert not list(out.glob(".*"))
+
+
+def test_it_refuses_what_is_there_and_what_is_not(layout: Layout, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="exists already"):
+        run(layout, tmp_path, "webdataset")
+    with pytest.raises(UserError, match="in no shard"):
+        export(layout.dataset, (layout.targets,), tmp_path / "a", "webdataset", SPLITS)
+    assert not (tmp_path / "a").exists()
+
+
+def test_json_has_the_same_names_in_every_sample(layout: Layout, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(layout, out, "webdataset")
+    names = set()
+    for path in out.glob("*.tar"):
+        with tarfile.open(path) as tar:
+            for member in tar.getmembers():
+                if member.name.endswith(".json"):
+                    facts = json.load(tar.extractfile(member))  # type: ignore[arg-type]
+                    names.add(tuple(facts))
+                    assert Degradation(facts["degradation"])
+    assert len(names) == 1
