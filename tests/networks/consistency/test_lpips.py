@@ -1,6 +1,5 @@
 """LPIPS against its authors' own loader, on weights made here; and what it refuses."""
 
-import hashlib
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,36 +13,14 @@ from catalog.errors import UserError
 from networks.consistency import load_consistency
 from networks.consistency.published import BACKBONE_SHA256, LPIPS_IDENTITY
 from networks.interfaces import Consistency
+from tests.networks.consistency.backbone import digest, random_backbone
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*pretrained:UserWarning", "ignore:Arguments other")
-PUBLISHED = "alexnet-owt-7be5be79.pth"
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backbone of AlexNet's convolutions with random weights (seed 0), where torch.hub looks.
-
-    The classifier, which LPIPS does not use, is one zero repeated, so that the file is small.
-    """
-    from torchvision.models import alexnet
-
-    with torch.device("meta"):
-        shapes = alexnet(weights=None).state_dict()
-    random = torch.Generator().manual_seed(0)
-    state = {
-        name: torch.randn(shape.shape, generator=random) * 0.05
-        if name.startswith("features.")
-        else torch.zeros(1).expand(shape.shape)
-        for name, shape in shapes.items()
-    }
-    path = tmp_path_factory.mktemp("torch") / "hub/checkpoints" / PUBLISHED
-    path.parent.mkdir(parents=True)
-    torch.save(state, path)
-    return path
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return random_backbone(tmp_path_factory.mktemp("torch"))
 
 
 @pytest.fixture(scope="module")
