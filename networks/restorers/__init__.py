@@ -1,4 +1,4 @@
-"""Restorers by name: classical code, nothing at all, or a trained model's folder."""
+"""Restorers by name: classical code, nothing at all, or a model's folder."""
 
 from pathlib import Path
 
@@ -14,6 +14,8 @@ MODEL_FILES = ("config.json", "model.safetensors")
 def load_restorer(name: str) -> Restorer:
     """Load the restorer called `name`, one of `NAMES`, or the model in the folder `name`.
 
+    The folder is the small student's, a large editing model's (see networks.editing), or one of
+    adapters on such a model; options of an editing model may follow: "FOLDER?steps=8&tiles=true".
     Raises `UserError` for another name and for a folder that is no model.
     """
     if name == "classical":
@@ -24,17 +26,29 @@ def load_restorer(name: str) -> Restorer:
         from networks.restorers.identity import Unchanged
 
         return Unchanged()
-    folder = Path(name)
-    if folder.is_dir():
-        missing = [file for file in MODEL_FILES if not (folder / file).is_file()]
-        if missing:
-            from catalog.errors import UserError
+    folder, _, options = name.partition("?")
+    if Path(folder).is_dir():
+        return _from_folder(Path(folder), options)
+    raise unknown("restorer", name, NAMES, also=", or the folder of a model")
 
-            raise UserError(
-                f"The folder {folder} is no model: it has no {' and no '.join(missing)}.",
-                "Name a folder that a training stage wrote, such as models/finetune.",
-            )
-        from networks.student import load_student
 
-        return load_student(folder)
-    raise unknown("restorer", name, NAMES, also=", or the folder of a trained model")
+def _from_folder(folder: Path, options: str) -> Restorer:
+    from catalog.errors import UserError
+    from networks.editing.loading import is_editing, load_editing
+
+    if is_editing(folder):
+        return load_editing(folder, options)
+    if options:
+        raise UserError(
+            f"The model in {folder} takes no options, but {options!r} follow its name.",
+            "Leave them out; its config.json says how it is sampled.",
+        )
+    missing = [file for file in MODEL_FILES if not (folder / file).is_file()]
+    if missing:
+        raise UserError(
+            f"The folder {folder} is no model: it has no {' and no '.join(missing)}.",
+            "Name a folder that a training stage wrote, such as models/finetune.",
+        )
+    from networks.student import load_student
+
+    return load_student(folder)

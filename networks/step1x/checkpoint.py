@@ -80,11 +80,18 @@ def load_state(model: Step1XTransformer, state: dict[str, Tensor]) -> dict[str, 
     return extra
 
 
-def published_state(model: Step1XTransformer) -> dict[str, Tensor]:
-    """The model's weights under their published names."""
-    transformer = from_diffusers(model.transformer.state_dict())
-    connector = {f"{_CONNECTOR}{k}": v for k, v in model.connector.state_dict().items()}
-    return {**transformer, **connector}
+def published_state(
+    model: Step1XTransformer, state: dict[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """The model's weights, or `state` in their place, under their published names."""
+    if state is None:
+        state = model.state_dict()
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+    connector = {f"{_CONNECTOR}{k}": v for k, v in part("connector.").items()}
+    return {**from_diffusers(part("transformer.")), **connector}
 
 
 def load_checkpoint(
@@ -96,8 +103,10 @@ def load_checkpoint(
     given. Raises `UserError`.
     """
     state = read_state(path)
+    if config is None:
+        config = Step1XConfig(version=version_of(state))
     with torch.device("meta"):
-        model = Step1XTransformer(config or Step1XConfig(version=version_of(state)))
+        model = Step1XTransformer(config)
     extra = load_state(model, state)
     return (model.to(dtype) if dtype else model), extra
 

@@ -5,6 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from networks.editing.base import pack, unpack
+
+__all__ = ["denormalise", "normalise", "pack", "position_ids", "shift_mu", "timesteps", "unpack"]
+
 SCALE, SHIFT = 0.3611, 0.1159
 """Of the FLUX autoencoder: latents are SCALE * (z - SHIFT)."""
 
@@ -17,20 +21,6 @@ def normalise(z: Tensor) -> Tensor:
 def denormalise(latents: Tensor) -> Tensor:
     """The inverse of `normalise`."""
     return latents / SCALE + SHIFT
-
-
-def pack(latents: Tensor) -> Tensor:
-    """(batch, c, h, w) to (batch, h/2 * w/2, 4 c); channel first, then row and column of 2 x 2."""
-    batch, channels, height, width = latents.shape
-    grid = latents.reshape(batch, channels, height // 2, 2, width // 2, 2)
-    return grid.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, 4 * channels)
-
-
-def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
-    """The inverse of `pack`; `height` and `width` of the latents."""
-    batch, _, size = tokens.shape
-    grid = tokens.reshape(batch, height // 2, width // 2, size // 4, 2, 2)
-    return grid.permute(0, 3, 1, 4, 2, 5).reshape(batch, size // 4, height, width)
 
 
 def position_ids(text_tokens: int, height: int, width: int, reference_axis: int) -> Tensor:

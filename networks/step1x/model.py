@@ -6,7 +6,7 @@ import torch
 from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
 
-from networks.step1x.config import Step1XConfig
+from networks.step1x.config import GUIDANCE, Step1XConfig
 from networks.step1x.connector import Connector
 from networks.step1x.latents import position_ids
 
@@ -27,7 +27,7 @@ class Step1XTransformer(nn.Module):
             num_attention_heads=config.heads,
             joint_attention_dim=config.connector.width,
             pooled_projection_dim=config.connector.pooled,
-            guidance_embeds=False,
+            guidance_embeds=config.guidance,
             axes_dims_rope=config.axes,
         )
         self.transformer: nn.Module = transformer
@@ -57,6 +57,7 @@ class Step1XTransformer(nn.Module):
             timestep=t.to(noisy.dtype),
             txt_ids=ids[: text.shape[1]],
             img_ids=ids[text.shape[1] :],
+            guidance=torch.full_like(t, GUIDANCE) if self.config.guidance else None,
             return_dict=False,
         )[0]
         return velocity[:, : noisy.shape[1]]

@@ -1,0 +1,1 @@
+"""Large editing models behind one interface: encoders, the network that learns, a Restorer."""

@@ -1,0 +1,140 @@
+"""What the trainer and the Restorer ask of a large editing model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from networks.student.patches import to_image
+
+Condition = dict[str, Tensor]
+"""What the text encoders say about a batch: tensors with the batch as their first axis."""
+
+
+def pack(latents: Tensor) -> Tensor:
+    """(batch, c, h, w) to (batch, h/2 * w/2, 4 c); channel first, then row and column of 2 x 2."""
+    batch, channels, height, width = latents.shape
+    grid = latents.reshape(batch, channels, height // 2, 2, width // 2, 2)
+    return grid.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, 4 * channels)
+
+
+def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
+    """The inverse of `pack`; `height` and `width` of the latents."""
+    batch, _, size = tokens.shape
+    grid = tokens.reshape(batch, height // 2, width // 2, size // 4, 2, 2)
+    return grid.permute(0, 3, 1, 4, 2, 5).reshape(batch, size // 4, height, width)
+
+
+class Editor(ABC):
+    """A frozen autoencoder, frozen text encoders, and the network between them.
+
+    Sizes of images are multiples of `multiple` pixels. Latents are the autoencoder's, normalised as
+    the network was trained on them, and packed: (batch, tokens, channels).
+    """
+
+    name: str
+    """Of the family, such as step1x."""
+    network: nn.Module
+    """What learns; its block lists are checkpointed, compiled and sharded block by block."""
+    multiple = 16
+    channels: int
+    """Of the unpacked latents."""
+    steps = 28
+    guidance = 3.0
+    folder: Path | None = None
+    """Where the weights came from."""
+
+    def __init__(self, device: torch.device | str = "cpu", offload: bool = False) -> None:
+        self.device = torch.device(device)
+        self.offload = offload
+        """Whether frozen parts wait in the host's memory, and come to the device when needed."""
+
+    @abstractmethod
+    def frozen(self) -> dict[str, nn.Module]:
+        """The parts that never learn, by name."""
+
+    def to(self, device: torch.device | str) -> "Editor":
+        """Move all parts, or all but the frozen ones when these are offloaded."""
+        self.device = torch.device(device)
+        self.network.to(self.device)
+        for part in self.frozen().values():
+            part.to("cpu" if self.offload else self.device)
+        return self
+
+    @contextmanager
+    def at_hand(self, part: Any) -> Iterator[Any]:
+        """A frozen part on the device."""
+        if not self.offload:
+            yield part
+            return
+        part.to(self.device)
+        try:
+            yield part
+        finally:
+            part.to("cpu")
+
+    @abstractmethod
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Packed latents (the mean of the posterior) of (batch, 3, h, w) in -1..1, float32."""
+
+    @abstractmethod
+    def decode(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        """(batch, 3, height, width) in about -1..1 from packed latents."""
+
+    @abstractmethod
+    def condition(self, pixels: Tensor, instructions: Sequence[str]) -> Condition:
+        """The text encoders' answer to degraded images and instructions ("" for none)."""
+
+    @abstractmethod
+    def velocity(
+        self, noisy: Tensor, reference: Tensor, size: tuple[int, int], t: Tensor, given: Condition
+    ) -> Tensor:
+        """eps - x0 as the network predicts it, packed; `size` (height, width) in pixels."""
+
+    @abstractmethod
+    def guide(self, conditional: Tensor, unconditional: Tensor, t: float, scale: float) -> Tensor:
+        """The guided velocity."""
+
+    @abstractmethod
+    def times(self, steps: int, tokens: int) -> Tensor:
+        """(steps + 1,) times of the sampler from 1 to 0."""
+
+    @abstractmethod
+    def flops(self, height: int, width: int) -> float:
+        """Floating-point operations of one forward pass of the network for one image."""
+
+    @abstractmethod
+    def tokens(self, height: int, width: int) -> int:
+        """Tokens of one image's sequence: text, target and reference."""
+
+    @abstractmethod
+    def save(self, folder: Path, state: dict[str, Tensor] | None = None) -> None:
+        """Write the whole model into an existing folder, in the layout it was read from.
+
+        `state` stands in for the network's own weights.
+        """
+
+    @abstractmethod
+    def identity_hash(self) -> str:
+        """SHA-256 over the weights that were read."""
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int]:
+        """(tokens, channels) of packed latents of one image."""
+        return height * width // self.multiple**2, 4 * self.channels
+
+
+def images_of(pixels: Tensor) -> list[Any]:
+    """A batch in -1..1 as (h, w, 3) uint8 images."""
+    return [to_image(one) for one in pixels]
+
+
+def transformer_flops(
+    width: int, blocks: int, tokens: int, mlp_ratio: float = 4.0, double_tokens: int = 0
+) -> float:
+    """Operations of `blocks` transformer blocks over `tokens` (2 a multiply-add)."""
+    linear = (4 + 2 * mlp_ratio) * width * width
+    return 2.0 * tokens * blocks * (linear + 2 * tokens * width) + double_tokens

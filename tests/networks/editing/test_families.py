@@ -1,0 +1,151 @@
+"""FLUX.1-Kontext and Qwen-Image-Edit behind the same interface, and adapters on all of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+from networks.editing import lora
+from networks.editing.families import open_editor
+from networks.restorers import load_restorer
+from tests.networks.editing import tiny
+
+FAMILIES: dict[str, Callable[[Path], Path]] = {
+    "step1x": tiny.bundle,
+    "flux-kontext": tiny.kontext,
+    "qwen-image-edit": tiny.qwen_image,
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("families")
+    return {name: make(root / name) for name, make in FAMILIES.items()}
+
+
+def picture(height: int = 32, width: int = 48) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def ask(editor: Any) -> torch.Tensor:
+    """A velocity for fixed inputs."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(2, 3, 32, 48, generator=generator) * 2 - 1
+    noisy = torch.randn(2, *editor.latent_shape(32, 48), generator=generator)
+    given = editor.condition(pixels, ["Remove the rain", "Dehaze the image, please"])
+    with torch.no_grad():
+        return editor.velocity(
+            noisy, editor.encode(pixels), (32, 48), torch.tensor([0.3, 0.9]), given
+        )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_is_found_encodes_predicts_and_comes_back(
+    folders: dict[str, Path], tmp_path: Path, family: str
+) -> None:
+    editor = open_editor(folders[family], dtype=torch.float32)
+    assert editor.name == family
+    velocity = ask(editor)
+    assert velocity.shape == (2, 6, 64)
+    assert bool(velocity.isfinite().all())
+    editor.save(tmp_path)
+    again = open_editor(tmp_path, dtype=torch.float32)
+    assert torch.equal(ask(again), velocity)
+    restored = load_restorer(f"{folders[family]}?steps=2&side=32").restore(
+        [picture()], Degradation.NOISE
+    )
+    assert restored[0].shape == (32, 48, 3)
+
+
+def test_kontext_is_diffusers_own_pipeline(folders: dict[str, Path]) -> None:
+    """The same noise through diffusers' FluxKontextPipeline gives the same image."""
+    from diffusers import FluxKontextPipeline
+    from PIL import Image
+
+    editor: Any = open_editor(folders["flux-kontext"], dtype=torch.float32)
+    pipe: Any = FluxKontextPipeline.from_pretrained(folders["flux-kontext"])
+    pipe.set_progress_bar_config(disable=True)
+    image = picture(32, 48)
+    noise = torch.randn(1, 6, 64, generator=torch.Generator().manual_seed(0))
+    theirs = pipe(
+        image=Image.fromarray(image),
+        prompt="Remove the rain",
+        height=32,
+        width=48,
+        max_area=32 * 48,
+        _auto_resize=False,
+        num_inference_steps=3,
+        guidance_scale=3.5,
+        latents=noise,
+        output_type="pt",
+    ).images
+    from networks.editing.sampling import restore
+
+    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    own = restore(editor, pixels, ["Remove the rain"], noise, steps=3)
+    assert torch.allclose((own.clamp(-1, 1) + 1) / 2, theirs, atol=2e-3)
+
+
+def test_qwen_guidance_keeps_the_norm_of_the_conditional_velocity(
+    folders: dict[str, Path],
+) -> None:
+    editor = open_editor(folders["qwen-image-edit"])
+    one, two = torch.randn(2, 1, 5, 64, generator=torch.Generator().manual_seed(1))
+    guided = editor.guide(one, two, 0.5, 4.0)
+    assert torch.allclose(guided.norm(dim=-1), one.norm(dim=-1), atol=1e-4)
+    turned = two + 4.0 * (one - two)
+    assert torch.allclose(torch.cosine_similarity(guided, turned, dim=-1), torch.ones(1, 5))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_adapters_learn_alone_are_kept_and_merge(
+    folders: dict[str, Path], tmp_path: Path, family: str
+) -> None:
+    editor = open_editor(folders[family], dtype=torch.float32)
+    plain = ask(editor)
+    names = lora.add_lora(editor.network, rank=4, alpha=8)
+    assert torch.equal(ask(editor), plain)  # B starts at zero
+    learning = {n for n, p in editor.network.named_parameters() if p.requires_grad}
+    assert learning
+    assert all(".lora_" in name for name in learning)
+    assert len(learning) == 2 * len(names)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, value in editor.network.named_parameters():
+            if ".lora_B" in name:
+                value.normal_(0, 0.2)
+    adapted = ask(editor)
+    assert not torch.allclose(adapted, plain)
+    lora.save_adapter(editor, tmp_path, base_hash=editor.identity_hash())
+    again = open_editor(folders[family], dtype=torch.float32)
+    lora.load_adapter(again, tmp_path)
+    assert torch.allclose(ask(again), adapted, atol=1e-6)
+    lora.merge(again.network)
+    assert not any(".lora_" in name for name, _ in again.network.named_parameters())
+    assert torch.allclose(ask(again), adapted, atol=1e-4)
+    restorer = load_restorer(f"{tmp_path}?steps=1&side=32")
+    assert restorer.restore([picture()], Degradation.HAZE)[0].shape == (32, 48, 3)
+    if family == "step1x":
+        lora.merged_copy(tmp_path, tmp_path / "merged")
+        merged = open_editor(tmp_path / "merged", dtype=torch.float32)
+        assert (ask(merged) - adapted).norm() < 0.01 * adapted.norm()  # rounded to bf16
+
+
+def test_adapters_of_another_model_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    editor = open_editor(folders["step1x"])
+    with pytest.raises(UserError, match="no linear layer's name ends with to_z"):
+        lora.add_lora(editor.network, 4, 4, ["to_z"])
+    lora.add_lora(editor.network, 4, 4)
+    lora.save_adapter(editor, tmp_path, base_hash="another")
+    with pytest.raises(UserError, match="trained on other weights"):
+        load_restorer(str(tmp_path))
+    other = open_editor(folders["step1x"])
+    with pytest.raises(UserError, match="do not fit"):
+        state = {k: v for k, v in editor.network.state_dict().items() if "single" not in k}
+        lora.save_adapter(editor, tmp_path, state)
+        lora.load_adapter(other, tmp_path)
