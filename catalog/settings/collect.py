@@ -158,7 +158,7 @@ class Collect(Settings):
         default=False, description="Keep the first frame's file of animations."
     )
     decoders: int = Field(default=2, ge=1, le=128, description="Processes that decode.")
-    decode_timeout: float = Field(default=30.0, gt=0, description="Seconds for decoding one image.")
+    decode_timeout: float = Field(default=30.0, gt=0, description="Processor seconds for an image.")
     block_distance: int = Field(
         default=20,
         ge=0,

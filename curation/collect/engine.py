@@ -59,12 +59,12 @@ class Engine:
                 self._fetcher = Fetcher(
                     http, Robots(http, self._settings), self._settings, self._blocklist.blocks_url
                 )
-                with Decoders(self._settings, self._blocklist.phashes) as self._decoders:
-                    async with asyncio.TaskGroup() as group:
-                        group.create_task(self._write())
-                        async with asyncio.TaskGroup() as fetches:
-                            await self._dispatch(fetches)
-                        await self._results.put(None)
+                decoders = Decoders(self._settings, self._blocklist.phashes)
+                async with decoders as self._decoders, asyncio.TaskGroup() as group:
+                    group.create_task(self._write())
+                    async with asyncio.TaskGroup() as fetches:
+                        await self._dispatch(fetches)
+                    await self._results.put(None)
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         finally:

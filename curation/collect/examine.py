@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -115,34 +114,3 @@ def examine(data: bytes, settings: Collect, blocked: Sequence[bytes] = ()) -> Ex
         if hamming(hashes, phash(luma)).min() <= settings.block_distance:
             raise ImageRefused("blocked", "The image looks like one that was taken down.")
     return Examined(images.image_id(cut), None if cut is data else cut, header, maker)
-
-
-_settings: Collect
-_blocked: Sequence[bytes]
-
-
-def start_worker(settings: dict[str, Any], blocked: Sequence[bytes]) -> None:
-    """Prepare a decoding process: its settings, and its end when the collector is killed."""
-    import multiprocessing
-    import os
-    import signal
-    import threading
-
-    global _settings, _blocked
-    _settings, _blocked = Collect.model_validate(settings), blocked
-    # Pillow keeps this many blocks of 1 MiB instead of giving each picture's memory back.
-    Image.core.set_blocks_max(64)  # type: ignore[attr-defined]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the collector's to handle
-    parent = multiprocessing.parent_process()
-
-    def die_with_parent() -> None:
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    threading.Thread(target=die_with_parent, daemon=True).start()
-
-
-def examine_in_worker(data: bytes) -> Examined:
-    """`examine` with the worker's settings."""
-    return examine(data, _settings, _blocked)
