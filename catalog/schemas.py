@@ -178,3 +178,12 @@ SCORES = _schema(
     distance=_REAL,  # consistency between degraded and restored, 0..1
 )
 """One row a benchmark image. Identities of judge, consistency and model are schema metadata."""
+
+EXTRAS = _schema(
+    image_id=_TEXT,
+    name=_TEXT,
+    degradation=_TEXT,
+    measure=_TEXT,  # identity of a distance or of a no-reference measure
+    degraded=pa.float64(),  # of the input; null for a distance, and where there is no number
+    restored=pa.float64(),  # of the restored image, or its distance to the input
+)

@@ -8,7 +8,8 @@ of all its ids with their tasks.
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ class Benchmark:
     items: tuple[Item, ...]
     load: Callable[[Item], bytes]
     max_side: int | None = None
+    reopen: Callable[[], "Benchmark"] | None = None
+    """Opens it again; unlike `load` it can be sent to another process."""
 
     @property
     def digest(self) -> str:
@@ -125,7 +128,8 @@ def open_benchmark(layout: Layout, max_side: int | None = None) -> Benchmark:
             f"{table}.",
             "Put benchmark images there, one folder a degradation, or run `dvc repro assemble`.",
         )
-    return _held_out(table, layout.raw, max_side)
+    found = _held_out(table, layout.raw, max_side)
+    return replace(found, reopen=partial(open_benchmark, layout, max_side))
 
 
 def read_benchmark(path: Path, max_side: int | None = None) -> Benchmark:
@@ -133,11 +137,12 @@ def read_benchmark(path: Path, max_side: int | None = None) -> Benchmark:
     if not path.exists():
         raise UserError(f"There is no benchmark at {path}.", "Check the path.")
     if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
-        return _hugging_face(path, max_side)
-    parquet = [path] if path.suffix == ".parquet" else sorted(path.rglob("*.parquet"))
-    if parquet:
-        return _parquet(path, parquet, max_side)
-    return _folders(path, max_side)
+        found = _hugging_face(path, max_side)
+    elif parquet := [path] if path.suffix == ".parquet" else sorted(path.rglob("*.parquet")):
+        found = _parquet(path, parquet, max_side)
+    else:
+        found = _folders(path, max_side)
+    return replace(found, reopen=partial(read_benchmark, path, max_side))
 
 
 def read_task(path: Path, task: Degradation, max_side: int | None = None) -> Benchmark:
@@ -156,7 +161,13 @@ def read_task(path: Path, task: Degradation, max_side: int | None = None) -> Ben
     # Two files of the same bytes stay two questions here: their predictions differ by name.
     places = {item.name: file for item, file in found}
     items = tuple(item for item, _ in found)
-    return Benchmark(path.name, items, lambda item: places[item.name].read_bytes(), max_side)
+    return Benchmark(
+        path.name,
+        items,
+        lambda item: places[item.name].read_bytes(),
+        max_side,
+        partial(read_task, path, task, max_side),
+    )
 
 
 def _content(path: Path) -> Iterator[Path]:

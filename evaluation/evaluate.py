@@ -1,18 +1,21 @@
 """Stage `evaluate`: score models/finetune on the benchmark."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.evaluation import Evaluate
 from catalog.stage import Counts, run_stage
+from evaluation.batches import batches
 from evaluation.benchmark import Benchmark, open_benchmark
 from evaluation.judging import CachedJudge
-from evaluation.restoring import RestorerSource
+from evaluation.restoring import RestorerSource, Source
 from evaluation.scores import SCORED, ScoreTable
 from evaluation.scoring import Evaluation, score
 from evaluation.summary import OVERALL, by_task
-from networks.interfaces import Restorer
+from evaluation.workers import Work, places, share
 
 
 def evaluate(layout: Layout, settings: Evaluate) -> Counts:
@@ -25,28 +28,56 @@ def evaluate(layout: Layout, settings: Evaluate) -> Counts:
 def evaluate_model(
     layout: Layout, settings: Evaluate, benchmark: Benchmark, model: Path | str, out: Path
 ) -> Evaluation:
-    """Score the model folder (or restorer name) `model` on `benchmark` into the folder `out`."""
-    from networks.restorers import load_restorer
+    """Score the model folder (or restorer name) `model` on `benchmark` into the folder `out`.
 
+    Judge answers and unfinished work are in the stage's scratch.
+    """
     if isinstance(model, Path) and not (model / "config.json").exists():
         raise UserError(
             f"There is no model in {model}.", "Run `dvc repro finetune` to train it, then again."
         )
-    return evaluate_restorer(layout, settings, benchmark, load_restorer(str(model)), out)
+    scratch = layout.scratch("evaluate")
+    opened = partial(restored_by, str(model), scratch / "restored")
+    return evaluate_source(settings, benchmark, opened, scratch, out)
 
 
-def evaluate_restorer(
-    layout: Layout, settings: Evaluate, benchmark: Benchmark, restorer: Restorer, out: Path
+def restored_by(name: str, scratch: Path, benchmark: Benchmark) -> RestorerSource:
+    """The restorer called `name` as a source of restored images kept in `scratch`."""
+    from networks.restorers import load_restorer
+
+    return RestorerSource(load_restorer(name), benchmark, scratch)
+
+
+def evaluate_source(
+    settings: Evaluate,
+    benchmark: Benchmark,
+    opened: Callable[[Benchmark], Source],
+    scratch: Path,
+    out: Path | None,
 ) -> Evaluation:
-    """Score a loaded restorer; judge answers and unfinished work are in the stage's scratch."""
+    """Score what `opened` gives, with the judge and the distance of `settings`.
+
+    `opened` is called in every worker, so it is a partial of a module's function.
+    """
     from networks.consistency import load_consistency
     from networks.judges import load_judge
 
-    scratch = layout.scratch("evaluate")
-    source = RestorerSource(restorer, benchmark, scratch / "restored")
     consistency = load_consistency(settings.consistency)
-    network = load_judge(settings.judge)
-    with CachedJudge(network, scratch / "judgements.db", settings.batch_size) as judge:
+    answers = scratch / "judgements.db"
+    source = opened(benchmark)
+    if settings.workers != 1 and len(devices := places(settings.workers)) > 1:
+        if benchmark.reopen is None:
+            raise RuntimeError(f"The benchmark {benchmark.source} cannot be opened by workers.")
+        job = Work(
+            benchmark.reopen,
+            benchmark.digest,
+            opened,
+            settings.judge,
+            answers,
+            settings.batch_size,
+        )
+        share(job, len(batches(benchmark.items, settings.batch_size)), devices)
+    with CachedJudge(load_judge(settings.judge), answers, settings.batch_size) as judge:
         found = score(benchmark, source, judge, consistency, settings, out)
     source.discard()
     return found

@@ -11,6 +11,7 @@ from catalog.errors import ImageRefused, UserError
 from catalog.files import atomic_file
 from catalog.images import Rgb
 from catalog.log import logger
+from evaluation.attempts import DEATHS_ALONE, Attempts
 from evaluation.benchmark import Benchmark, Item, resize
 from networks.interfaces import Identity, Restorer
 
@@ -36,12 +37,17 @@ class Source(Protocol):
         """Restored image of the size of `degraded`; raises `Failed`."""
         ...
 
+    def discard(self) -> None:
+        """Remove what was kept for a run that goes on; the evaluation is whole."""
+        ...
+
 
 class RestorerSource:
     """Runs a restorer and keeps what it made, lossless, until the evaluation is whole.
 
     A killed evaluation finds its images again in `scratch`. An image on which the restorer dies is
-    tried alone; if it dies again the item has failed and the others go on.
+    tried alone; if it dies again the item has failed and the others go on. That holds for an
+    exception and, from one process to the next, for a death of the whole process.
     """
 
     def __init__(self, restorer: Restorer, benchmark: Benchmark, scratch: Path) -> None:
@@ -49,6 +55,7 @@ class RestorerSource:
         self.identity = restorer.identity
         self.folder = scratch / f"{self.identity.digest[:16]}-{benchmark.max_side or 'full'}"
         self._failures: dict[Item, str] = {}
+        self._attempts = Attempts(self.folder / "attempts")
 
     def _path(self, item: Item) -> Path:
         return self.folder / item.degradation / f"{item.image_id}.png"
@@ -62,9 +69,18 @@ class RestorerSource:
         ]
         if not todo:
             return
-        task = todo[0][0].degradation
+        asked = [item for item, _ in todo]
+        deaths = self._attempts.deaths(asked)
+        if deaths and len(todo) > 1:
+            for item, picture in todo:
+                self.prepare([item], [picture])
+            return
+        if deaths >= DEATHS_ALONE:
+            self._fail(asked[0], RuntimeError(f"{deaths} processes died while restoring it"))
+            return
         try:
-            made = self._restore([picture for _, picture in todo], task)
+            with self._attempts.attempt(asked):
+                made = self._restore([picture for _, picture in todo], asked[0].degradation)
         except UserError:
             raise
         except Exception as error:
@@ -149,6 +165,14 @@ class FolderSource:
         except ImageRefused as error:
             raise Failed("unreadable-prediction", error.what) from error
         return resize(picture, degraded.shape[1], degraded.shape[0])
+
+    def discard(self) -> None:
+        """Nothing: the predictions are not ours."""
+
+
+def predictions_in(folder: Path, benchmark: Benchmark) -> "FolderSource":
+    """The folder under its own name, for `evaluate_source`."""
+    return FolderSource(folder, folder.resolve().name, benchmark)
 
 
 def _loose(name: str) -> str:

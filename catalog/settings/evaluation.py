@@ -16,8 +16,20 @@ class Evaluate(Settings):
         description="Name given to load_consistency: ms-ssim, gmsd, or lpips:FILE with the "
         "published AlexNet weights; only the last makes scores that may be called FS.",
     )
+    extras: tuple[str, ...] = Field(
+        default=(),
+        description="Further measures, reported and without a say in the gate: a second distance "
+        "(gmsd) or no-reference ones (pyiqa:piqe, with the extra `iqa`).",
+    )
     batch_size: int = Field(
         default=8, ge=1, le=1024, description="Images in one call of a network."
+    )
+    workers: int = Field(
+        default=1,
+        ge=0,
+        le=64,
+        description="Processes that restore and judge, each on the next GPU where there are any; "
+        "0 is one a GPU, 1 none besides the stage itself. The scores are the same.",
     )
     max_side: int | None = Field(
         default=None,

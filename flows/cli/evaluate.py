@@ -1,6 +1,7 @@
 """`mendline evaluate`: score predictions or a restorer on one's own images."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,19 @@ _TASKS = [name.value for name in Degradation]
     "--full-reference", is_flag=True, help="--reference holds clean images: PSNR and SSIM instead."
 )
 @click.option("--batch-size", default=8, show_default=True, type=click.IntRange(1, 1024))
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0, 64),
+    help="Processes that restore and judge, each on a GPU where there are any; 0: one a GPU.",
+)
+@click.option(
+    "--extra",
+    multiple=True,
+    metavar="MEASURE",
+    help="A further measure beside the score: gmsd, pyiqa:piqe, ...; repeatable.",
+)
 @click.option("--max-side", type=click.IntRange(64), help="Scale larger images down to this.")
 def evaluate(
     reference: Path | None,
@@ -43,6 +57,8 @@ def evaluate(
     consistency: str,
     full_reference: bool,
     batch_size: int,
+    workers: int,
+    extra: tuple[str, ...],
     max_side: int | None,
 ) -> None:
     """Score predictions against the degraded images they restore.
@@ -50,6 +66,7 @@ def evaluate(
     Predictions are matched by relative name and resized to their reference. What is missing or
     unreadable is counted, by cause, and scores 0.
     """
+    from catalog.settings.evaluation import Evaluate
     from evaluation.benchmark import read_benchmark, read_task
 
     if (reference is None) == (benchmark is None):
@@ -67,46 +84,37 @@ def evaluate(
     if full_reference:
         _full_reference(opened, predictions, consistency, out)
         return
-    _score(opened, predictions, restorer, judge, consistency, batch_size, out, task)
+    settings = Evaluate(
+        judge=judge,
+        consistency=consistency,
+        extras=extra,
+        batch_size=batch_size,
+        workers=workers,
+        max_side=max_side,
+    )
+    _score(opened, predictions, restorer, settings, out, task)
 
 
 def _score(
     opened: Any,
     predictions: Path | None,
     restorer: str | None,
-    judge: str,
-    consistency: str,
-    batch_size: int,
+    settings: Any,
     out: Path,
     task: str | None,
 ) -> None:
     from catalog.files import write_json
-    from catalog.settings.evaluation import Evaluate
-    from evaluation.judging import CachedJudge
-    from evaluation.restoring import FolderSource, RestorerSource, Source
-    from evaluation.scoring import score
-    from evaluation.summary import summarise
-    from networks.consistency import load_consistency
-    from networks.judges import load_judge
-    from networks.restorers import load_restorer
+    from evaluation.evaluate import evaluate_source, restored_by
+    from evaluation.restoring import predictions_in
 
     scratch = Layout(Path.cwd()).scratch("evaluate")
-    source: Source
+    made: Any
     if predictions is not None:
-        source = FolderSource(predictions, predictions.resolve().name, opened)
+        made = partial(predictions_in, predictions)
     else:
-        source = RestorerSource(
-            load_restorer(_local(str(restorer), scratch)), opened, scratch / "restored"
-        )
-    settings = Evaluate(
-        judge=judge, consistency=consistency, batch_size=batch_size, max_side=opened.max_side
-    )
-    measure = load_consistency(consistency)
-    with CachedJudge(load_judge(judge), scratch / "judgements.db", batch_size) as cached:
-        found = score(opened, source, cached, measure, settings, out if task is None else None)
-    if isinstance(source, RestorerSource):
-        source.discard()
-    result = summarise(found.table, found.repeat, found.failures)
+        made = partial(restored_by, _local(str(restorer), scratch), scratch / "restored")
+    found = evaluate_source(settings, opened, made, scratch, out if task is None else None)
+    result = found.summary()
     if task is not None:
         rows = [
             {**vars(row), "released": row.released, "signed": round(row.signed, 6)}
