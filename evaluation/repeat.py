@@ -20,7 +20,13 @@ def repeat(
     judge: CachedJudge,
     settings: Evaluate,
 ) -> Agreement:
-    """Ask about `settings.repeat_images` of the judged images once more, past the judge's cache."""
+    """Ask about `settings.repeat_images` of the judged images once more, past every store.
+
+    A judge that keeps answers of its own has `uncached()`; without it the test would read its first
+    answers again and call any judge perfect.
+    """
+    network = judge.judge_network
+    network = network.uncached() if hasattr(network, "uncached") else network
     by_key = {(item.name, item.degradation): item for item in benchmark.items}
     asked: list[tuple[Item, bool, float]] = []
     for row in rows:
@@ -42,7 +48,7 @@ def repeat(
             for item, is_restored, _ in part:
                 picture = benchmark.image(item)
                 pictures.append(source.get(item, picture) if is_restored else picture)
-            answers = ask(judge.judge_network, pictures, task)
+            answers = ask(network, pictures, task)
             first += [severity for _, _, severity in part]
             second += [answer.severity for answer in answers]
     return agreement(first, second)

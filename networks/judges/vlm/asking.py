@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from PIL import Image
@@ -30,6 +31,12 @@ class AskingJudge(ABC):
     def __init__(self, prompt: str, cache: AnswerCache | None) -> None:
         self.prompt = prompt
         self.cache = cache
+
+    def uncached(self) -> "AskingJudge":
+        """The same judge without its store of answers: to see whether it repeats itself."""
+        other = copy(self)
+        other.cache = None
+        return other
 
     @abstractmethod
     def ask(self, images: Sequence[Image.Image], text: str) -> list[Reply]:
