@@ -16,6 +16,7 @@ ALONE: dict[str, list[str]] = {
     "degrade_throughput": [],
     "dedupe_scale": ["--sizes", "10000", "100000"],
     "gate_simulation": ["--trials", "200"],
+    "judge_throughput": ["server"],
     "train_step1x_gpu": ["--debug"],
 }
 """Module to its arguments."""

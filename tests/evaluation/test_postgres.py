@@ -15,7 +15,9 @@ import pytest
 from catalog.errors import UserError
 from catalog.layout import Layout
 from evaluation.registry import lock
-from evaluation.registry.store import connect, public
+from evaluation.registry.store import EXPERIMENT, connect, public
+from tests.evaluation.conftest import ROOT
+from tests.evaluation.racing import race
 
 pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
 needs_postgres = pytest.mark.skipif(
@@ -102,6 +104,22 @@ def test_a_lock_that_is_held_elsewhere_is_named_without_its_password(
     assert "secret" not in str(info.value)
     with lock.locked(there, wait=5):
         pass
+
+
+@needs_postgres
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_six_promoters_on_six_machines_a_hundred_times(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    roots = [tmp_path / f"machine-{number}" for number in range(7)]
+    for root in roots:
+        root.mkdir()
+    registry = connect(Layout(roots[6]), "mendline")
+    artifacts = (tmp_path / "artifacts").as_uri()  # a bucket in earnest, which all machines see
+    registry.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+    race(registry, roots[:6], (ROOT / "profiles/embedded.yaml").read_text(), 100)
 
 
 def test_a_database_that_is_down_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

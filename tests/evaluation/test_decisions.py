@@ -1,0 +1,189 @@
+"""The decisions of people on a real SQLite store."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from catalog.errors import UserError
+from catalog.layout import Layout
+from catalog.settings import Params
+from evaluation.registry import decisions, lock
+from evaluation.registry.store import TAG, Registry, connect
+from tests.evaluation.registering import bare_version, kinds
+
+
+def test_an_approval_is_refused_when_what_it_saw_has_moved(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    first, second, third = (bare_version(registry) for _ in range(3))
+    with pytest.raises(UserError, match="not the one that was read"):
+        decisions.approve(layout, params, first, "Ada", report_sha256="0" * 64)
+    decisions.approve(layout, params, first, "Ada")
+    with pytest.raises(UserError, match="is the champion already"):
+        decisions.approve(layout, params, first, "Ada")
+    with pytest.raises(UserError, match="compared version 2 with champion none"):
+        decisions.approve(layout, params, second, "Ada")
+    registry.tag(third, champion_seen=first)
+    artifacts = layout.mlflow_database.parent / "artifacts"
+    report = next(artifacts.rglob(f"{registry.version(third).run_id}/**/report.html"))
+    report.write_text(report.read_text() + " ")
+    with pytest.raises(UserError, match="was changed after the gate wrote it"):
+        decisions.approve(layout, params, third, "Ada")
+    report.unlink()
+    with pytest.raises(UserError, match="was changed after the gate wrote it"):
+        decisions.approve(layout, params, third, "Ada")
+    assert registry.champion() == first
+    assert kinds(registry) == [("approve", first, "Ada")]
+
+
+@pytest.mark.parametrize("verdict", ["reject", "inconclusive"])
+def test_only_promote_is_approved_unless_overridden(
+    layout: Layout, params: Params, registry: Registry, verdict: str
+) -> None:
+    version = bare_version(registry, verdict=verdict)
+    with pytest.raises(UserError, match=f"verdict on version 1 is {verdict}"):
+        decisions.approve(layout, params, version, "Ada")
+    assert registry.champion() is None
+    record = decisions.approve(layout, params, version, "Ada", override="looked at every picture")
+    assert record.reason == "override: looked at every picture"
+    assert (registry.champion(), record.verdict) == (version, verdict)
+
+
+def test_decisions_need_names_reasons_and_versions(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    with pytest.raises(UserError, match="no version 7 of mendline; there are: none"):
+        decisions.approve(layout, params, 7, "Ada")
+    version = bare_version(registry)
+    with pytest.raises(UserError, match="name of a person"):
+        decisions.approve(layout, params, version, " ")
+    with pytest.raises(UserError, match="needs a reason"):
+        decisions.reject(layout, params, version, "Ada", " ")
+    with pytest.raises(UserError, match="no previous champion"):
+        decisions.rollback(layout, params, "Ada")
+    decisions.approve(layout, params, version, "Ada")
+    with pytest.raises(UserError, match="is the champion"):
+        decisions.reject(layout, params, version, "Ada", "no")
+
+
+def test_a_rejection_is_recorded_and_takes_the_alias(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    version = bare_version(registry)
+    registry.client.set_registered_model_alias(registry.name, "candidate", version)
+    decisions.reject(layout, params, version, "Ada", "it paints stars")
+    assert registry.aliases() == {}
+    assert registry.version(version).tags["state"] == "rejected"
+    assert decisions.records(registry)[0].reason == "it paints stars"
+
+
+def test_a_champion_moved_by_hand_is_recorded(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    first, second, third = (bare_version(registry) for _ in range(3))
+    decisions.approve(layout, params, first, "Ada")
+    registry.client.set_registered_model_alias(registry.name, "champion", second)
+    registry.tag(third, champion_seen=second)
+    decisions.approve(layout, params, third, "Ada")
+    assert [r.kind for r in decisions.records(registry)] == ["approve", "moved", "approve"]
+    assert registry.aliases() == {"champion": third, "previous": second}
+
+
+def test_an_edited_record_stops_all_promotions(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    first, second, third = (bare_version(registry) for _ in range(3))
+    decisions.approve(layout, params, first, "Ada")
+    decisions.reject(layout, params, second, "Ben", "worse")
+    key = f"{TAG}decision.00001"
+    text = registry.client.get_registered_model(registry.name).tags[key]
+    registry.client.set_registered_model_tag(registry.name, key, text.replace("Ada", "Eve"))
+    registry.tag(third, champion_seen=first)
+    with pytest.raises(UserError, match="entry 2 does not follow"):
+        decisions.approve(layout, params, third, "Ada")
+    assert registry.champion() == first
+
+
+def _die_after_the_record(root: Path, version: str) -> None:
+    registry = connect(Layout(root), "mendline")
+    past = decisions.settle(registry)
+    before = registry.champion()
+    decisions._append(registry, past, "approve", version, before, version, before, "Ada", "x")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_after_the_champion(root: Path, version: str) -> None:
+    registry = connect(Layout(root), "mendline")
+    past = decisions.settle(registry)
+    before = registry.champion()
+    decisions._append(registry, past, "approve", version, before, version, before, "Ada", "x")
+    registry.client.set_registered_model_alias("mendline", "champion", version)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("die", "champion", "previous", "last"),
+    [
+        (_die_after_the_record, "1", None, "void"),
+        (_die_after_the_champion, "2", "1", "approve"),
+    ],
+)
+def test_a_promotion_killed_in_the_middle_is_settled(
+    layout: Layout,
+    params: Params,
+    registry: Registry,
+    die: Callable,
+    champion: str,
+    previous: str | None,
+    last: str,
+) -> None:
+    first, second = bare_version(registry), bare_version(registry)
+    decisions.approve(layout, params, first, "Ada")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([decisions.__name__])
+    process = context.Process(target=die, args=(layout.root, second))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    with lock.locked(registry):
+        past = decisions.settle(registry)
+        assert decisions.settle(registry) == past, "settling twice is settling once"
+    assert past[-1].kind == last
+    assert registry.champion() == champion
+    assert registry.aliases().get("previous") == previous
+
+
+def test_the_lock_is_waited_for_and_then_named(registry: Registry) -> None:
+    held = FileLock(registry.layout.mlflow_database.parent / "mendline.lock")
+    with held, pytest.raises(UserError, match="has held the lock"), lock.locked(registry, 0.1):
+        pass
+
+
+def test_a_remote_server_without_a_shared_lock_is_refused(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    with (
+        pytest.raises(UserError, match="is on another machine"),
+        lock.locked(connect(layout, "mendline")),
+    ):
+        pass
+
+
+def test_a_registry_that_is_down_is_said(
+    layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with pytest.raises(UserError, match=r"failed: .*") as info:
+        decisions.approve(layout, params, 1, "Ada")
+    assert "run the same command again" in info.value.remedy

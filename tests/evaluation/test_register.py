@@ -1,0 +1,193 @@
+"""Registering and the gate on a real SQLite store."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from catalog import schemas
+from catalog.errors import UserError
+from catalog.layout import Layout
+from catalog.settings import Params
+from catalog.tables import write_table
+from evaluation.registry import decisions
+from evaluation.registry.gating import gate_version
+from evaluation.registry.register import Candidate, register_candidate
+from evaluation.registry.store import Registry
+from tests.evaluation.conftest import score_sharpener
+from tests.evaluation.registering import kinds
+
+Register = Callable[..., Candidate]
+
+
+@pytest.fixture
+def register(
+    layout: Layout,
+    params: Params,
+    registry: Registry,
+    model_folder: Callable[[int], Path],
+) -> Register:
+    """Register a model whose scores are those of a Sharpener of `percent`."""
+
+    def make(seed: int, percent: int) -> Candidate:
+        out = layout.root / f"results/evaluation-{seed}-{percent}"
+        if not out.exists():
+            score_sharpener(layout, percent, out)
+        return register_candidate(layout, params, model_folder(seed), out)
+
+    return make
+
+
+def test_the_way_of_two_versions(
+    layout: Layout, params: Params, register: Register, registry: Registry
+) -> None:
+    first = register(1, 100)
+    gated = gate_version(layout, params, first.version)
+    assert gated.verdict.verdict == "promote", gated.verdict.reasons
+    assert gated.champion_seen is None
+    assert hashlib.sha256(gated.report.read_bytes()).hexdigest() == gated.report_sha256
+    again = gate_version(layout, params, first.version)
+    assert again.report_sha256 == gated.report_sha256
+    record = decisions.approve(layout, params, first.version, "Ada")
+    assert (record.champion_before, record.champion_after) == ("none", "1")
+
+    second = register(2, 300)
+    assert gate_version(layout, params, second.version).verdict.verdict == "promote"
+    decisions.approve(layout, params, second.version, "Ada")
+    assert registry.aliases() == {"champion": "2", "previous": "1"}
+    decisions.rollback(layout, params, "Ben", "haze got worse")
+    assert registry.aliases() == {"champion": "1"}
+    assert kinds(registry) == [
+        ("approve", "1", "Ada"),
+        ("approve", "2", "Ada"),
+        ("rollback", "1", "Ben"),
+    ]
+
+
+def test_registering_twice_is_one_version_with_all_it_rests_on(
+    layout: Layout, params: Params, register: Register, registry: Registry
+) -> None:
+    rows = [dict.fromkeys(schemas.DATASET.names, "x")]
+    write_table(layout.dataset / "pairs.parquet", rows, schemas.DATASET)
+    (layout.root / "dvc.lock").write_text(
+        "stages: {assemble: {outs: [{path: data/dataset, md5: abc.dir}]}}"
+    )
+    log = [{"step": step, "loss": 1 / (step + 1), "when": "now"} for step in range(1500)]
+    layout.transfer.mkdir(parents=True)
+    (layout.transfer / "training.jsonl").write_text("\n".join(map(json.dumps, log)))
+    first, second = register(1, 100), register(1, 100)
+    assert (first.created, second.created) == (True, False)
+    assert second.version == first.version
+    assert len(registry.versions()) == 1
+    tags = registry.version(1).tags
+    assert tags["dataset"] == "md5:abc.dir"
+    assert tags["judge"].startswith("sharpness-judge/1")
+    run = registry.client.get_run(first.run_id)
+    assert run.data.params["gate.min_images"] == "12"
+    assert "overall/proxy_fs_released" in run.data.metrics
+    assert not [name for name in run.data.metrics if "/fs" in name]
+    assert len(registry.client.get_metric_history(first.run_id, "transfer/loss")) == 1500
+    assert run.inputs.dataset_inputs[0].dataset.digest == "abc.dir"
+    files = {f.path for f in registry.client.list_artifacts(first.run_id)}
+    assert {"evaluation", "dataset", "lineage"} <= files
+    assert registry.aliases() == {"candidate": "1"}
+
+
+def test_a_model_loads_without_pickle_and_restores(
+    layout: Layout, register: Register, registry: Registry
+) -> None:
+    import io
+
+    import mlflow
+    from PIL import Image
+
+    from evaluation.registry.model import example
+
+    register(1, 100)
+    with registry.active():
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri="models:/mendline/1"))
+        assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+        model = mlflow.pyfunc.load_model(str(folder))
+    suffixes = {file.suffix for file in folder.rglob("*") if file.is_file()}
+    assert not suffixes & {".pkl", ".pickle", ".pt", ".bin", ".joblib"}
+    found = model.predict(example())["image"][0]
+    assert Image.open(io.BytesIO(found)).size == (32, 32)
+    wrong = example().assign(degradation="snow")
+    with pytest.raises(mlflow.exceptions.MlflowException, match="'snow' is no degradation") as info:
+        model.predict(wrong)
+    assert info.value.get_http_status_code() == 400
+    wrong = example().assign(image=[b"no image"])
+    with pytest.raises(mlflow.exceptions.MlflowException, match="not an image") as info:
+        model.predict(wrong)
+    assert info.value.get_http_status_code() == 400
+
+
+def test_a_champion_of_another_judge_is_scored_again(
+    layout: Layout, params: Params, registry: Registry, model_folder: Callable[[int], Path]
+) -> None:
+    from evaluation.benchmark import read_benchmark
+    from evaluation.evaluate import evaluate_model
+
+    settings = params.evaluate.model_copy(update={"batch_size": 4, "repeat_images": 12})
+    params = params.model_copy(update={"evaluate": settings})
+    for task in sorted(layout.benchmark.iterdir())[3:]:
+        shutil.rmtree(task)
+    for seed, side in ((1, 64), (2, 48)):
+        params = params.model_copy(
+            update={"evaluate": settings.model_copy(update={"max_side": side})}
+        )
+        benchmark = read_benchmark(layout.benchmark, side)
+        out = layout.root / f"results/{seed}"
+        evaluate_model(layout, params.evaluate, benchmark, model_folder(seed), out)
+        register_candidate(layout, params, model_folder(seed), out)
+        if seed == 1:
+            gate_version(layout, params, 1)
+            decisions.approve(layout, params, 1, "Ada", override="the first")
+    gated = gate_version(layout, params, 2)
+    assert not [reason for reason in gated.verdict.reasons if "cannot be compared" in reason]
+    assert gated.verdict.difference.n == 12
+
+    kept = params.model_copy(
+        update={"gate": params.gate.model_copy(update={"rescore_champion": False})}
+    )
+    refused = gate_version(layout, kept, 2)
+    assert refused.verdict.verdict == "inconclusive"
+    assert any("cannot be compared, benchmark" in reason for reason in refused.verdict.reasons)
+
+
+def test_a_model_that_learned_from_a_taken_down_image_is_not_promoted(
+    layout: Layout, params: Params, register: Register
+) -> None:
+    pairs = [
+        {name: f"{name}-{i}" for name in schemas.DATASET.names} | {"degraded_id": f"{i}" * 64}
+        for i in range(3)
+    ]
+    write_table(layout.dataset / "pairs.parquet", pairs, schemas.DATASET)
+    register(1, 100)
+    assert gate_version(layout, params, 1).verdict.verdict == "promote"
+    by_hash = bytes(range(32))
+    hashes = [dict.fromkeys(schemas.HASHES.names) | {"image_id": "2" * 64, "phash": by_hash}]
+    write_table(layout.hashes, hashes, schemas.HASHES)
+    near = bytes([by_hash[0] ^ 0b111]) + by_hash[1:]
+    blocked = [
+        {"kind": "image_id", "value": "1" * 64, "reason": "asked", "added": "x"},
+        {"kind": "image_id", "value": "9" * 64, "reason": "not ours", "added": "x"},
+        {"kind": "image_id", "value": "photo_id-0", "reason": "behind both sides", "added": "x"},
+        {"kind": "phash", "value": near.hex(), "reason": "asked", "added": "x"},
+    ]
+    write_table(layout.blocklist, blocked, schemas.BLOCKLIST)
+    found = gate_version(layout, params, 1)
+    assert found.verdict.verdict == "inconclusive"
+    assert "3 taken-down image(s)" in found.verdict.reasons[0]
+
+
+def test_without_the_gate_nothing_is_approved(
+    layout: Layout, params: Params, register: Register
+) -> None:
+    register(1, 100)
+    with pytest.raises(UserError, match="has not been through the gate"):
+        decisions.approve(layout, params, 1, "Ada", override="in a hurry")
