@@ -15,11 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.progress import track
 from catalog.shards import find_shards
 from catalog.tables import read_table, write_table
+from curation.on_ray import run_on_ray
 
 ShardFunction = Callable[[Path], list[dict[str, Any]]]
 """Path of a shard to the rows of its images, in order. It is sent to other processes."""
@@ -61,28 +61,6 @@ def _local(tasks: Sequence[partial[Path]], processes: int | None) -> Iterator[Pa
             yield future.result()
 
 
-def _ray(tasks: Sequence[partial[Path]], processes: int | None) -> Iterator[Path]:
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError(
-            "The setting executor is ray, but Ray is not installed.",
-            "Run `pip install 'mendline[ray]'`, or set executor: local.",
-        ) from error
-    if not ray.is_initialized():
-        # Joins the cluster that RAY_ADDRESS names, else starts one of this machine's cores.
-        ray.init(log_to_driver=False, include_dashboard=False)
-
-    @ray.remote(max_retries=5)
-    def run(task: partial[Path]) -> str:
-        return str(task())
-
-    waiting = [run.remote(task) for task in tasks]
-    while waiting:
-        done, waiting = ray.wait(waiting)
-        yield from (Path(name) for name in ray.get(done))
-
-
 def map_shards(
     layout: Layout,
     stage: str,
@@ -108,8 +86,9 @@ def map_shards(
         if not place.exists()
     }
     if tasks:
-        run = {"local": _local, "ray": _ray}[executor]
-        for _ in track(run(list(tasks.values()), processes), f"{stage} (shards)", total=len(tasks)):
+        todo = list(tasks.values())
+        done = run_on_ray(todo) if executor == "ray" else _local(todo, processes)
+        for _ in track(done, f"{stage} (shards)", total=len(tasks)):
             pass
     for stale in set(folder.glob("*.parquet")) - set(places.values()):
         stale.unlink()

@@ -6,7 +6,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from catalog.errors import ImageRefused, UserError
+from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.progress import track
 
@@ -37,14 +37,13 @@ def dedupe(folder: Path, out: Path) -> None:
     in the current folder, or the defaults.
     """
     from catalog import schemas
-    from catalog.images import image_id, read_header
     from catalog.settings import load_params
     from catalog.settings.curation import Deduplicate, Hash
     from catalog.tables import write_table
     from curation.deduplicate.benchmarks import find_images
     from curation.deduplicate.duplicates import find_matches, group, rows
     from curation.deduplicate.prints import make_prints
-    from curation.hash import hash_image
+    from curation.hash_files import hash_files
 
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}.", "Name a folder of images.")
@@ -59,18 +58,14 @@ def dedupe(folder: Path, out: Path) -> None:
     made: dict[str, dict[str, Any]] = {}
     keys: list[tuple[Path, str]] = []
     refused = 0
-    for path in track(files, "hash"):
-        data = path.read_bytes()
-        key = image_id(data)
-        try:
-            if key not in made:
-                header = read_header(data)
-                sizes = {"width": header.width, "height": header.height, "format": header.format}
-                made[key] = {"image_id": key, **sizes, **hash_image(data, hashing.thumbnail_side)}
-            keys.append((path, key))
-        except ImageRefused as error:
+    hashed = track(hash_files(files, hashing.thumbnail_side), "hash", total=len(files))
+    for path, row in zip(files, hashed, strict=True):
+        if "refused" in row:
             refused += 1
-            click.echo(f"{path}: {error.what}", err=True)
+            click.echo(f"{path}: {row['refused']}", err=True)
+            continue
+        made.setdefault(row["image_id"], row)
+        keys.append((path, row["image_id"]))
 
     def table(schema: pa.Schema) -> pa.Table:
         lines = [{k: v for k, v in row.items() if k in schema.names} for row in made.values()]
