@@ -84,7 +84,9 @@ def promote(root: str = ".", version: str | None = None, days: float = 7.0) -> d
             description=_question(asked, verdict), approve=False, by="", reason=""
         ),
         timeout=round(days * _DAY),
-        key=f"version-{asked}",
+        # With the report's hash: where the champion moved meanwhile, the gate wrote another report,
+        # and an answer to the first is none to the second. The run then asks again.
+        key=f"version-{asked}-{verdict['report_sha256'][:12]}",
     )
     try:
         outcome = decide(place, asked, decision.model_dump(), verdict["report_sha256"])
@@ -101,9 +103,10 @@ def _deployed() -> bool:
 
 def _question(version: str, verdict: dict[str, Any]) -> str:
     reasons = "\n".join(f"- {reason}" for reason in verdict["reasons"])
+    report = Path(verdict["report"]).resolve()
     return (
         f"# Make version {version} the champion?\n\nThe gate says **{verdict['verdict']}** "
-        f"against {verdict['against']}:\n{reasons}\n\nReport: `{verdict['report']}`\n"
+        f"against {verdict['against']}:\n{reasons}\n\nReport: [{report.name}]({report.as_uri()})\n"
     )
 
 

@@ -18,6 +18,7 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.gate import PROMOTE
+from evaluation.registry.flagging import blocked
 from evaluation.registry.lock import locked
 from evaluation.registry.store import CANDIDATE, CHAMPION, PREVIOUS, TAG, Registry, Version, connect
 
@@ -101,6 +102,7 @@ def approve(
         if champion == found.number:
             raise UserError(f"Version {version} is the champion already.", "Nothing to approve.")
         _approvable(registry, found, champion, override, report_sha256)
+        _still_clean(registry, found, params.gate.takedown_bits)
         reason = f"override: {override}" if override else "the gate's verdict"
         record = _append(
             registry, past, "approve", found.number, champion, found.number, champion, by, reason
@@ -235,6 +237,20 @@ def _approvable(
     if tags["verdict"] == PROMOTE and override:
         raise UserError(
             "There is nothing to override: the verdict is promote.", "Approve without --override."
+        )
+
+
+def _still_clean(registry: Registry, found: Version, bits: int) -> None:
+    """Refuse what was taken down after the gate passed it; what the gate saw, it has said."""
+    if found.tags["verdict"] != PROMOTE:
+        return
+    ids = blocked(registry, found, bits)
+    if ids:
+        raise UserError(
+            f"Since the gate passed version {found.number}, {len(ids)} image(s) that it learned "
+            f"from have been taken down, such as {ids[0][:12]}.",
+            f"Train it again without them; `mendline review --gate {found.number}` puts it on "
+            "record.",
         )
 
 

@@ -17,15 +17,14 @@ from catalog.settings import Params
 from evaluation.benchmark import open_benchmark
 from evaluation.evaluate import evaluate_model
 from evaluation.gate import Verdict, decide
-from evaluation.lineage import learned_from
 from evaluation.registry.decisions import NONE
-from evaluation.registry.register import EVALUATION, LEARNED
+from evaluation.registry.flagging import blocked
+from evaluation.registry.register import EVALUATION
 from evaluation.registry.store import Registry, connect
 from evaluation.report import Side, build_report
 from evaluation.report.dropped import dropped
 from evaluation.scores import ScoreTable
 from evaluation.statistics import Agreement
-from evaluation.takedown import taken_down
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,7 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             repeat,
             params.gate,
             f"champion version {champion}",
-            taken_down(
-                layout, _learned(registry, found.run_id, scratch), params.gate.takedown_bits
-            ),
+            blocked(registry, found, params.gate.takedown_bits),
             obstacles,
         )
         page = build_report(
@@ -83,6 +80,7 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             summary["failures"],
             dropped(layout),
             _lineage(found.tags),
+            summary.get("extras", {}),
         )
         return _publish(registry, found.number, found.run_id, champion, verdict, page)
 
@@ -180,17 +178,6 @@ def _repeat(summary: dict) -> Agreement:
     values = summary["repeat"]
     same, kappa = (float("nan") if values[k] is None else values[k] for k in ("same", "kappa"))
     return Agreement(values["images"], same, kappa)
-
-
-def _learned(registry: Registry, run_id: str, scratch: str) -> set[str]:
-    present = {
-        file.path for file in registry.client.list_artifacts(run_id, str(Path(LEARNED).parent))
-    }
-    if LEARNED not in present:
-        return set()
-    folder = Path(scratch) / "learned"
-    folder.mkdir()
-    return learned_from(Path(registry.client.download_artifacts(run_id, LEARNED, str(folder))))
 
 
 def _lineage(tags: Mapping[str, str]) -> dict[str, str]:

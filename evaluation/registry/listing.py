@@ -8,6 +8,7 @@ from rich.table import Table
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.registry.decisions import NONE, records
+from evaluation.registry.flagging import flag_versions
 from evaluation.registry.store import Registry, connect
 
 WAITING = ("registered", "gated")
@@ -19,6 +20,7 @@ def waiting_table(layout: Layout, params: Params, everything: bool = False) -> T
     table = Table(title=f"{registry.name}: versions{'' if everything else ' that wait'}")
     for column in ("version", "state", "verdict", "difference", "compared with", "report"):
         table.add_column(column, overflow="fold")
+    flagged = flag_versions(layout, params)
     with registry.reachable():
         aliases = registry.aliases()
         champion = aliases.get("champion", NONE)
@@ -30,7 +32,7 @@ def waiting_table(layout: Layout, params: Params, everything: bool = False) -> T
             seen = tags.get("champion_seen")
             table.add_row(
                 f"{version.number}{' @' + ', @'.join(sorted(named)) if named else ''}",
-                tags.get("state", ""),
+                tags.get("state", "") + _flag(flagged.get(version.number, [])),
                 tags.get("verdict", "not gated yet"),
                 _difference(tags),
                 "" if seen is None else _against(seen, champion),
@@ -57,6 +59,10 @@ def decided_table(layout: Layout, params: Params) -> Table:
                 record.reason,
             )
     return table
+
+
+def _flag(ids: list[str]) -> str:
+    return f"; learned from {len(ids)} taken-down image(s)" if ids else ""
 
 
 def _difference(tags: Mapping[str, str]) -> str:

@@ -18,6 +18,8 @@ from catalog.tables import read_table
 from evaluation.benchmark import limit
 
 EXAMPLES = 6
+MAX_EXAMPLE_BYTES = 3_000_000
+"""Of all examples in base64; later causes are then told in numbers alone."""
 _SIDE = 180
 
 
@@ -55,6 +57,23 @@ def dropped(layout: Layout) -> list[Cause]:
         if path.exists():
             rows = read_table(path, schema).to_pylist()
             causes += _causes(stage, rows, reason_of, other, store)
+    return _within(causes, MAX_EXAMPLE_BYTES)
+
+
+def _within(causes: list[Cause], limit_bytes: int) -> list[Cause]:
+    """Leave out the last examples of each cause, round by round, until all fit."""
+    spent, kept = 0, {id(cause): 0 for cause in causes}
+    for place in range(EXAMPLES):
+        for cause in causes:
+            if place >= len(cause.examples) or kept[id(cause)] < place:
+                continue
+            example = cause.examples[place]
+            size = len(example.picture) + len(example.other or "")
+            if spent + size <= limit_bytes:
+                spent += size
+                kept[id(cause)] = place + 1
+    for cause in causes:
+        del cause.examples[kept[id(cause)] :]
     return causes
 
 

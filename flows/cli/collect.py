@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -63,7 +64,7 @@ def collect(
     settings = load_params(layout.params).collect
     sources: list[Source | PagedSource] = [UrlList(path, settings.columns) for path in urls]
     sources += [Folder(path) for path in folder]
-    sources += [Warc(path, settings.opt_outs) for path in warc]
+    sources += [Warc(path, settings) for path in warc]
     sources += [search_source(name, degradation, settings) for name in search]
     if not sources and retry_failed:
         sources.append(FailedEarlier(layout.raw))
@@ -123,3 +124,25 @@ def takedown(what: str, reason: str) -> None:
         click.echo(f"image {image_id}")
     if not done.found:
         click.echo("No collected image matches; the entry stops it from being collected.")
+    _flag(Layout(Path.cwd()))
+
+
+def _flag(layout: Any) -> None:
+    """Say which registered models learned from it; a takedown holds without a registry too."""
+    import os
+
+    from catalog.errors import UserError
+    from catalog.settings import load_params
+
+    registered = layout.mlflow_database.exists() or os.environ.get("MLFLOW_TRACKING_URI")
+    if not registered or not layout.params.exists():
+        return
+    from evaluation.registry.flagging import flag_versions
+
+    try:
+        found = flag_versions(layout, load_params(layout.params))
+    except UserError as error:
+        click.echo(f"Models could not be flagged: {error.what}", err=True)
+        return
+    for version, ids in found.items():
+        click.echo(f"Version {version} learned from {len(ids)} taken-down image(s): flagged.")

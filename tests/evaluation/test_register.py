@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from catalog import schemas
 from catalog.errors import UserError
@@ -18,6 +19,7 @@ from evaluation.registry import decisions
 from evaluation.registry.gating import gate_version
 from evaluation.registry.register import Candidate, register_candidate
 from evaluation.registry.store import Registry
+from flows.cli import mendline
 from tests.evaluation.conftest import score_sharpener
 from tests.evaluation.registering import kinds
 
@@ -183,6 +185,32 @@ def test_a_model_that_learned_from_a_taken_down_image_is_not_promoted(
     found = gate_version(layout, params, 1)
     assert found.verdict.verdict == "inconclusive"
     assert "3 taken-down image(s)" in found.verdict.reasons[0]
+
+
+def test_a_take_down_after_the_gate_stops_the_approval_and_flags_the_version(
+    layout: Layout,
+    params: Params,
+    register: Register,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs = [{name: f"{name}-0" for name in schemas.DATASET.names} | {"degraded_id": "1" * 64}]
+    write_table(layout.dataset / "pairs.parquet", pairs, schemas.DATASET)
+    register(1, 100)
+    assert gate_version(layout, params, 1).verdict.verdict == "promote"
+    monkeypatch.chdir(layout.root)
+    monkeypatch.setenv("COLUMNS", "200")
+    done = CliRunner().invoke(mendline, ["takedown", "1" * 64, "--reason", "asked"])
+    assert done.exit_code == 0, done.output
+    assert "Version 1 learned from 1 taken-down image(s): flagged." in done.output
+    assert registry.version(1).tags["taken_down"] == "1"
+    assert "learned from 1 taken-down" in CliRunner().invoke(mendline, ["review"]).output
+    with pytest.raises(UserError, match=r"1 image\(s\) that it learned from have been taken down"):
+        decisions.approve(layout, params, 1, "Ada")
+    assert registry.champion() is None
+    assert gate_version(layout, params, 1).verdict.verdict == "inconclusive"
+    record = decisions.approve(layout, params, 1, "Ada", override="the owner agreed since")
+    assert record.verdict == "inconclusive"
 
 
 def test_without_the_gate_nothing_is_approved(

@@ -7,18 +7,41 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from catalog.degradations import Degradation
 from catalog.layout import Layout
 from catalog.settings import load_params
+from catalog.settings.evaluation import Gate
+from evaluation.benchmark import Item
 from evaluation.gate import decide
+from evaluation.pictures import picture_path, save_picture
 from evaluation.report import Side, build_report
-from evaluation.report.dropped import dropped
-from evaluation.scores import ScoreTable
+from evaluation.report.dropped import MAX_EXAMPLE_BYTES, Cause, Example, _within, dropped
+from evaluation.scores import ImageScore, Provenance, ScoreTable
+from evaluation.statistics import Agreement
+from networks.interfaces import Identity
 from tests.evaluation.browser import CHROMIUM, Page, chromium
 from tests.evaluation.conftest import score_sharpener, work_tree
 from tests.evaluation.curated import write_curation
 
+EXTRAS = {
+    "gmsd/v1@none+none": {
+        "kind": "distance",
+        "lower_is_better": True,
+        "tasks": {
+            "rain": {
+                "degraded": None,
+                "restored": {"estimate": 0.0815, "low": 0.07, "high": 0.09, "n": 4},
+            },
+            "overall": {
+                "degraded": None,
+                "restored": {"estimate": 0.0625, "low": None, "high": None, "n": 36},
+            },
+        },
+    }
+}
 HOSTILE = '<script>document.title="taken"</script>.png'
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -54,6 +77,7 @@ def page_text(tree: Layout) -> str:
         {HOSTILE: "restorer-failed: <b>"},
         dropped(tree),
         {"Commit": "abc", "Judge": candidate.table.provenance.judge},
+        EXTRAS,
     )
 
 
@@ -87,6 +111,47 @@ def test_the_page_is_small_whole_and_says_proxy(page_text: str) -> None:
     assert HOSTILE not in page_text
     assert "proxy_fs" in page_text
     assert "Not comparable" in page_text
+
+
+def test_second_opinions_stand_apart_from_the_score(page_text: str) -> None:
+    shown = page_text.split('id="extras"')[1].split('id="outcomes"')[0]
+    assert "no say in the verdict" in shown
+    assert "0.082" in shown and "0.070 to 0.090" in shown and "0.062" in shown
+
+
+def test_a_full_report_of_large_pictures_stays_below_20_mb(tmp_path: Path) -> None:
+    # Noise is what JPEG compresses least: the pictures of 40 images a task are 40 MB.
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (640, 640, 3), dtype=np.uint8) for _ in range(3)]
+    rows = tuple(
+        ImageScore(f"{n:064d}", f"{task}/{n}.png", task, "scored", 2.0, 3.0, 0.2)
+        for task in Degradation
+        for n in range(5)
+    )
+    network = Identity("n", "1")
+    table = ScoreTable(Provenance.of(network, network, network, "b", "d"), rows)
+    for row in rows[:: len(rows) // 9]:
+        item = Item(row.image_id, row.name, row.degradation)
+        for side, picture in zip(("degraded", "restored"), noise, strict=False):
+            save_picture(tmp_path, item, side, picture, 640)
+    for row in rows:
+        for side in ("degraded", "restored"):
+            path = tmp_path / picture_path(row.degradation, row.image_id, side)
+            if not path.exists():
+                first = picture_path(rows[0].degradation, rows[0].image_id, side)
+                path.hardlink_to(tmp_path / first)
+    causes = [
+        Cause("screen", f"reason {n}", 9, [Example("x" * 20_000, "", "y" * 20_000)] * 6)
+        for n in range(60)
+    ]
+    candidate, champion = Side("version 2", table, tmp_path), Side("version 1", table, tmp_path)
+    verdict = decide(table, table, Agreement(60, 1.0, 1.0), Gate(bootstrap=100, permutations=100))
+    kept = _within(causes, MAX_EXAMPLE_BYTES)
+    assert all(cause.examples for cause in kept), "each cause keeps its first example"
+    assert len(kept[0].examples) < 6
+    page = build_report(candidate, champion, verdict, Agreement(60, 1.0, 1.0), {}, kept, {})
+    assert 15_000_000 < len(page.encode()) < 20_000_000
+    assert page.count('<figure class="case">') >= 9, "each task shows its worst image"
 
 
 def test_what_was_dropped_is_shown_with_its_reason(page_text: str) -> None:
