@@ -5,15 +5,17 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from catalog.errors import ImageRefused
+from catalog.images import Rgb
 from catalog.layout import Layout
 from catalog.schemas import embeddings
 from catalog.settings.curation import Embed
@@ -23,6 +25,8 @@ from catalog.tables import write_table
 from curation.by_shard import fresh_rows, map_shards
 from networks.embedders import load_embedder
 from networks.interfaces import Embedder
+
+T = TypeVar("T")
 
 VERSION = "1"
 """Part of the cache's key; to be raised by whoever changes what a row holds."""
@@ -34,28 +38,43 @@ def _loaded(name: str) -> Embedder:
     return load_embedder(name)
 
 
-def _batches(shard: Path, size: int) -> Iterator[list[Stored]]:
+def _decoded(shard: Path, size: int) -> Iterator[list[tuple[str, Rgb | ImageRefused]]]:
+    """Image ids with their pixels, or with why there are none, in batches."""
+
+    def pixels(stored: Stored) -> Rgb | ImageRefused:
+        try:
+            return stored.decode()
+        except ImageRefused as refused:
+            return refused
+
     images = read_shard(shard)
-    while batch := list(islice(images, size)):
+    while batch := [(stored.image_id, pixels(stored)) for stored in islice(images, size)]:
         yield batch
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, the next one made by a thread while one is in use."""
+    with ThreadPoolExecutor(1, "decode") as pool:
+        nothing = object()
+        waiting = pool.submit(next, items, nothing)
+        while (item := waiting.result()) is not nothing:
+            waiting = pool.submit(next, items, nothing)
+            yield item  # type: ignore[misc]
 
 
 def embed_shard(name: str, batch_size: int, shard: Path) -> list[dict[str, Any]]:
     """One row an image; an image that cannot be decoded has `refused` set and no vector."""
     embedder = _loaded(name)
+    # pyarrow reads no null back from a column of lists of fixed size.
+    nothing = np.zeros(embedder.width, np.float32)
     rows: list[dict[str, Any]] = []
-    for batch in _batches(shard, batch_size):
-        keys, pixels = [], []
-        for stored in batch:
-            try:
-                pixels.append(stored.decode())
-                keys.append(stored.image_id)
-            except ImageRefused as refused:
-                # pyarrow reads no null back from a column of lists of fixed size.
-                nothing = np.zeros(embedder.width, np.float32)
-                row = {"image_id": stored.image_id, "embedding": nothing, "refused": refused.reason}
-                rows.append(row)
-        for key, vector in zip(keys, embedder.embed_images(pixels), strict=True):
+    for batch in _ahead(_decoded(shard, batch_size)):
+        good = [(key, found) for key, found in batch if not isinstance(found, ImageRefused)]
+        for key, found in batch:
+            if isinstance(found, ImageRefused):
+                rows.append({"image_id": key, "embedding": nothing, "refused": found.reason})
+        vectors = embedder.embed_images([found for _, found in good])
+        for (key, _), vector in zip(good, vectors, strict=True):
             rows.append({"image_id": key, "embedding": vector})
     return rows
 

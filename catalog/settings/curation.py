@@ -62,7 +62,7 @@ class Deduplicate(Settings):
         "trained.",
     )
     min_cosine: float = Field(
-        default=0.9,
+        default=0.8,
         ge=0.0,
         le=1.0,
         description="Cosine of two embeddings from which a pair is one.",

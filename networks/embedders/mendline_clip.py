@@ -10,7 +10,7 @@ from networks.interfaces import Identity
 
 CONFIG = Path(__file__).with_name("mendline-clip.json")
 WEIGHTS = Path(__file__).with_name("mendline-clip.safetensors")
-"""Absent until the embedder has been trained; its weights are random then."""
+"""Made by networks.embedders.fit; without the file the weights are random."""
 
 SEED = 20260326
 VERSION = "1"

@@ -2,7 +2,9 @@
 
 import difflib
 import hashlib
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +45,21 @@ class OpenClipEmbedder:
         self.transform = image_transform_v2(
             PreprocessCfg(**model.visual.preprocess_cfg), is_train=False
         )
+        self._dtype = next(model.visual.parameters()).dtype
+        # Pillow lets go of the interpreter's lock while it scales.
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, "scale")
         self.width = self.embed_texts(["a photo"]).shape[1]
+
+    def _prepare(self, image: Rgb) -> torch.Tensor:
+        return self.transform(Image.fromarray(image))
 
     @torch.inference_mode()
     def embed_images(self, images: Sequence[Rgb]) -> np.ndarray:
         """(n, width) float32, each row of length 1; no images give (0, width)."""
         if not images:
             return np.zeros((0, self.width), np.float32)
-        batch = torch.stack([self.transform(Image.fromarray(image)) for image in images])
-        vectors = self.model.encode_image(batch.to(self.device), normalize=True)
+        batch = torch.stack(list(self._pool.map(self._prepare, images)))
+        vectors = self.model.encode_image(batch.to(self.device, self._dtype), normalize=True)
         return vectors.float().cpu().numpy()
 
     @torch.inference_mode()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -137,4 +138,4 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     assert rates[4] == pytest.approx(1.0)
     assert max(rates) == rates[9] == pytest.approx(2.0)
     assert rates[-1] == pytest.approx(0.0, abs=1e-9)
-    assert all(a >= b for a, b in zip(rates[9:], rates[10:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[9:]))
