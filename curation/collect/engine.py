@@ -48,12 +48,14 @@ class Engine:
         self._results: asyncio.Queue[tuple[Result, int] | None] = asyncio.Queue(_BATCH)
         self._budget = ByteBudget(settings.bytes_in_flight)
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._hosts = Hosts(settings, self._refill)
+        names = (name for name, _ in state.hosts())
+        self._hosts = Hosts(settings, names, self._refill)
 
-    async def run(self) -> None:
-        """Fetch until nothing is pending. Raises `UserError` (a full disk)."""
-        for host, _ in self._state.hosts():
-            self._hosts.add(host)
+    async def run(self) -> int:
+        """Fetch until nothing is pending; return the most bytes that were in flight.
+
+        Raises `UserError`: a full disk, decoders that do not start.
+        """
         try:
             async with Http(self._settings, self._budget) as http:
                 self._fetcher = Fetcher(
@@ -70,6 +72,7 @@ class Engine:
         finally:
             self._writer.shutdown(wait=True)
             self._save_rest()
+        return self._budget.most_taken
 
     async def _in_writer(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
@@ -87,44 +90,48 @@ class Engine:
 
     async def _one(self, host: Host, item: Pending, tried: int) -> None:
         """Fetch, examine and hand over one row. Frees its slot when the fetch is over."""
-        fetched: Fetched | None = None
+        place = _Place(self._hosts, host)
         try:
             try:
-                fetched = await self._get(host, item)
+                fetched = await self._get(place, item)
                 self._hosts.succeeded(host)
+                if place.host is not None:
+                    self._hosts.succeeded(place.host)
                 if fetched.body is not None:
                     await self._decoders.room()
             except FetchError as error:
                 if not self._hosts.failed(host, item, tried + 1, error):
                     await self._emit(_failure(item, error, tried + 1))
-                if host.dead is not None:
-                    await self._bury(host, host.dead)
+                for dead in self._hosts.dead(host.name, error.host):
+                    await self._bury(dead)
                 return
             finally:
-                self._hosts.done(host)
+                place.leave()
         finally:
             self._slots.release()
         await self._examine(item, fetched, tried + 1)
 
-    async def _get(self, host: Host, item: Pending) -> Fetched:
-        if host.name == LOCAL:
-            source: LocalSource = self._sources[item.part]
-            limit = self._settings.max_bytes
-            body = await asyncio.to_thread(source.read, str(item.locator), limit)
-            return Fetched(body, 0)
+    async def _get(self, place: "_Place", item: Pending) -> Fetched:
+        if item.host == LOCAL:
+            return await self._read(self._sources[item.part], str(item.locator))
         headers = {}
         if item.previous_etag:
             headers["If-None-Match"] = item.previous_etag
         if item.previous_modified:
             headers["If-Modified-Since"] = item.previous_modified
+        return await self._fetcher.fetch(str(item.url), place.turn, headers)
 
-        async def turn(url: URL, crawl_delay: float) -> None:
-            await self._hosts.turn(host_of(url), crawl_delay)
-
-        return await self._fetcher.fetch(str(item.url), turn, headers)
+    async def _read(self, source: LocalSource, locator: str) -> Fetched:
+        limit = self._settings.max_bytes
+        await self._budget.take(limit)
+        body = b""
+        try:
+            body = await asyncio.to_thread(source.read, locator, limit)
+        finally:
+            self._budget.give(limit - len(body))
+        return Fetched(body, 0, reserved=len(body))
 
     async def _examine(self, item: Pending, fetched: Fetched, tries: int) -> None:
-        reserved = fetched.reply.reserved if fetched.reply else 0
         result = Result(
             item,
             UNCHANGED,
@@ -146,13 +153,16 @@ class Engine:
                 result.outcome, result.image_id = STORED, examined.image_id
                 result.data = fetched.body if examined.data is None else examined.data
                 result.header, result.creator = examined.header, examined.creator
-        await self._emit(result, reserved)
+        if result.outcome in (STORED, UNCHANGED):
+            result.detail = _changes(item, fetched, result.image_id)
+        await self._emit(result, fetched.reserved)
 
     async def _emit(self, result: Result, reserved: int = 0) -> None:
         await self._results.put((result, reserved))
 
-    async def _bury(self, host: Host, error: FetchError) -> None:
-        after = host.last_seq
+    async def _bury(self, host: Host) -> None:
+        error, after = host.dead, host.last_seq
+        assert error is not None
         for item, tried in self._hosts.drop(host):
             await self._emit(_failure(item, error, tried))
         gone = await self._in_writer(
@@ -186,6 +196,40 @@ class Engine:
         if rest:
             with contextlib.suppress(UserError):  # a full disk has been told already
                 self._state.record(rest)
+
+
+class _Place:
+    """The place at a host that a request holds; it goes along with redirects."""
+
+    def __init__(self, hosts: Hosts, host: Host) -> None:
+        self._hosts = hosts
+        self.host: Host | None = host
+
+    async def turn(self, url: URL, crawl_delay: float) -> None:
+        """As `fetch.Turn`."""
+        held, self.host = self.host, None
+        assert held is not None
+        self.host = await self._hosts.move(held, host_of(url))
+        await self._hosts.turn(self.host, crawl_delay)
+
+    def leave(self) -> None:
+        """Give the place back."""
+        if self.host is not None:
+            self._hosts.done(self.host)
+            self.host = None
+
+
+def _changes(item: Pending, fetched: Fetched, image_id: str | None) -> str | None:
+    """What is new at a URL that an earlier snapshot has, in words; None where nothing is."""
+    if item.previous_id is None:
+        return None
+    pairs = {
+        "bytes": (item.previous_id, image_id),
+        "ETag": (item.previous_etag, fetched.etag),
+        "Last-Modified": (item.previous_modified, fetched.last_modified),
+    }
+    new = [name for name, (old, found) in pairs.items() if found is not None and found != old]
+    return f"Changed since the last time: {', '.join(new)}." if new else None
 
 
 def _failure(item: Pending, error: FetchError, tries: int) -> Result:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from yarl import URL
 
 from catalog.settings.collect import Collect
-from curation.collect.http import REDIRECTS, Http, Reply, parse_url, resolve, status_error
+from curation.collect.http import REDIRECTS, Http, Reply, host_of, parse_url, resolve, status_error
 from curation.collect.opt_outs import agent_token, header_opt_out
 from curation.collect.outcome import FetchError
 from curation.collect.robots import Robots
@@ -14,7 +14,10 @@ from curation.collect.robots import Robots
 
 @dataclass
 class Fetched:
-    """A body that came, or None for "304 Not Modified", and what the answer said of it."""
+    """A body that came, or None for "304 Not Modified", and what the answer said of it.
+
+    `reserved` is what the body holds of the budget of bytes.
+    """
 
     body: bytes | None
     status: int
@@ -22,7 +25,7 @@ class Fetched:
     hops: list[str] = field(default_factory=list)
     etag: str | None = None
     last_modified: str | None = None
-    reply: Reply | None = None
+    reserved: int = 0
 
 
 Turn = Callable[[URL, float], Awaitable[None]]
@@ -44,9 +47,11 @@ class Fetcher:
     async def fetch(self, text: str, turn: Turn, headers: Mapping[str, str]) -> Fetched:
         """Raises `FetchError`, its `hops` being the URLs redirected to."""
         hops: list[str] = []
+        asked: str | None = None
         try:
             url = parse_url(text)
             while True:
+                asked = host_of(url)
                 await turn(url, await self._robots.check(url))
                 reply = await self._http.get(url, headers)
                 if reply.status not in REDIRECTS:
@@ -62,7 +67,7 @@ class Fetcher:
                 if self._blocked(str(url)):
                     raise FetchError("blocked", "It redirects to a URL that was taken down.")
         except FetchError as error:
-            error.hops = hops
+            error.hops, error.host = hops, asked
             error.final_url = hops[-1] if hops else None
             raise
 
@@ -85,5 +90,5 @@ class Fetcher:
             hops,
             reply.headers.get("ETag"),
             reply.headers.get("Last-Modified"),
-            reply,
+            reply.reserved,
         )

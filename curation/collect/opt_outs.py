@@ -10,6 +10,8 @@ _WITH_VALUE = {
     "max-video-preview",
 }
 
+_NAME = re.compile(r"\*|[a-z_][a-z0-9_.-]*")
+
 # PLUS Coalition vocabulary, property plus:DataMining, as IPTC Photo Metadata 2023.1 defines it.
 _DATA_MINING = re.compile(rb"ldf/vocab/DMI-PROHIBITED")
 
@@ -22,8 +24,8 @@ def agent_token(user_agent: str) -> str:
 def directives(values: Iterable[str], agent: str) -> set[str]:
     """Directives of X-Robots-Tag headers that apply to all robots or to `agent` (a token).
 
-    A name before a colon makes what follows it in the same header apply to that robot only.
-    "none" stands for noindex and nofollow.
+    A name before a colon makes what follows it in the same header apply to that robot only, "*"
+    to all. "none" stands for noindex and nofollow.
     """
     found: set[str] = set()
     for value in values:
@@ -31,9 +33,10 @@ def directives(values: Iterable[str], agent: str) -> set[str]:
         for part in value.lower().split(","):
             word = part.strip()
             name, colon, rest = word.partition(":")
-            if colon and name.strip() not in _WITH_VALUE:
+            # The time of a date has colons too, but no robot's name before them.
+            if colon and _NAME.fullmatch(name.strip()) and name.strip() not in _WITH_VALUE:
                 named, word = name.strip(), rest.strip()
-            if named is None or named == agent:
+            if named in (None, "*", agent):
                 found.add(word)
     return found | ({"noindex", "nofollow"} if "none" in found else set())
 

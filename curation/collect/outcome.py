@@ -45,3 +45,5 @@ class FetchError(Exception):
         """Whether it says something about the host as a whole."""
         self.hops: list[str] = []
         self.final_url: str | None = None
+        self.host: str | None = None
+        """The host (as `http.host_of` names it) that was asked when it happened."""

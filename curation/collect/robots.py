@@ -1,6 +1,7 @@
-"""robots.txt (RFC 9309), read once an origin and run."""
+"""robots.txt (RFC 9309), kept for the origins that were asked last."""
 
 import asyncio
+from collections import OrderedDict
 
 from protego import Protego
 from yarl import URL
@@ -9,6 +10,9 @@ from catalog.settings.collect import Collect
 from curation.collect.http import REDIRECTS, Http, resolve, status_error
 from curation.collect.opt_outs import agent_token
 from curation.collect.outcome import FetchError
+
+_ORIGINS = 2048
+"""Rules that are kept; those that were not used for the longest time are read again."""
 
 _MAX_BYTES = 512 * 1024  # RFC 9309, 2.5: at least 500 KiB are to be parsed
 
@@ -25,7 +29,7 @@ class Robots:
         self._settings = settings
         # Protego matches by the product token; the comment in a user agent must not take part.
         self._agent = agent_token(settings.user_agent)
-        self._rules: dict[str, asyncio.Task[Protego]] = {}
+        self._rules: OrderedDict[str, asyncio.Task[Protego]] = OrderedDict()
 
     async def check(self, url: URL) -> float:
         """The crawl-delay in seconds, 0 where there is none.
@@ -36,7 +40,10 @@ class Robots:
             return 0.0
         origin = str(url.origin())
         if origin not in self._rules:
+            while len(self._rules) >= _ORIGINS:
+                self._rules.popitem(last=False)
             self._rules[origin] = asyncio.create_task(self._read(url))
+        self._rules.move_to_end(origin)
         rules = await asyncio.shield(self._rules[origin])
         if not rules.can_fetch(str(url), self._agent):
             raise FetchError("robots-denied", f"{origin}/robots.txt forbids it.")

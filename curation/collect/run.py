@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ class Summary:
 
     `folder` is the new snapshot below data/raw, None when nothing was left to fetch. `outcomes`
     counts the snapshot's URLs by outcome, `skipped` those that were not tried by reason,
-    `retryable` the failures that may pass, `stored_bytes` the bytes of the new images.
+    `retryable` the failures that may pass, `stored_bytes` the bytes of the new images,
+    `most_in_flight` the most bytes of bodies that this run had in memory at one time.
     """
 
     folder: Path | None
@@ -40,6 +41,7 @@ class Summary:
     retryable: int
     stored_bytes: int
     seconds: float
+    most_in_flight: int = 0
 
     @property
     def stored(self) -> int:
@@ -167,10 +169,11 @@ def collect(
                 skipped = state.noted("skipped") or {}
                 shutil.rmtree(work.folder)
                 return Summary(None, {}, skipped, 0, 0, time.monotonic() - began)
-            pending = outcomes.get("", 0)
+            pending, most = outcomes.get("", 0), 0
             if pending:
                 with Progress(pending) as progress:
-                    asyncio.run(Engine(state, sources, settings, blocklist, progress).run())
-            return _finish(state, work, layout, settings, described, began)
+                    most = asyncio.run(Engine(state, sources, settings, blocklist, progress).run())
+            done = _finish(state, work, layout, settings, described, began)
+            return replace(done, most_in_flight=most)
         finally:
             state.close()

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from catalog.errors import UserError
-from curation.collect.opt_outs import header_opt_out
+from catalog.settings.collect import Collect
+from curation.collect.opt_outs import agent_token, header_opt_out
 from curation.collect.outcome import FetchError
 from curation.collect.sources import Item
-
-_AGENT = "mendline"
 
 
 class Warc:
@@ -22,11 +21,12 @@ class Warc:
 
     name = "warc"
 
-    def __init__(self, path: Path, opt_outs: tuple[str, ...] = ("noai", "noimageai")) -> None:
+    def __init__(self, path: Path, settings: Collect) -> None:
         if not path.is_file():
             raise UserError(f"There is no file {path}.", "Give a WARC file that exists.")
         self.path = path
-        self._opt_outs = opt_outs
+        self._opt_outs = settings.opt_outs
+        self._agent = agent_token(settings.user_agent)
 
     def describe(self) -> dict[str, Any]:
         """Name and SHA-256 of the file."""
@@ -70,7 +70,7 @@ class Warc:
             headers = record.http_headers.headers
             named = [value for name, value in headers if name.lower() == "x-robots-tag"]
             tdm = record.http_headers.get_header("TDM-Reservation")
-            directive = header_opt_out(named, tdm, _AGENT, self._opt_outs)
+            directive = header_opt_out(named, tdm, self._agent, self._opt_outs)
             if directive is None:
                 data: bytes = record.content_stream().read(max_bytes + 1)
         except Exception as error:  # warcio raises many kinds on hostile archives

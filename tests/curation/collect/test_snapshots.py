@@ -112,6 +112,8 @@ def test_revisiting_tells_what_changed(
     assert rows[changed]["previous_id"] == image_id(photo(3))
     assert rows[changed]["image_id"] == image_id(photo(4))
     assert rows[changed]["etag"] == '"b"'
+    assert rows[changed]["detail"] == "Changed since the last time: bytes, ETag."
+    assert rows[same]["detail"] is rows[silent]["detail"] is None
     assert rows[same]["status"] == 304
     assert web.headers["/changed.jpg"]["If-None-Match"] == '"a"'
     assert len(ShardStore(layout.raw)) == 4
@@ -182,8 +184,10 @@ def test_a_folder_is_collected_by_content(
     (folder / "deep" / "copy.jpeg").write_bytes(photo(1))
     (folder / "lie.jpg").write_bytes(b"<html>")
     (folder / "notes.txt").write_text("no image")
-    summary = collect([Folder(folder)], layout, settings)
+    tight = settings.model_copy(update={"bytes_in_flight": settings.max_bytes})
+    summary = collect([Folder(folder)], layout, tight)
     assert summary.outcomes == {"stored": 2, "known": 1, "not-an-image": 1}
+    assert 0 < summary.most_in_flight <= settings.max_bytes
     assert {s.provenance["url"] for s in ShardStore(layout.raw).read(ShardStore(layout.raw).ids())
             } == {None}  # fmt: skip
     assert collect([Folder(folder)], layout, settings).skipped == {

@@ -43,17 +43,19 @@ def test_images_of_an_archive_are_collected_without_the_network(
         ("http://a.test/page", "200 OK", b"<html>", {"Content-Type": "text/html"}),
         ("http://a.test/gone.jpg", "404 Not Found", photo(9), {}),
         ("http://a.test/no.jpg", "200 OK", photo(10), {"X-Robots-Tag": "noai"}),
+        ("http://a.test/me.jpg", "200 OK", photo(12), {"X-Robots-Tag": "mendline: noai"}),
         ("http://a.test/z.jpg", "200 OK", gzip.compress(photo(11)), {"Content-Encoding": "gzip"}),
         ("http://a.test/bomb.jpg", "200 OK", gzip.compress(bytes(9_000_000)),
          {"Content-Encoding": "gzip"}),
     ]  # fmt: skip
     path = tmp_path / "crawl.warc"
     _write(path, zipped, records)
-    summary = collect([Warc(path, settings.opt_outs)], layout, settings)
+    summary = collect([Warc(path, settings)], layout, settings)
     rows = outcomes(summary.folder)
     wanted = {f"http://a.test/{n}.jpg": "stored" for n in range(6)}
     wanted |= {
         "http://a.test/no.jpg": "opt-out",
+        "http://a.test/me.jpg": "opt-out",
         "http://a.test/z.jpg": "stored",
         "http://a.test/bomb.jpg": "too-large",
     }
@@ -65,4 +67,4 @@ def test_images_of_an_archive_are_collected_without_the_network(
 def test_what_is_no_warc_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.warc").write_bytes(b"not a warc\r\n\r\n" * 10)
     with pytest.raises(UserError):
-        list(Warc(tmp_path / "x.warc").items())
+        list(Warc(tmp_path / "x.warc", Collect()).items())

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import ssl
 import struct
 import threading
 import zlib
@@ -91,8 +92,8 @@ class Web:
 
 
 @contextmanager
-def running_web() -> Iterator[Web]:
-    """A `Web` that answers until the context ends."""
+def running_web(addresses: int = 1, tls: ssl.SSLContext | None = None) -> Iterator[Web]:
+    """A `Web` that answers until the context ends, on 127.0.0.1 and the next `addresses` - 1."""
     small_web = Web()
     loop = asyncio.new_event_loop()
     ready, stop = threading.Event(), asyncio.Event()
@@ -100,9 +101,9 @@ def running_web() -> Iterator[Web]:
     async def serve() -> None:
         runner = web.ServerRunner(web.Server(small_web._answer), shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        small_web.port = runner.addresses[0][1]
+        for last in range(1, addresses + 1):
+            await web.TCPSite(runner, f"127.0.0.{last}", small_web.port, ssl_context=tls).start()
+            small_web.port = runner.addresses[0][1]
         ready.set()
         await stop.wait()
         await runner.cleanup()
