@@ -22,12 +22,13 @@ from curation import hash as hashing
 from curation.deduplicate.benchmarks import fingerprint_benchmarks
 from curation.deduplicate.contamination import contaminated
 from curation.deduplicate.duplicates import find_matches, group, rows
+from curation.deduplicate.index import Store
 from curation.deduplicate.memory import Memory
 from curation.deduplicate.prints import make_prints
 from networks.embedders import load_embedder
 from networks.interfaces import Embedder
 
-VERSION = "1"
+VERSION = "2"
 """Part of the memory's key; to be raised by whoever changes how pairs are found or verified."""
 
 
@@ -76,8 +77,9 @@ def run(layout: Layout, params: Params) -> Counts:
     prints = make_prints(hashes, fingerprints, vectors)
     depends = (VERSION, hashing.VERSION, params.hash.thumbnail_side, settings.model_dump_json())
     key = "\n".join(map(str, (*depends, identity if embedder else "")))
-    memory = Memory(layout.scratch("deduplicate"), hashlib.sha256(key.encode()).hexdigest()[:32])
-    groups = group(prints, find_matches(prints, settings, memory), settings)
+    folder, digest = layout.scratch("deduplicate"), hashlib.sha256(key.encode()).hexdigest()[:32]
+    memory, store = Memory(folder, digest), Store(folder, digest)
+    groups = group(prints, find_matches(prints, settings, memory, store), settings)
     duplicates = rows(prints, groups)
     folders = [layout.benchmark] if layout.benchmark.is_dir() else []
     folders += [layout.root / name for name in settings.benchmarks]

@@ -17,6 +17,7 @@ COARSE, FINE = 48, 112
 
 _HOPEFUL = 0.5  # coarse correlation below which the fine level is not tried
 _BLOCKS = 6
+_SMOOTH = 0.6  # sigma, pixels, of what both are smoothed by before they are compared
 _SMALLEST = 0.1  # share of the area to which a map may shrink
 
 
@@ -26,12 +27,14 @@ class Alignment:
 
     `matrix` (3, 3) maps a point of A to the point of B, both in the image's unit square.
     `correlation` -1..1 is that of the common part, `detail` the median of the correlations of its
-    blocks, which text and a watermark leave alone.
+    blocks, which text and a watermark leave alone. `texture` is the contrast (standard deviation,
+    grey levels) of its richer blocks: two even skies agree wherever one is laid.
     """
 
     matrix: np.ndarray
     correlation: float
     detail: float
+    texture: float
 
 
 _IDENTITY = np.eye(3)
@@ -112,23 +115,39 @@ def content_overlap(
     return max(one for one, _ in found), max(two for _, two in found)
 
 
+def _sampled(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(height, width) float32 of an image whose point `matrix` @ p is at p, both unit squares.
+
+    It is smoothed by the same Gaussian in pixels of the result, whatever the scale, and read by
+    cubic interpolation, so that two images brought to one grid have lost alike.
+    """
+    import cv2
+
+    onto = _pixels(np.empty((height, width)))
+    warp = (_pixels(image) @ matrix @ np.linalg.inv(onto))[:2]
+    step = float(np.sqrt(abs(np.linalg.det(warp[:, :2]))))  # pixels of the image by one of these
+    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), max(_SMOOTH * step, 0.1))
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    found = cv2.warpAffine(
+        smooth, warp, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(found)
+
+
 def warped(
     a: np.ndarray, b: np.ndarray, matrix: np.ndarray, longest: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A at `longest` pixels, B laid on it, and where both are: (h, w) float32, float32, bool."""
-    import cv2
-
-    a = _resized(a, longest)
-    scale = np.sqrt(abs(np.linalg.det(matrix)))
-    # B is brought near its final scale first, so that the warp neither skips nor smears pixels.
-    reach = float(np.clip(longest / max(scale, 1e-3), 16, 4 * longest))
-    b = _resized(b, round(reach)) if max(b.shape) > reach else b.astype(np.float32)
-    warp = (_pixels(b) @ matrix @ np.linalg.inv(_pixels(a)))[:2]
-    size = (a.shape[1], a.shape[0])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    laid = cv2.warpAffine(b, warp, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    inside = cv2.warpAffine(np.ones_like(b), warp, size, flags=flags) > 0.99
-    return a, laid, inside
+    scale = longest / max(a.shape)
+    height, width = (max(8, round(n * scale)) for n in a.shape)
+    x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+    u = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]
+    v = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]
+    # Pixels at the edge would be mixed with what is repeated beyond it.
+    edge = 2.0 / max(b.shape)
+    inside = (u > edge) & (u < 1 - edge) & (v > edge) & (v < 1 - edge)
+    laid = _sampled(b, matrix, height, width)
+    return _sampled(a, np.eye(3), height, width), laid, inside
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -137,13 +156,16 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum()) / scale if scale > 1e-3 * a.size else 0.0
 
 
-def _agreement(a: np.ndarray, b: np.ndarray, inside: np.ndarray) -> tuple[float, float]:
-    """Correlation of the whole common part, and median over its blocks weighted by contrast."""
+def _agreement(a: np.ndarray, b: np.ndarray, inside: np.ndarray) -> tuple[float, float, float]:
+    """Correlation of the whole common part, and median over its blocks weighted by contrast.
+
+    The third is the contrast that three quarters of the blocks stay below.
+    """
     import cv2
 
     a, b = cv2.GaussianBlur(a, (0, 0), 1.0), cv2.GaussianBlur(b, (0, 0), 1.0)
     if inside.sum() < 64:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     whole = _correlation(a[inside], b[inside])
     values, weights = [], []
     for rows in np.array_split(np.arange(a.shape[0]), _BLOCKS):
@@ -156,10 +178,11 @@ def _agreement(a: np.ndarray, b: np.ndarray, inside: np.ndarray) -> tuple[float,
                 # The contrast of both: noise gives one of them contrast where there is nothing.
                 weights.append(min(float(one.std()), float(two.std())))
     if not values or sum(weights) <= 0:
-        return whole, 0.0
+        return whole, 0.0, 0.0
     order = np.argsort(values)
     total = np.cumsum(np.asarray(weights)[order])
-    return whole, values[order[int(np.searchsorted(total, total[-1] / 2))]]
+    median = values[order[int(np.searchsorted(total, total[-1] / 2))]]
+    return whole, median, float(np.percentile(weights, 75))
 
 
 def _content(
@@ -208,5 +231,4 @@ def align(
             best, matrix = coefficient, first @ found
     one, two, inside = warped(a, b, matrix, FINE)
     inside &= _content(inside.shape, matrix, trim_a, trim_b)
-    correlation, detail = _agreement(one, two, inside)
-    return Alignment(matrix, correlation, detail)
+    return Alignment(matrix, *_agreement(one, two, inside))

@@ -10,20 +10,23 @@ import numpy as np
 from catalog.progress import track
 from catalog.settings.curation import Deduplicate
 from curation.deduplicate.candidates import candidates, within
-from curation.deduplicate.difference import LIMITS, Version, clearly, difference
+from curation.deduplicate.difference import LIMITS, Version, clearly, difference, version_of
 from curation.deduplicate.grouping import Member, make_groups, preference
+from curation.deduplicate.index import Store
 from curation.deduplicate.local import LocalIndex, shared_features
 from curation.deduplicate.memory import Memory
 from curation.deduplicate.prints import Prints, take
-from curation.deduplicate.verify import Match, Question, answer, questions, thumbnail
+from curation.deduplicate.verify import Match, Question, answer, questions
 
 _ROUNDS = 3
 
 
-def _asked(prints: Prints, new: np.ndarray, settings: Deduplicate) -> Iterator[Question]:
+def _asked(
+    prints: Prints, new: np.ndarray, settings: Deduplicate, store: Store | None
+) -> Iterator[Question]:
     """All candidate pairs with at least one row of `new`, each once."""
     queries = prints if len(new) == len(prints) else take(prints, new)
-    pairs = candidates(queries, prints, settings)
+    pairs = candidates(queries, prints, settings, store)
     pairs = within(np.stack([new[pairs[:, 0]], pairs[:, 1]], axis=1))
     yield from questions(prints, prints, pairs)
     if len(prints) <= settings.local_features_up_to:
@@ -38,15 +41,21 @@ def _asked(prints: Prints, new: np.ndarray, settings: Deduplicate) -> Iterator[Q
 
 
 def find_matches(
-    prints: Prints, settings: Deduplicate, memory: Memory | None = None
+    prints: Prints,
+    settings: Deduplicate,
+    memory: Memory | None = None,
+    store: Store | None = None,
 ) -> list[Match]:
-    """All verified pairs of a collection; those among images that `memory` holds come from it."""
+    """All verified pairs of a collection; those among images that `memory` holds come from it.
+
+    What is not in memory is looked up in the indexes of `store`, which grow by it.
+    """
     row_of = {key: row for row, key in enumerate(prints.ids)}
     verdicts: dict[tuple[str, str], Match | None] = dict(memory.verdicts) if memory else {}
     known = memory.ids if memory else set()
     new = np.array([row for row, key in enumerate(prints.ids) if key not in known], np.int64)
     if len(new):
-        asked = answer(prints, prints, _asked(prints, new, settings), settings)
+        asked = answer(prints, prints, _asked(prints, new, settings, store), settings)
         for one, two, match in track(asked, "candidate pairs"):
             verdicts[prints.ids[one], prints.ids[two]] = match
         if memory:
@@ -91,9 +100,7 @@ def group(prints: Prints, matches: Sequence[Match], settings: Deduplicate) -> li
 
     @lru_cache(maxsize=4096)
     def version(row: int) -> Version:
-        side = int(max(prints.width[row], prints.height[row]))
-        measures = float(prints.grain[row]), float(prints.blockiness[row])
-        return Version(thumbnail(prints.jpeg(row)), side, *measures)
+        return version_of(prints, row)
 
     def is_variant(a: int, b: int, matrix: np.ndarray) -> bool:
         return clearly(difference(version(a), version(b), matrix), LIMITS) is not None

@@ -35,10 +35,13 @@ class View:
         return centre @ flip @ turned @ back
 
 
+CROP = 0.05
+"""Share of a side from which a view is a crop, not only a turn without its corners."""
+
 VIEWS = tuple(
     View(mirror, crop, turn)
     for mirror in (False, True)
-    for crop, turn in ((0.0, 0.0), (0.05, 0.0), (0.10, 0.0), (0.02, 4.0), (0.02, -4.0))
+    for crop, turn in ((0.0, 0.0), (CROP, 0.0), (0.10, 0.0), (0.02, 4.0), (0.02, -4.0))
 )
 
 

@@ -3,6 +3,7 @@
 Every one is compared while that is quick; above, an index finds nearly all.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,32 @@ Pairs = np.ndarray
 """(m, 2) int64: a row of the first set, a row of the second."""
 
 EXACT_HASHES = 200_000
-"""Hashes up to which every one is compared: 2e10 comparisons, under half a minute on two cores."""
+"""Hashes up to which every one is compared: 2e10 comparisons of a collection with itself, 20 s of
+CPU time."""
 EXACT_VECTORS = 20_000
 
 _BLOCK = 4096
 _PROBES = 16
-# Above EXACT_HASHES: 12 tables of 20 bits, each also looked up with every single bit flipped. That
-# finds all pairs up to 23 bits apart for certain, and most further ones up to the radius.
-_TABLES, _BITS = 12, 20
+# Above EXACT_HASHES: 13 tables of 19 bits, each also looked up with every single bit flipped. That
+# finds all pairs up to 25 bits apart for certain, and most further ones up to the radius.
+_TABLES, _BITS = 13, 19
 _FAR = 40
+
+
+@dataclass(frozen=True)
+class Index:
+    """A FAISS index and, for each of its positions, the row of the base it stands for.
+
+    `rows` is None where position and row are one, and holds -1 for what is no longer there.
+    """
+
+    faiss: Any
+    rows: np.ndarray | None = None
+
+    def base_rows(self, found: np.ndarray) -> np.ndarray:
+        """Rows of the base of positions that FAISS found; -1 for none."""
+        found = found.astype(np.int64)
+        return found if self.rows is None else np.where(found < 0, -1, self.rows[found])
 
 
 def none() -> Pairs:
@@ -32,31 +50,47 @@ def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.bitwise_count(a ^ b).sum(axis=1).astype(np.int64)
 
 
-def near_hashes(queries: np.ndarray, base: np.ndarray, radius: int) -> Pairs:
-    """Pairs within `radius` bits, of (n, 32) and (m, 32) uint8 hashes.
-
-    All of them up to `EXACT_HASHES` in `base`; above, within 40 bits at most, and those beyond 23
-    bits with the recall that docs/benchmarks-dedupe.md gives.
-    """
+def hash_index(base: np.ndarray) -> Any:
+    """A FAISS index of (m, 32) uint8 hashes by Hamming distance."""
     import faiss
 
-    if not len(queries) or not len(base):
-        return none()
-    base = np.ascontiguousarray(base)
+    index: Any
     if len(base) <= EXACT_HASHES:
-        index: Any = faiss.IndexBinaryFlat(base.shape[1] * 8)
+        index = faiss.IndexBinaryFlat(base.shape[1] * 8)
     else:
         index = faiss.IndexBinaryMultiHash(base.shape[1] * 8, _TABLES, _BITS)
         index.nflip = 1
-        radius = min(radius, _FAR)
-    index.add(base)
+    index.add(np.ascontiguousarray(base))
+    return index
+
+
+def near_hashes(
+    queries: np.ndarray, base: np.ndarray, radius: int, index: Index | None = None
+) -> Pairs:
+    """Pairs within `radius` bits, of (n, 32) and (m, 32) uint8 hashes.
+
+    All of them up to `EXACT_HASHES` in `base`; above, within 40 bits at most, and those beyond 25
+    bits with the recall that docs/benchmarks-dedupe.md gives. Where both are one array a pair may
+    be given in one order only. `index` is one of `hash_index(base)`, where there is one already.
+    """
+    if not len(queries) or not len(base):
+        return none()
+    exact = len(base) <= EXACT_HASHES
+    radius = radius if exact else min(radius, _FAR)
+    index = index if index is not None else Index(hash_index(base))
+    step = 8 * _BLOCK
     pairs = []
-    for start in range(0, len(queries), 8 * _BLOCK):
-        block = np.ascontiguousarray(queries[start : start + 8 * _BLOCK])
+    for start in range(0, len(queries), step):
+        block = np.ascontiguousarray(queries[start : start + step])
+        # Within one set a pair is looked for from its first row only.
+        first = start if queries is base and exact else 0
         # FAISS finds distances below its radius.
-        limits, _, found = index.range_search(block, radius + 1)
+        seen = Index(hash_index(base[first:])) if first else index
+        limits, _, found = seen.faiss.range_search(block, radius + 1)
         rows = np.repeat(np.arange(len(block)), (limits[1:] - limits[:-1]).astype(np.int64))
-        pairs.append(np.stack([rows + start, found.astype(np.int64)], axis=1))
+        others = seen.base_rows(found)
+        there = others >= 0
+        pairs.append(np.stack([rows[there] + start, others[there] + first], axis=1))
     return np.unique(np.concatenate(pairs), axis=0)
 
 
@@ -74,7 +108,7 @@ def vector_index(base: np.ndarray) -> Any:
         index = faiss.IndexIVFFlat(quantizer, width, lists, faiss.METRIC_INNER_PRODUCT)
         index.cp.niter = 8
         index.nprobe = _PROBES
-        step = max(1, len(base) // (50 * lists))
+        step = max(1, len(base) // (40 * lists))
         index.train(np.ascontiguousarray(base[::step]))
     for start in range(0, len(base), 16 * _BLOCK):
         index.add(np.ascontiguousarray(base[start : start + 16 * _BLOCK]))
@@ -82,19 +116,20 @@ def vector_index(base: np.ndarray) -> Any:
 
 
 def near_vectors(
-    queries: np.ndarray, base: np.ndarray, least: float, most: int, index: Any = None
+    queries: np.ndarray, base: np.ndarray, least: float, most: int, index: Index | None = None
 ) -> Pairs:
     """Pairs of unit rows whose cosine is at least `least`; at most the `most` nearest of a query.
 
-    `index` is one made by `vector_index(base)`, where there is one already.
+    `index` is one of `vector_index(base)`, where there is one already.
     """
     if not len(queries) or not len(base):
         return none()
-    index = index if index is not None else vector_index(base)
+    index = index if index is not None else Index(vector_index(base))
     pairs = []
     for start in range(0, len(queries), _BLOCK):
         block = np.ascontiguousarray(queries[start : start + _BLOCK], np.float32)
-        cosine, found = index.search(block, min(most, len(base)))
+        cosine, positions = index.faiss.search(block, min(most, len(base)))
+        found = index.base_rows(positions)
         row, column = np.nonzero((cosine >= least) & (found >= 0))
         pairs.append(np.stack([row + start, found[row, column]], axis=1))
     return np.concatenate(pairs).astype(np.int64)

@@ -18,6 +18,8 @@ STARTS = 3
 """Views from which the registration of a pair is tried."""
 
 _BATCH = 1024
+_PLAIN = 7.0  # grey levels of texture
+_PLAIN_LEAST = 0.95  # correlation from which images of less are the same
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,13 @@ def confirmed(found: Alignment, least: float) -> bool:
     """Whether what the two images have in common is the same.
 
     Either all of it correlates, or its details do while something was laid over it: text spoils
-    the whole's correlation but not the median block's.
+    the whole's correlation but not the median block's. Where there is little to see, as in the
+    sky, both are needed.
     """
-    return (found.correlation >= least and found.detail >= least - 0.25) or (
-        found.detail >= least and found.correlation >= least - 0.35
-    )
+    if found.texture < _PLAIN:
+        return min(found.correlation, found.detail) >= max(least, _PLAIN_LEAST)
+    whole = found.correlation >= least and found.detail >= least - 0.25
+    return whole or (found.detail >= least + 0.05 and found.correlation >= least - 0.35)
 
 
 Question = tuple[int, int, Sequence[np.ndarray]]

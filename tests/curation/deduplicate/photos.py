@@ -11,7 +11,7 @@ import pyarrow as pa
 from PIL import Image
 
 from catalog import schemas
-from catalog.images import image_id, read_header
+from catalog.images import decode, image_id, read_header
 from curation.deduplicate.prints import Prints, make_prints
 from curation.hash import hash_image
 
@@ -102,6 +102,16 @@ def dark(image: Rgb) -> Rgb:
     return noise((255 * (image / 255 * 0.35) ** 1.6).astype(np.uint8), 4)
 
 
+def haze(image: Rgb) -> Rgb:
+    return (image * 0.45 + 0.55 * 215).astype(np.uint8)
+
+
+def motion(image: Rgb, length: int) -> Rgb:
+    kernel = np.zeros((length, length), np.float32)
+    kernel[length // 2] = 1 / length
+    return cv2.filter2D(image, -1, kernel)
+
+
 KEEP_FRAME: dict[str, Callable[[Rgb], bytes]] = {
     "quality 90": lambda image: jpeg(image, 90),
     "quality 70": lambda image: jpeg(image, 70),
@@ -109,6 +119,8 @@ KEEP_FRAME: dict[str, Callable[[Rgb], bytes]] = {
     "quality 30": lambda image: jpeg(image, 30),
     "half size": lambda image: jpeg(resize(image, 0.5)),
     "third size": lambda image: jpeg(resize(image, 0.33)),
+    "twice the size": lambda image: jpeg(resize(image, 2)),
+    "half size, quality 50": lambda image: jpeg(resize(image, 0.5), 50),
     "mirror": lambda image: jpeg(image[:, ::-1]),
     "gamma 0.6": lambda image: jpeg(gamma(image, 0.6)),
     "gamma 1.6": lambda image: jpeg(gamma(image, 1.6)),
@@ -123,7 +135,22 @@ MOVE_FRAME: dict[str, Callable[[Rgb], bytes]] = {
     "pad 20 % black": lambda image: jpeg(pad(image, 0.2, 0)),
     "pad 20 % white": lambda image: jpeg(pad(image, 0.2, 255)),
     "turn 4 degrees": lambda image: jpeg(turn(image, 4)),
+    "turn -4 degrees": lambda image: jpeg(turn(image, -4)),
 }
+OFF_CENTRE: dict[str, Callable[[Rgb], bytes]] = {
+    "crop 10 % of one side": lambda image: jpeg(crop(image, 0, 0, 0.9, 1)),
+}
+"""Found by hash and layout for the most part only, by local features always."""
+DEGRADED: dict[str, Callable[[Rgb], bytes]] = {
+    "quality 10": lambda image: jpeg(image, 10),
+    "quality 5, saved again at 92": lambda image: jpeg(decode(jpeg(image, 5)), 92),
+    "blur 5": lambda image: jpeg(blur(image, 5)),
+    "motion blur 15": lambda image: jpeg(motion(image, 15)),
+    "noise 40": lambda image: jpeg(noise(image, 40)),
+    "dark": lambda image: jpeg(dark(image)),
+    "haze": lambda image: jpeg(haze(image)),
+}
+"""Versions that differ clearly in severity of a degradation."""
 
 
 def prints_of(encoded: Sequence[bytes]) -> Prints:
