@@ -71,6 +71,8 @@ def make_app(
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     queue = Queue(pairs, settings, share)
     decided = {key: dict(said) for key, said in by_pair(decisions.all()).items()}
+    tasks = sorted({pair["degradation"] for pair in queue.pairs.values()})
+    teachers = sorted({pair["teacher"] or "" for pair in queue.pairs.values()} - {""})
     lock = threading.Lock()  # of `decided`, the queue's claims and the store's cache
 
     @app.middleware("http")
@@ -155,8 +157,6 @@ def make_app(
         with lock:
             mine = sum(reviewer in said for said in decided.values())
             team = sum(bool(said) for said in decided.values())
-            tasks = sorted({pair["degradation"] for pair in queue.pairs.values()})
-            teachers = sorted({pair["teacher"] or "" for pair in queue.pairs.values()} - {""})
         return {
             "mine": mine,
             "team": team,

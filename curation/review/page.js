@@ -1,7 +1,8 @@
 "use strict";
 const REASONS = ["moved or warped", "content added or removed", "not restored", "colour changed", "artefacts", "unsafe or private"];
 const $ = (id) => document.getElementById(id);
-let queue = [], shown = null, past = [], busy = false;
+let queue = [], shown = null, past = [];
+const settled = new Set();
 let zoom = { scale: 1, x: 0, y: 0 };
 
 const stored = new URLSearchParams(location.search).get("reviewer") || localStorage.getItem("reviewer");
@@ -31,6 +32,7 @@ function preload(pair) {
     if (!preloaded.has(id)) {
       const image = new Image();
       image.src = "/image/" + id;
+      image.decode().catch(() => {});
       preloaded.set(id, image);
     }
   }
@@ -60,7 +62,9 @@ function show(pair) {
 }
 
 async function refill() {
-  queue = (await call("/api/next?" + filters())).filter((pair) => !shown || pair.pair_id !== shown.pair_id);
+  // An answer may be older than the last decision.
+  const asked = await call("/api/next?" + filters());
+  queue = asked.filter((pair) => (!shown || pair.pair_id !== shown.pair_id) && !settled.has(pair.pair_id));
   queue.forEach(preload);
 }
 
@@ -81,21 +85,40 @@ async function progress() {
 
 function say(text) { $("message").textContent = text; }
 
-async function decide(decision, reason) {
-  if (!shown || busy) return;
-  busy = true;
+// Decisions are sent one after the other; one that was meant for a pair that is gone is dropped.
+let last = Promise.resolve();
+function decide(decision, reason) {
+  const pair = shown;
+  last = last.then(() => (pair && pair === shown ? settle(pair, decision, reason) : undefined));
+  return last;
+}
+
+async function settle(pair, decision, reason) {
+  // The next pair is shown while the server still writes.
+  const sent = call("/api/decisions", { pair_id: pair.pair_id, decision, reason: reason || null });
+  const next = queue.shift() || null;
+  if (next) show(next);
   try {
-    await call("/api/decisions", { pair_id: shown.pair_id, decision, reason: reason || null });
-    past.push(shown);
-    say(decision);
-    await advance();
-  } catch (error) { say("Not stored: " + error.message); } finally { busy = false; }
+    await sent;
+  } catch (error) {
+    if (next) queue.unshift(next);
+    show(pair);
+    say("Not stored: " + error.message);
+    return;
+  }
+  past.push(pair);
+  settled.add(pair.pair_id);
+  say(decision);
+  if (!next) { await advance(); return; }
+  refill().catch((error) => say(error.message));
+  progress().catch((error) => say(error.message));
 }
 
 async function undo() {
   const { pair_id } = await call("/api/undo", {});
   if (!pair_id) { say("Nothing to undo."); return; }
   past = past.filter((pair) => pair.pair_id !== pair_id);
+  settled.delete(pair_id);
   show(await call("/api/pair/" + pair_id));
   say("taken back");
   progress();
@@ -165,7 +188,7 @@ document.addEventListener("keydown", (event) => {
 for (const [id, action] of Object.entries({ accept: KEYS.a, reject, unsure: KEYS.s, undo, back })) {
   $(id).addEventListener("click", () => Promise.resolve(action()).catch((error) => say(error.message)));
 }
-function restart() { localStorage.setItem("reviewer", $("reviewer").value); queue = []; past = []; advance().catch((error) => say(error.message)); }
+function restart() { localStorage.setItem("reviewer", $("reviewer").value); queue = []; past = []; settled.clear(); advance().catch((error) => say(error.message)); }
 for (const id of ["reviewer", "degradation", "teacher", "verdict"]) $(id).addEventListener("change", restart);
 cut(0.5);
 restart();
