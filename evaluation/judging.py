@@ -15,8 +15,12 @@ from types import TracebackType
 import numpy as np
 
 from catalog.degradations import Degradation
+from catalog.errors import UserError
 from catalog.images import Rgb
 from networks.interfaces import Judge, Judgement
+
+SILENT = 8
+"""So many images without a single answer, and there is no judge."""
 
 
 def pixel_digest(image: Rgb) -> str:
@@ -35,6 +39,7 @@ class CachedJudge:
         self.batch_size = batch_size
         self.asked = 0
         """Images that went to the network."""
+        self._answered = False
         self._database = sqlite3.connect(path, timeout=60, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute(
@@ -61,11 +66,23 @@ class CachedJudge:
             batch = missing[start : start + self.batch_size]
             fresh = ask(self.judge_network, [images[index] for index in batch], degradation)
             self.asked += len(batch)
+            self._expect(fresh)
             for index, judgement in zip(batch, fresh, strict=True):
                 answers[index] = judgement
                 if judgement.severity is not None:
                     self._keep(keys[index], judgement)
         return [answer for answer in answers if answer is not None]
+
+    def _expect(self, fresh: Sequence[Judgement]) -> None:
+        """Stop at once where there is no judge, instead of counting every image as its failure."""
+        self._answered = self._answered or any(one.severity is not None for one in fresh)
+        if not self._answered and self.asked >= SILENT:
+            raise UserError(
+                f"The judge {self.identity.name}/{self.identity.version} answered none of the "
+                f"first {self.asked} images: {fresh[-1].failure}.",
+                "See that it runs and that evaluate.judge names it; then run the same command "
+                "again. What was restored is kept.",
+            )
 
     def _known(self, key: str) -> Judgement | None:
         row = self._database.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()

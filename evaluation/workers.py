@@ -84,7 +84,7 @@ def share(work: Work, count: int, devices: Sequence[str | None]) -> None:
 def _done(pools: Sequence[ProcessPool], count: int) -> Iterator[int]:
     """Numbers of batches as they are done; those of a dead worker are given out again."""
     deaths = 0
-    waiting = range(count)
+    waiting = list(range(count))
     while waiting:
         futures: dict[Future, int] = {
             pools[index % len(pools)].schedule(_do, args=(index,)): index for index in waiting

@@ -1,18 +1,11 @@
 """Decisions of people, and the champion that follows from them.
 
-Every decision is a record: a tag `mendline.decision.00001` of the registered model, JSON, each
-holding the SHA-256 of the one before, so that a missing or edited record shows. Setting the alias
-champion is the one moment in which a promotion happens; the record is written before it and the
-alias previous after it. What a kill left between them is settled by whoever next takes the lock.
+Setting the alias champion is the one moment in which a promotion happens; the record (see
+evaluation.registry.records) is written before it and the alias previous after it. What a kill left
+between them is settled by whoever next takes the lock.
 """
 
-import datetime
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-
-from mlflow.exceptions import MlflowException
 
 from catalog.errors import UserError
 from catalog.layout import Layout
@@ -20,63 +13,8 @@ from catalog.settings import Params
 from evaluation.gate import PROMOTE
 from evaluation.registry.flagging import blocked
 from evaluation.registry.lock import locked
-from evaluation.registry.store import CANDIDATE, CHAMPION, PREVIOUS, TAG, Registry, Version, connect
-
-_PREFIX = f"{TAG}decision."
-_LONGEST = 1500
-NONE = "none"
-
-
-@dataclass(frozen=True)
-class Record:
-    """One entry of the append-only record."""
-
-    number: int
-    kind: str
-    """approve, reject, rollback; void (interrupted before it took effect); moved (an alias was
-    moved by other hands)."""
-    version: str
-    champion_before: str
-    champion_after: str
-    previous_after: str
-    by: str
-    reason: str
-    verdict: str
-    report_sha256: str
-    at: str
-    parent: str
-    """SHA-256 of the record before; "none" for the first."""
-
-    def as_text(self) -> str:
-        """Canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the text, the next record's `parent`."""
-        return hashlib.sha256(self.as_text().encode()).hexdigest()
-
-
-def records(registry: Registry) -> list[Record]:
-    """All records in order. Raises `UserError` when one is missing or was edited."""
-    try:
-        tags = registry.client.get_registered_model(registry.name).tags
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return []
-        raise
-    found = [Record(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(_PREFIX)]
-    parent = NONE
-    for index, record in enumerate(found, 1):
-        if record.number != index or record.parent != parent:
-            raise UserError(
-                f"The record of decisions of {registry.name} was changed: entry {index} does not "
-                "follow from the one before.",
-                "Compare the tags mendline.decision.* of the registered model with a backup of the "
-                "store; nothing is promoted until they are whole again.",
-            )
-        parent = record.digest
-    return found
+from evaluation.registry.records import NONE, Record, append, records, report_digest
+from evaluation.registry.store import CANDIDATE, CHAMPION, PREVIOUS, Registry, Version, connect
 
 
 def approve(
@@ -104,7 +42,7 @@ def approve(
         _approvable(registry, found, champion, override, report_sha256)
         _still_clean(registry, found, params.gate.takedown_bits)
         reason = f"override: {override}" if override else "the gate's verdict"
-        record = _append(
+        record = append(
             registry, past, "approve", found.number, champion, found.number, champion, by, reason
         )
         _carry_out(registry, record)
@@ -127,7 +65,7 @@ def reject(layout: Layout, params: Params, version: str | int, by: str, reason: 
             raise UserError(
                 f"Version {version} is the champion.", "Use `mendline rollback` to go back."
             )
-        record = _append(
+        record = append(
             registry,
             past,
             "reject",
@@ -158,7 +96,7 @@ def rollback(layout: Layout, params: Params, by: str, reason: str = "") -> Recor
                 "`mendline review` lists the versions; approve one of them.",
             )
         before = _before(past, previous)
-        record = _append(
+        record = append(
             registry, past, "rollback", previous, champion, previous, before, by, reason
         )
         _carry_out(registry, record)
@@ -189,7 +127,7 @@ def settle(registry: Registry) -> list[Record]:
         else f"the champion was set to {champion} outside of Mendline"
     )
     previous = aliases.get(PREVIOUS)
-    record = _append(
+    record = append(
         registry, past, kind, last.version, champion, champion, previous, "mendline", reason
     )
     return [*past, record]
@@ -252,54 +190,6 @@ def _still_clean(registry: Registry, found: Version, bits: int) -> None:
             f"Train it again without them; `mendline review --gate {found.number}` puts it on "
             "record.",
         )
-
-
-def report_digest(registry: Registry, version: Version) -> str:
-    """SHA-256 of the report as it lies in the store now; "none" where it is gone."""
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = registry.client.download_artifacts(
-                version.run_id, version.tags["report_path"], folder
-            )
-        except (MlflowException, OSError, KeyError):
-            return NONE
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _append(
-    registry: Registry,
-    past: Sequence[Record],
-    kind: str,
-    version: str,
-    champion_before: str | None,
-    champion_after: str | None,
-    previous_after: str | None,
-    by: str,
-    reason: str,
-) -> Record:
-    tags = registry.version(version).tags
-    record = Record(
-        number=len(past) + 1,
-        kind=kind,
-        version=version,
-        champion_before=champion_before or NONE,
-        champion_after=champion_after or NONE,
-        previous_after=previous_after or NONE,
-        by=by,
-        reason=reason[:_LONGEST],
-        verdict=tags.get("verdict", NONE),
-        report_sha256=tags.get("report_sha256", NONE),
-        at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        parent=past[-1].digest if past else NONE,
-    )
-    registry.client.set_registered_model_tag(
-        registry.name, f"{_PREFIX}{record.number:05d}", record.as_text()
-    )
-    return record
 
 
 def _carry_out(registry: Registry, record: Record) -> None:

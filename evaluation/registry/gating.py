@@ -17,8 +17,8 @@ from catalog.settings import Params
 from evaluation.benchmark import open_benchmark
 from evaluation.evaluate import evaluate_model
 from evaluation.gate import Verdict, decide
-from evaluation.registry.decisions import NONE
 from evaluation.registry.flagging import blocked
+from evaluation.registry.records import NONE, report_path
 from evaluation.registry.register import EVALUATION
 from evaluation.registry.store import Registry, connect
 from evaluation.report import Side, build_report
@@ -93,8 +93,7 @@ def _publish(
     local = registry.reports / f"{registry.name}-v{version}.html"
     with atomic_file(local) as temporary:
         temporary.write_bytes(data)
-    # One artifact a report: an earlier verdict stays readable beside the later one.
-    path = f"report/{digest[:12]}/report.html"
+    path = report_path(digest)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "report.html"
         copy.write_bytes(data)

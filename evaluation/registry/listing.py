@@ -7,8 +7,8 @@ from rich.table import Table
 
 from catalog.layout import Layout
 from catalog.settings import Params
-from evaluation.registry.decisions import NONE, records
 from evaluation.registry.flagging import flag_versions
+from evaluation.registry.records import NONE, records, report_state
 from evaluation.registry.store import Registry, connect
 
 WAITING = ("registered", "gated")
@@ -45,7 +45,7 @@ def decided_table(layout: Layout, params: Params) -> Table:
     """The record of decisions, oldest first."""
     registry = connect(layout, params.gate.model_name)
     table = Table(title=f"{registry.name}: decisions")
-    for column in ("entry", "at", "decision", "version", "champion", "by", "reason"):
+    for column in ("entry", "at", "decision", "version", "champion", "by", "reason", "report"):
         table.add_column(column, overflow="fold")
     with registry.reachable():
         for record in records(registry):
@@ -57,6 +57,7 @@ def decided_table(layout: Layout, params: Params) -> Table:
                 f"{record.champion_before} -> {record.champion_after}",
                 record.by,
                 record.reason,
+                report_state(registry, record),
             )
     return table
 

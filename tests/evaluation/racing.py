@@ -9,6 +9,7 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import parse_params
 from evaluation.registry import decisions
+from evaluation.registry.records import records
 from evaluation.registry.store import Registry, connect
 from tests.evaluation.registering import bare_version
 
@@ -60,7 +61,7 @@ def race(registry: Registry, roots: Sequence[Path], params: str, trials: int) ->
                 registry.tag(version, champion_seen=champion)
             for _ in range(3):
                 barrier.wait(120)
-            found = decisions.records(registry)
+            found = records(registry)
             assert len(found) == trial + 1, "exactly one of six may win"
             assert [record.kind for record in found] == ["approve"] * (trial + 1)
             assert found[-1].champion_before == champion

@@ -2,13 +2,13 @@
 
 import hashlib
 
-from evaluation.registry import decisions
+from evaluation.registry.records import records
 from evaluation.registry.store import Registry
 
 
 def kinds(registry: Registry) -> list[tuple[str, str, str]]:
     """Kind, version and person of each recorded decision."""
-    return [(r.kind, r.version, r.by) for r in decisions.records(registry)]
+    return [(r.kind, r.version, r.by) for r in records(registry)]
 
 
 def bare_version(registry: Registry, champion_seen: str = "none", verdict: str = "promote") -> str:

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from rich.console import Console
 
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.registry import decisions, lock
+from evaluation.registry.listing import decided_table
+from evaluation.registry.records import append, records, report_state
 from evaluation.registry.store import TAG, Registry, connect
 from tests.evaluation.registering import bare_version, kinds
 
@@ -39,6 +42,24 @@ def test_an_approval_is_refused_when_what_it_saw_has_moved(
         decisions.approve(layout, params, third, "Ada")
     assert registry.champion() == first
     assert kinds(registry) == [("approve", first, "Ada")]
+
+
+def test_a_report_edited_after_the_decision_shows_in_the_record(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    version = bare_version(registry)
+    record = decisions.approve(layout, params, version, "Ada")
+    assert report_state(registry, record) == "as it was read"
+    artifacts = layout.mlflow_database.parent / "artifacts"
+    report = next(artifacts.rglob("report.html"))
+    report.write_text(report.read_text() + "<p>better than that</p>")
+    assert report_state(registry, record) == "CHANGED since"
+    console = Console(record=True, width=200)
+    console.print(decided_table(layout, params))
+    assert "CHANGED since" in console.export_text()
+    report.unlink()
+    assert report_state(registry, record) == "gone"
+    assert registry.champion() == version
 
 
 @pytest.mark.parametrize("verdict", ["reject", "inconclusive"])
@@ -79,7 +100,7 @@ def test_a_rejection_is_recorded_and_takes_the_alias(
     decisions.reject(layout, params, version, "Ada", "it paints stars")
     assert registry.aliases() == {}
     assert registry.version(version).tags["state"] == "rejected"
-    assert decisions.records(registry)[0].reason == "it paints stars"
+    assert records(registry)[0].reason == "it paints stars"
 
 
 def test_a_champion_moved_by_hand_is_recorded(
@@ -90,7 +111,7 @@ def test_a_champion_moved_by_hand_is_recorded(
     registry.client.set_registered_model_alias(registry.name, "champion", second)
     registry.tag(third, champion_seen=second)
     decisions.approve(layout, params, third, "Ada")
-    assert [r.kind for r in decisions.records(registry)] == ["approve", "moved", "approve"]
+    assert [r.kind for r in records(registry)] == ["approve", "moved", "approve"]
     assert registry.aliases() == {"champion": third, "previous": second}
 
 
@@ -113,7 +134,7 @@ def _die_after_the_record(root: Path, version: str) -> None:
     registry = connect(Layout(root), "mendline")
     past = decisions.settle(registry)
     before = registry.champion()
-    decisions._append(registry, past, "approve", version, before, version, before, "Ada", "x")
+    append(registry, past, "approve", version, before, version, before, "Ada", "x")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -121,7 +142,7 @@ def _die_after_the_champion(root: Path, version: str) -> None:
     registry = connect(Layout(root), "mendline")
     past = decisions.settle(registry)
     before = registry.champion()
-    decisions._append(registry, past, "approve", version, before, version, before, "Ada", "x")
+    append(registry, past, "approve", version, before, version, before, "Ada", "x")
     registry.client.set_registered_model_alias("mendline", "champion", version)
     os.kill(os.getpid(), signal.SIGKILL)
 

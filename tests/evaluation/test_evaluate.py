@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.evaluation import Evaluate
 from evaluation.benchmark import read_benchmark
-from evaluation.evaluate import evaluate
+from evaluation.evaluate import evaluate, evaluate_model
 from evaluation.judging import CachedJudge
 from evaluation.restoring import RestorerSource
 from evaluation.scores import ScoreTable
@@ -148,3 +149,18 @@ def test_without_a_model_or_with_half_of_one(layout: Layout) -> None:
 def test_an_unknown_judge_is_named(tree: Layout) -> None:
     with pytest.raises(UserError, match="judge"):
         evaluate(tree, Evaluate(judge="prox"))
+
+
+def test_no_judge_ends_at_once_and_not_in_a_table_of_failures(
+    tree: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MENDLINE_JUDGE_CACHE", str(tree.root / "answers.sqlite"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nobody = f"openai:Qwen/Qwen3-VL-8B-Instruct@http://127.0.0.1:{port}/v1"
+    settings = Evaluate(judge=nobody, batch_size=8, max_side=64)
+    benchmark = read_benchmark(tree.benchmark, 64)
+    with pytest.raises(UserError, match=r"answered none of the first 8 images.*cannot be reached"):
+        evaluate_model(tree, settings, benchmark, "identity", tree.evaluation)
+    assert not tree.evaluation.exists()

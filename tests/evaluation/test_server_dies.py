@@ -17,6 +17,7 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.registry import decisions
+from evaluation.registry.records import records
 from evaluation.registry.store import Registry
 from tests.evaluation.registering import bare_version
 
@@ -150,4 +151,4 @@ def test_a_server_killed_in_the_middle_of_a_promotion(
         else:
             decisions.approve(layout, params, second, "Ada")
     assert registry.aliases() == {"champion": second, "previous": first}
-    assert [record.kind for record in decisions.records(registry)] == kinds
+    assert [record.kind for record in records(registry)] == kinds

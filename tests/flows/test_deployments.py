@@ -14,7 +14,7 @@ import pytest
 
 from catalog.layout import Layout
 from catalog.settings import load_params
-from evaluation.registry import decisions
+from evaluation.registry.records import records
 from evaluation.registry.store import connect
 from flows.guard import limit_name
 from flows.workspace import create
@@ -180,7 +180,7 @@ def test_a_person_approves_in_prefect_and_the_champion_moves(
         assert answer.is_success, answer.text
         until("Completed")
         assert registry.champion() == version
-        record = decisions.records(registry)[-1]
+        record = records(registry)[-1]
         assert (record.kind, record.version, record.by) == ("approve", version, "Ada Lovelace")
     finally:
         worker.terminate()

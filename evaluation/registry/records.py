@@ -1,0 +1,141 @@
+"""The record of decisions, and the reports that they rest on.
+
+Every decision is a record: a tag `mendline.decision.00001` of the registered model, JSON, each
+holding the SHA-256 of the one before, so that a missing or edited record shows.
+"""
+
+import datetime
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+
+from catalog.errors import UserError
+from evaluation.registry.store import TAG, Registry, Version
+
+_PREFIX = f"{TAG}decision."
+_LONGEST = 1500
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry of the append-only record."""
+
+    number: int
+    kind: str
+    """approve, reject, rollback; void (interrupted before it took effect); moved (an alias was
+    moved by other hands)."""
+    version: str
+    champion_before: str
+    champion_after: str
+    previous_after: str
+    by: str
+    reason: str
+    verdict: str
+    report_sha256: str
+    at: str
+    parent: str
+    """SHA-256 of the record before; "none" for the first."""
+
+    def as_text(self) -> str:
+        """Canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, the next record's `parent`."""
+        return hashlib.sha256(self.as_text().encode()).hexdigest()
+
+
+def records(registry: Registry) -> list[Record]:
+    """All records in order. Raises `UserError` when one is missing or was edited."""
+    try:
+        tags = registry.client.get_registered_model(registry.name).tags
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise
+    found = [Record(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(_PREFIX)]
+    parent = NONE
+    for index, record in enumerate(found, 1):
+        if record.number != index or record.parent != parent:
+            raise UserError(
+                f"The record of decisions of {registry.name} was changed: entry {index} does not "
+                "follow from the one before.",
+                "Compare the tags mendline.decision.* of the registered model with a backup of the "
+                "store; nothing is promoted until they are whole again.",
+            )
+        parent = record.digest
+    return found
+
+
+def append(
+    registry: Registry,
+    past: Sequence[Record],
+    kind: str,
+    version: str,
+    champion_before: str | None,
+    champion_after: str | None,
+    previous_after: str | None,
+    by: str,
+    reason: str,
+) -> Record:
+    """Write the next record to the registered model; return it. Under the lock."""
+    tags = registry.version(version).tags
+    record = Record(
+        number=len(past) + 1,
+        kind=kind,
+        version=version,
+        champion_before=champion_before or NONE,
+        champion_after=champion_after or NONE,
+        previous_after=previous_after or NONE,
+        by=by,
+        reason=reason[:_LONGEST],
+        verdict=tags.get("verdict", NONE),
+        report_sha256=tags.get("report_sha256", NONE),
+        at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        parent=past[-1].digest if past else NONE,
+    )
+    registry.client.set_registered_model_tag(
+        registry.name, f"{_PREFIX}{record.number:05d}", record.as_text()
+    )
+    return record
+
+
+def report_digest(registry: Registry, version: Version, path: str | None = None) -> str:
+    """SHA-256 of a report as it lies in the store now (the gate's last); "none" where it is gone.
+
+    `path` is that of an earlier report, as an artifact of the version's run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            found = registry.client.download_artifacts(
+                version.run_id, path or version.tags["report_path"], folder
+            )
+        except (MlflowException, OSError, KeyError):
+            return NONE
+        with Path(found).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def report_state(registry: Registry, record: Record) -> str:
+    """Whether the report that a decision rested on is still the one that was read."""
+    if record.report_sha256 == NONE:
+        return ""
+    version = registry.version(record.version)
+    same = version.tags.get("report_sha256") == record.report_sha256
+    path = None if same else report_path(record.report_sha256)
+    found = report_digest(registry, version, path)
+    if found == record.report_sha256:
+        return "as it was read"
+    return "gone" if found == NONE else "CHANGED since"
+
+
+def report_path(digest: str) -> str:
+    """The artifact of a report: one a report, so that an earlier verdict stays readable."""
+    return f"report/{digest[:12]}/report.html"
