@@ -125,6 +125,12 @@ class Collect(Settings):
         ge=1,
         description="Failed tries in a row after which a host is left alone for the run.",
     )
+    max_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="Minutes after which a run ends with what it has; the rest is left for "
+        "--retry-failed. null: a run ends when every URL has been tried, slow hosts too.",
+    )
     max_redirects: int = Field(default=5, ge=0, le=20, description="Redirects followed.")
     max_bytes: int = Field(
         default=32 * 2**20, ge=1024, description="Bytes of one body, both as sent and decompressed."

@@ -65,13 +65,16 @@ class Engine:
                 async with decoders as self._decoders, asyncio.TaskGroup() as group:
                     group.create_task(self._write())
                     async with asyncio.TaskGroup() as fetches:
-                        await self._dispatch(fetches)
+                        in_time = await self._dispatch(fetches)
                     await self._results.put(None)
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         finally:
             self._writer.shutdown(wait=True)
             self._save_rest()
+        if not in_time:
+            limit = f"The run was limited to {self._settings.max_minutes:g} minutes."
+            self._progress.advance(self._state.give_up_rest("out-of-time", limit))
         return self._budget.most_taken
 
     async def _in_writer(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -80,13 +83,19 @@ class Engine:
     async def _refill(self, host: str, after: int, limit: int) -> list[Pending]:
         return await self._in_writer(self._state.pending, host, after, limit)
 
-    async def _dispatch(self, group: asyncio.TaskGroup) -> None:
-        while True:
-            await self._slots.acquire()
-            found = await self._hosts.next()
-            if found is None:
-                return
-            group.create_task(self._one(*found))
+    async def _dispatch(self, group: asyncio.TaskGroup) -> bool:
+        """Start requests until none is left; False when the time is over before."""
+        minutes = self._settings.max_minutes
+        try:
+            async with asyncio.timeout(None if minutes is None else 60 * minutes):
+                while True:
+                    await self._slots.acquire()
+                    found = await self._hosts.next()
+                    if found is None:
+                        return True
+                    group.create_task(self._one(*found))
+        except TimeoutError:
+            return False
 
     async def _one(self, host: Host, item: Pending, tried: int) -> None:
         """Fetch, examine and hand over one row. Frees its slot when the fetch is over."""

@@ -206,6 +206,15 @@ class State:
                 (outcome, detail, host, after),
             ).rowcount
 
+    def give_up_rest(self, outcome: str, detail: str) -> int:
+        """Write `outcome` (retryable) to every pending row; return how many."""
+        with self._errors(), self._base:
+            return self._base.execute(
+                "update item set outcome = ?, detail = ?, retryable = 1, attempts = 0 "
+                "where outcome is null",
+                (outcome, detail),
+            ).rowcount
+
     def record(self, results: Sequence[Result]) -> list[str]:
         """Write what came of some rows, durably; return their outcomes.
 

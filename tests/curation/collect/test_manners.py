@@ -9,7 +9,7 @@ import pytest
 import structlog
 from aiohttp import web as server
 from conftest import outcomes
-from web import Web, photo
+from web import Web, photo, running_web
 
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
@@ -85,8 +85,6 @@ def test_retry_after_makes_the_host_wait_and_nothing_is_lost(
 def test_a_host_that_keeps_failing_is_left_alone_and_others_are_not(
     web: Web, settings: Collect, layout: Layout, url_list: Callable[..., Any]
 ) -> None:
-    from web import running_web
-
     with running_web() as broken:
         bad = [broken.serve(f"/{n}.jpg", b"", 500) for n in range(400)]
         good = [web.serve(f"/{n}.jpg", photo(n)) for n in range(10)]
@@ -140,3 +138,18 @@ def test_progress_tells_rate_bytes_outcomes_and_time_left(monkeypatch: pytest.Mo
     assert line["per_s"] > 0
     assert line["mb_per_s"] > 0
     assert line["left_s"] >= 0
+
+
+def test_a_run_with_a_time_limit_ends_with_what_it_has(
+    web: Web, settings: Collect, layout: Layout, url_list: Callable[..., Any]
+) -> None:
+    """A host that wants a minute between two requests must not keep a run for days."""
+    with running_web() as slow:
+        slow.serve("/robots.txt", b"User-agent: *\nCrawl-delay: 60\n")
+        waiting = [slow.serve(f"/{n}.jpg", photo(100 + n)) for n in range(40)]
+        quick = [web.serve(f"/{n}.jpg", photo(n)) for n in range(10)]
+        limited = settings.model_copy(update={"max_minutes": 1.5 / 60, "host_concurrency": 2})
+        summary = collect([url_list(*waiting, *quick)], layout, limited)
+    assert summary.outcomes == {"stored": 11, "out-of-time": 39}
+    assert summary.retryable == 39
+    assert summary.seconds < 20
