@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import pytest
 
 from catalog.layout import Layout
 from catalog.settings import load_params
+from evaluation.registry import decisions
+from evaluation.registry.gating import gate_version
 from evaluation.registry.records import records
 from evaluation.registry.store import connect
 from flows.guard import limit_name
-from flows.workspace import create
+from flows.workspace import Workspace, create
 
 BIN = Path(sys.executable).parent
 
@@ -95,7 +98,7 @@ def test_both_deployments_are_made_with_their_schedules(
     assert not tree.git("status", "--porcelain")
 
 
-def _candidate(layout: Layout) -> str:
+def _candidate(layout: Layout, percent: int = 100, seed: int = 0) -> str:
     """A registered version that the gate will pass: a Sharpener's scores, a tiny student."""
     import torch
 
@@ -110,31 +113,54 @@ def _candidate(layout: Layout) -> str:
     from networks.student.model import StudentDiT
     from tests.evaluation.parts import MeanDistance, Sharpener, SharpnessJudge, write_benchmark
 
-    write_benchmark(layout.benchmark)
+    if not layout.benchmark.exists() or not any(layout.benchmark.glob("*/*.png")):
+        write_benchmark(layout.benchmark)
     benchmark = read_benchmark(layout.benchmark)
     scratch = layout.scratch("evaluate")
-    source = RestorerSource(Sharpener(100), benchmark, scratch / "restored")
+    source = RestorerSource(Sharpener(percent), benchmark, scratch / "restored")
     settings = Evaluate(batch_size=4, repeat_images=24, picture_side=96)
     with CachedJudge(SharpnessJudge(), scratch / "judgements.db", 4) as judge:
         score(benchmark, source, judge, MeanDistance(), settings, layout.evaluation)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     tiny = Architecture(
         width=16, heads=2, double_blocks=1, single_blocks=1, mlp_ratio=1, tile=32, overlap=8
     )
-    layout.finetune.mkdir(parents=True)
+    layout.finetune.mkdir(parents=True, exist_ok=True)
     save_student(StudentDiT(tiny), layout.finetune)
     return register_candidate(layout, load_params(layout.params)).version
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_person_approves_in_prefect_and_the_champion_moves(
-    tmp_path: Path, server: tuple[int, dict[str, str]]
-) -> None:
-    port, environment = server
-    tree = create(tmp_path / "tree")
-    version = _candidate(tree.layout)
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=60)
+class Promotion:
+    """A run of the promote flow on a real server, carried out by a real worker."""
+
+    def __init__(self, port: int, log: Path) -> None:
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=60)
+        self.log = log
+
+    def until(self, *wanted: str) -> dict[str, Any]:
+        deadline = time.monotonic() + 240
+        while True:
+            # Runs that the schedule made lie in the future: ours is the one that has started.
+            runs = self.client.post("/flow_runs/filter", json={}).json()
+            mine = [run for run in runs if not run["auto_scheduled"]]
+            if mine and mine[0]["state"]["name"] in wanted:
+                return mine[0]
+            state = mine[0]["state"] if mine else {}
+            assert state.get("type") not in ("FAILED", "CRASHED"), state
+            assert time.monotonic() < deadline, (state, self.log.read_text())
+            time.sleep(0.2)
+
+    def answer(self, approve: bool, by: str) -> None:
+        asked = self.until("Suspended")
+        form = {"approve": approve, "by": by, "reason": ""}
+        said = self.client.post(f"/flow_runs/{asked['id']}/resume", json={"run_input": form})
+        assert said.is_success, said.text
+
+
+@contextmanager
+def _promoting(
+    tree: Workspace, port: int, environment: dict[str, str], log: Path
+) -> Iterator[Promotion]:
     for command in (
         ["work-pool", "create", "mendline", "--type", "process"],
         ["--no-prompt", "deploy", "--all"],
@@ -147,44 +173,64 @@ def test_a_person_approves_in_prefect_and_the_champion_moves(
             check=True,
             timeout=180,
         )
-    log = (tmp_path / "worker.log").open("w")
-    worker = subprocess.Popen(
-        [str(BIN / "prefect"), "worker", "start", "--pool", "mendline"],
-        cwd=tree.root,
-        env=environment,
-        stdout=log,
-        stderr=log,
-    )
-
-    def until(*wanted: str) -> dict[str, Any]:
-        deadline = time.monotonic() + 240
-        while True:
-            # Runs that the schedule made lie in the future: ours is the one that has started.
-            runs = client.post("/flow_runs/filter", json={}).json()
-            mine = [run for run in runs if not run["auto_scheduled"]]
-            if mine and mine[0]["state"]["name"] in wanted:
-                return mine[0]
-            state = mine[0]["state"] if mine else {}
-            assert state.get("type") not in ("FAILED", "CRASHED"), state
-            assert time.monotonic() < deadline, (state, (tmp_path / "worker.log").read_text())
-            time.sleep(0.2)
-
-    try:
-        asked = until("Suspended")
-        registry = connect(tree.layout, load_params(tree.layout.params).gate.model_name)
-        assert registry.champion() is None
-        answer = client.post(
-            f"/flow_runs/{asked['id']}/resume",
-            json={"run_input": {"approve": True, "by": "Ada Lovelace", "reason": ""}},
+    with log.open("w") as out:
+        worker = subprocess.Popen(
+            [str(BIN / "prefect"), "worker", "start", "--pool", "mendline"],
+            cwd=tree.root,
+            env=environment,
+            stdout=out,
+            stderr=out,
         )
-        assert answer.is_success, answer.text
-        until("Completed")
-        assert registry.champion() == version
-        record = records(registry)[-1]
-        assert (record.kind, record.version, record.by) == ("approve", version, "Ada Lovelace")
+    try:
+        yield Promotion(port, log)
     finally:
         worker.terminate()
         worker.wait(30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_person_approves_in_prefect_and_the_champion_moves(
+    tmp_path: Path, server: tuple[int, dict[str, str]]
+) -> None:
+    tree = create(tmp_path / "tree")
+    version = _candidate(tree.layout)
+    registry = connect(tree.layout, load_params(tree.layout.params).gate.model_name)
+    with _promoting(tree, *server, tmp_path / "worker.log") as run:
+        run.until("Suspended")
+        assert registry.champion() is None
+        run.answer(True, "Ada Lovelace")
+        run.until("Completed")
+    assert registry.champion() == version
+    record = records(registry)[-1]
+    assert (record.kind, record.version, record.by) == ("approve", version, "Ada Lovelace")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_an_answer_to_an_old_report_asks_again_and_the_terminal_may_decide(
+    tmp_path: Path, server: tuple[int, dict[str, str]]
+) -> None:
+    tree = create(tmp_path / "tree")
+    params = load_params(tree.layout.params)
+    better = _candidate(tree.layout, 300, 0)
+    registry = connect(tree.layout, params.gate.model_name)
+    with _promoting(tree, *server, tmp_path / "worker.log") as run:
+        run.until("Suspended")
+        # Meanwhile another version becomes champion: the report that was shown is out of date.
+        weaker = _candidate(tree.layout, 50, 1)
+        gate_version(tree.layout, params, weaker)
+        decisions.approve(tree.layout, params, weaker, "Ben")
+        registry.client.set_registered_model_alias(registry.name, "candidate", better)
+        run.answer(True, "Ada")
+        run.until("Suspended")
+        assert registry.champion() == weaker, "the answer was to another report"
+        decisions.approve(tree.layout, params, better, "Cleo")
+        run.answer(True, "Ada")
+        run.until("Completed")
+    assert registry.champion() == better
+    made = [(record.kind, record.version, record.by) for record in records(registry)]
+    assert made == [("approve", weaker, "Ben"), ("approve", better, "Cleo")]
 
 
 _HOLD = """\
