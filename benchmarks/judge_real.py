@@ -18,8 +18,7 @@ from catalog.images import decode
 from catalog.progress import track
 from catalog.settings import load_params
 from catalog.settings.screen import Screen
-from curation.screen.images import screen_images
-from networks.judges import load_judge
+from curation.screen.screener import Screener
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 
@@ -31,10 +30,10 @@ def main(name: str) -> None:
     cv2.setNumThreads(1)
     place = Path("params.yaml")
     settings = load_params(place).screen if place.is_file() else Screen.model_validate({})
-    judge = load_judge(name)
+    screener = Screener(settings.model_copy(update={"judge": name}))
 
     def row(path: Path) -> dict:
-        (found,) = screen_images([decode(path.read_bytes())], judge, settings)
+        (found,) = screener.rows([decode(path.read_bytes())])
         return found
 
     def severity(found: dict, degradation: str) -> float:

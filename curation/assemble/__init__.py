@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from catalog import schemas
 from catalog.degradations import Degradation
 from catalog.files import atomic_folder
@@ -77,7 +79,9 @@ def assemble(
         write_table(folder / "pairs.parquet", rows, schemas.DATASET)
         write_table(folder / "held-out.parquet", held, schemas.HELD_OUT)
         write_croissant(folder)
-        write_card(folder, chosen, splits, held, counts, origins, thresholds)
+        screened = pq.read_schema(inputs.screening).metadata or {}
+        content = screened.get(b"content", b"none").decode()
+        write_card(folder, chosen, splits, held, counts, origins, thresholds, content)
     return counts
 
 

@@ -23,8 +23,12 @@ def write_card(
     counts: Counts,
     origins: Origins,
     thresholds: str,
+    content: str,
 ) -> None:
-    """Write README.md: counts, licences, sources, teachers, thresholds."""
+    """Write README.md: counts, licences, sources, teachers, thresholds.
+
+    `content` is the identity of the filter for unwanted content, "none" where there was none.
+    """
     photos = sorted({pair["photo_id"] for pair in pairs})
     table = [{"task": task.value, **counts.extra["pairs"][task.value]} for task in Degradation]
     environment = jinja2.Environment(
@@ -47,6 +51,7 @@ def write_card(
         syntheses=_counted(pair["teacher"] for pair in pairs if pair["origin"] == "synthetic"),
         dropped=sorted(counts.dropped.items()),
         thresholds=thresholds.rstrip(),
+        content=None if content == "none" else content.replace("<", ""),
         size=_size(len(pairs)),
     )
     with atomic_file(folder / "README.md") as temporary:

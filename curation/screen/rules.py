@@ -1,12 +1,30 @@
-"""From scores to a verdict: the rules, in the order in which they are tried."""
+"""From what was found of an image to a verdict: the rules, in the order in which they are tried."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.degradations import Degradation
 from catalog.settings.screen import Screen
+from curation.screen.forms import Form
+from curation.screen.prompts import Reading
+from curation.screen.quality import Quality
 from networks.interfaces import Judgement
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that the networks and detectors say of one image."""
+
+    quality: Quality
+    judgements: Mapping[Degradation, Judgement] = field(default_factory=dict)
+    """Of all nine where the judge decides, of those that the prompts name where prompts do."""
+    watermark: float = 0.0
+    forms: Mapping[Form, float] = field(default_factory=dict)
+    content: float | None = None
+    """None where no filter is installed."""
+    reading: Reading | None = None
+    """None where the judge decides."""
 
 
 @dataclass(frozen=True)
@@ -21,56 +39,107 @@ class Decision:
     reason: str
 
 
-def decide(
-    size: tuple[int, int],
-    judgements: Mapping[Degradation, Judgement],
-    watermark: float,
-    settings: Screen,
-) -> Decision:
-    """Apply the rules to an image of `size` (height, width).
+RULES = {
+    "too-small": "the shorter side is below min_side",
+    "content": "the content filter's score is above max_content",
+    "watermark": "the watermark probability is above max_watermark",
+    "border": "a plain border on two sides at least (max_border)",
+    "collage": "a cut from edge to edge between two pictures (max_collage)",
+    "screenshot": "it looks like a screenshot, a page or a chart (max_screenshot)",
+    "drawing": "it looks like a drawing (max_drawing)",
+    "judge-failed": "the judge gave no severity",
+    "severity": "at least one severity is at or below its threshold (degraded_at)",
+    "prompt": "at least one margin over a clean photo is at or above its threshold (prompt_margin)",
+    "too-mild": "a prompt names a degradation that the judge finds milder than degraded_at",
+    "clean": "no degradation is near its threshold, and it is good enough as a source",
+    "clean-but-small": "no degradation, but the shorter side is below clean_min_side",
+    "clean-but-noisy": "no degradation, but noisier than clean_max_noise",
+    "clean-but-soft": "no degradation, but softer than clean_max_softness",
+    "clean-but-compressed": "no degradation, but blockier than clean_max_blockiness",
+    "unsure": "the strongest degradation lies between its threshold and that of clean photos",
+}
+"""Reasons in words; all but "severity", "prompt" (degraded) and "clean" mean the verdict drop."""
 
-    1. "too-small": the shorter side is below min_side. 2. "watermark": above max_watermark.
-    3. "judge-failed": no judgement has a severity. 4. "severity": a degradation is at or below its
-    threshold, verdict degraded. 5. "clean": no severity is below clean_at and the image is large
-    enough. 6. "clean-but-small". 7. "unsure": what lies between.
 
-    The named degradation is the one with the most evidence, (5 - severity) * confidence, among
-    those present, else among all.
+def decide(found: Found, settings: Screen) -> Decision:
+    """Apply the rules in the order of `RULES`.
+
+    The named degradation is, of those present, else of all, the one with the lowest severity, or
+    where prompts decide the largest margin. The confidence has no say in that: it is also that of
+    an absence, and severities are calibrated to be comparable.
     """
-    answered = {d: j for d, j in judgements.items() if j.severity is not None}
-    present = {d: j for d, j in answered.items() if is_present(d, j, settings)}
-    ranked = sorted(present or answered, key=lambda d: -evidence(answered[d]))
+    present, ranked = _ranked(found, settings)
     top = ranked[0] if ranked else None
-    also = tuple(d for d in ranked[1:] if d in present)
-    strongest = answered[top] if top is not None else None
-    least = min((j.severity for j in answered.values() if j.severity is not None), default=5.0)
-    if min(size) < settings.min_side:
-        verdict, reason = "drop", "too-small"
-    elif watermark > settings.max_watermark:
-        verdict, reason = "drop", "watermark"
-    elif strongest is None:
-        verdict, reason = "drop", "judge-failed"
-    elif present:
-        verdict, reason = "degraded", "severity"
-    elif least >= settings.clean_at and min(size) >= settings.clean_min_side:
-        verdict, reason = "clean", "clean"
-    elif least >= settings.clean_at:
-        verdict, reason = "drop", "clean-but-small"
-    else:
-        verdict, reason = "drop", "unsure"
+    judged = found.judgements.get(top) if top is not None else None
+    verdict, reason = _verdict(found, present, judged, settings)
+    confidence = judged.confidence if judged and judged.severity is not None else None
+    if found.reading is not None and top is not None:
+        confidence = found.reading.shares[top]
     return Decision(
         top,
-        also,
-        strongest.confidence if strongest else None,
-        strongest.severity if strongest else None,
+        tuple(d for d in ranked[1:] if d in present),
+        confidence,
+        judged.severity if judged else None,
         verdict,
         reason,
     )
 
 
-def evidence(judgement: Judgement) -> float:
-    """How much speaks for a degradation, 0 .. 4."""
-    return 0.0 if judgement.severity is None else (5 - judgement.severity) * judgement.confidence
+def _ranked(found: Found, settings: Screen) -> tuple[frozenset[Degradation], list[Degradation]]:
+    """Those present, and they or else all by falling evidence."""
+    if found.reading is not None:
+        margins = found.reading.margins
+        present = [d for d in Degradation if margins[d] >= settings.margin(d)]
+        return frozenset(present), sorted(present or Degradation, key=lambda d: -margins[d])
+    answered = {d: j for d, j in found.judgements.items() if j.severity is not None}
+    present = [d for d, judgement in answered.items() if is_present(d, judgement, settings)]
+    return frozenset(present), sorted(present or answered, key=lambda d: answered[d].severity or 5)
+
+
+def _verdict(
+    found: Found, present: frozenset[Degradation], judged: Judgement | None, settings: Screen
+) -> tuple[str, str]:
+    limits = {
+        Form.BORDER: settings.max_border,
+        Form.COLLAGE: settings.max_collage,
+        Form.SCREENSHOT: settings.max_screenshot,
+        Form.DRAWING: settings.max_drawing,
+    }
+    if found.quality.side < settings.min_side:
+        return "drop", "too-small"
+    if found.content is not None and found.content > settings.max_content:
+        return "drop", "content"
+    if found.watermark > settings.max_watermark:
+        return "drop", "watermark"
+    for form, limit in limits.items():
+        if found.forms.get(form, 0.0) > limit:
+            return "drop", form.value
+    if found.reading is None:
+        return _judged(found, present, settings)
+    if present:
+        if judged is None or judged.severity is None:
+            return "drop", "judge-failed"
+        mild = judged.severity > settings.threshold(next(iter(_ranked(found, settings)[1])))
+        return ("drop", "too-mild") if mild else ("degraded", "prompt")
+    if max(found.reading.margins.values()) > settings.clean_margin:
+        return "drop", "unsure"
+    return _clean(found, settings)
+
+
+def _judged(found: Found, present: frozenset[Degradation], settings: Screen) -> tuple[str, str]:
+    severities = [j.severity for j in found.judgements.values() if j.severity is not None]
+    if not severities:
+        return "drop", "judge-failed"
+    if present:
+        return "degraded", "severity"
+    if min(severities) < settings.clean_at:
+        return "drop", "unsure"
+    return _clean(found, settings)
+
+
+def _clean(found: Found, settings: Screen) -> tuple[str, str]:
+    fault = found.quality.fault(settings)
+    return ("drop", fault) if fault else ("clean", "clean")
 
 
 def is_present(degradation: Degradation, judgement: Judgement, settings: Screen) -> bool:
@@ -80,17 +149,6 @@ def is_present(degradation: Degradation, judgement: Judgement, settings: Screen)
         and judgement.severity <= settings.threshold(degradation)
         and judgement.confidence >= settings.min_confidence
     )
-
-
-RULES = {
-    "too-small": "the shorter side is below min_side",
-    "watermark": "the watermark probability is above max_watermark",
-    "judge-failed": "the judge gave no severity for any degradation",
-    "severity": "at least one severity is at or below its threshold (degraded_at)",
-    "clean": "no severity is below clean_at, and the image is large enough",
-    "clean-but-small": "no severity is below clean_at, but the image is below clean_min_side",
-    "unsure": "the lowest severity lies between degraded_at and clean_at",
-}
 
 
 def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str]:
@@ -106,7 +164,25 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
             f"  {mark} {degradation:12} severity {severity:.2f} (present at {threshold:g}), "
             f"sure {scores[f'confidence/{degradation}']:.0%}{named}"
         )
-    lines.append(
-        f"    watermark    {row['watermark']:.2f} (dropped above {settings.max_watermark:g})"
-    )
+    by_prompt = [d for d in Degradation if f"margin/{d}" in scores]
+    for degradation in sorted(by_prompt, key=lambda d: -scores[f"margin/{d}"]):
+        margin, threshold = scores[f"margin/{degradation}"], settings.margin(degradation)
+        mark = "*" if margin >= threshold else " "
+        lines.append(
+            f"  {mark} {degradation:12} margin {margin:+.3f} over a clean photo "
+            f"(present at {threshold:g})"
+        )
+    limits = {
+        "watermark": ("watermark", settings.max_watermark),
+        "content": ("content", settings.max_content),
+        **{f"form/{form}": (form.value, getattr(settings, f"max_{form.value}")) for form in Form},
+    }
+    for key, (label, limit) in limits.items():
+        if key in scores:
+            mark = "*" if scores[key] > limit else " "
+            lines.append(f"  {mark} {label:12} {scores[key]:.2f} (dropped above {limit:g})")
+    qualities = [f"{key.removeprefix('quality/')} {scores[key]:.2f}" for key in scores
+                 if key.startswith("quality/")]  # fmt: skip
+    if qualities:
+        lines.append("    as a source  " + ", ".join(qualities))
     return lines

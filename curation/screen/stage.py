@@ -1,7 +1,7 @@
 """The stage: SCREENING over every image of data/raw."""
 
 from collections import Counter
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,12 @@ from catalog.shards import read_shard
 from catalog.stage import Counts
 from catalog.tables import write_table
 from curation.by_shard import map_shards
-from curation.screen.images import VERSION, refused_row, screen_images
-from networks.interfaces import Judge
-from networks.judges import load_judge
-
-_judge = lru_cache(maxsize=1)(load_judge)
+from curation.screen.screener import load_screener, refused_row
 
 
 def screen_shard(settings: Screen, shard: Path) -> list[dict[str, Any]]:
     """Rows of SCREENING for the images of one shard, in order."""
-    judge: Judge = _judge(settings.judge)
+    screener = load_screener(settings.model_dump_json())
     rows: list[dict[str, Any]] = []
     stream = read_shard(shard)
     while batch := list(islice(stream, settings.batch_size)):
@@ -38,20 +34,20 @@ def screen_shard(settings: Screen, shard: Path) -> list[dict[str, Any]]:
                 kept.append(stored.image_id)
             except ImageRefused as refused:
                 rows.append({"image_id": stored.image_id, **refused_row(refused.reason)})
-        screened = screen_images(images, judge, settings)
+        screened = screener.rows(images)
         rows += [{"image_id": key, **row} for key, row in zip(kept, screened, strict=True)]
     return rows
 
 
 def run(layout: Layout, settings: Screen) -> Counts:
     """Write `layout.screening`, a row an image id; what is dropped stays in it with its reason."""
-    judge = load_judge(settings.judge)
+    screener = load_screener(settings.model_dump_json())
     results = map_shards(
         layout,
         "screen",
         partial(screen_shard, settings),
         schemas.SCREENING,
-        (VERSION, judge.identity.digest, settings.model_dump_json()),
+        (screener.digest, settings.model_dump_json()),
         settings.executor,
     )
     seen: set[str] = set()
@@ -65,8 +61,8 @@ def run(layout: Layout, settings: Screen) -> Counts:
         repeated += fresh.count(False)
         parts.append(table.filter(pa.array(fresh, pa.bool_())))
     whole = pa.concat_tables(parts) if parts else schemas.SCREENING.empty_table()
-    identity = schemas.SCREENING.with_metadata({"judge": str(judge.identity)})
-    write_table(layout.screening, whole, identity)
+    schema = schemas.SCREENING.with_metadata(screener.identities)
+    write_table(layout.screening, whole, schema)
     return count(whole, repeated)
 
 

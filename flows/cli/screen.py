@@ -33,24 +33,23 @@ def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) ->
     from catalog.settings import load_params
     from catalog.settings.screen import Screen
     from catalog.tables import write_table
-    from curation.screen.images import refused_row, screen_images
     from curation.screen.rules import explanation
+    from curation.screen.screener import Screener, refused_row
     from curation.screen.sheet import ContactSheet
     from curation.screen.stage import count
     from flows.cli.folders import image_files, name_in, read
-    from networks.judges import load_judge
 
     files = image_files(folder)
     place = Layout(Path.cwd()).params
     settings = load_params(place).screen if place.is_file() else Screen.model_validate({})
-    judge = load_judge(settings.judge)
+    screener = Screener(settings)
     pictures = ContactSheet()
     rows: list[dict[str, Any]] = []
     for file in track(files, "screen"):
         row: dict[str, Any] = {"path": name_in(file, folder)}
         try:
             data, image = read(file)
-            (screened,) = screen_images([image], judge, settings)
+            (screened,) = screener.rows([image])
             rows.append({**row, "image_id": image_id(data), **screened})
             if sheet:
                 pictures.add(row["path"], image, screened)

@@ -14,7 +14,10 @@ from catalog.layout import Layout
 from catalog.settings.screen import Screen
 from catalog.shards import ShardWriter
 from catalog.tables import read_table
-from curation.screen.rules import decide
+from curation.screen.forms import Form
+from curation.screen.prompts import Reading
+from curation.screen.quality import Quality
+from curation.screen.rules import Found, decide
 from curation.screen.stage import run
 from networks.interfaces import Judgement
 
@@ -94,15 +97,90 @@ def test_rules(
     named: str | None,
     also: tuple[str, ...],
 ) -> None:
-    decision = decide(size, _judgements(**severities), watermark, SETTINGS)
+    found = Found(_good(min(size)), _judgements(**severities), watermark)
+    decision = decide(found, SETTINGS)
     assert (decision.verdict, decision.reason) == (verdict, reason)
     assert decision.degradation == named
     assert decision.also == also
 
 
+def _good(side: int) -> Quality:
+    return Quality(side, 1.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_what_is_no_photo_is_dropped_by_name(form: Form) -> None:
+    limit = getattr(SETTINGS, f"max_{form.value}")
+    for score, reason in ((limit, "severity"), (min(limit + 0.01, 1.0), form.value)):
+        found = Found(_good(400), _judgements(rain=2.0), forms={form: score})
+        assert decide(found, SETTINGS).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("quality", "reason"),
+    [
+        (Quality(400, 1.0, 1.0, 0.0), "clean"),
+        (Quality(120, 1.0, 1.0, 0.0), "clean-but-small"),
+        (Quality(400, 30.0, 1.0, 0.0), "clean-but-noisy"),
+        (Quality(400, 1.0, 5.0, 0.0), "clean-but-soft"),
+        (Quality(400, 1.0, 1.0, 2.0), "clean-but-compressed"),
+    ],
+)
+def test_only_good_photos_are_clean_sources(quality: Quality, reason: str) -> None:
+    decision = decide(Found(quality, _judgements()), SETTINGS)
+    assert decision.reason == reason
+    assert decision.verdict == ("clean" if reason == "clean" else "drop")
+
+
+def test_content_that_is_not_wanted_is_dropped_before_anything_is_named() -> None:
+    found = Found(_good(400), _judgements(rain=2.0), watermark=1.0, content=0.9)
+    assert decide(found, SETTINGS).reason == "content"
+    assert decide(Found(_good(400), _judgements(rain=2.0), content=0.1), SETTINGS).reason == (
+        "severity"
+    )
+
+
+@pytest.mark.parametrize(
+    ("margins", "severities", "verdict", "reason", "named", "also"),
+    [
+        ({"haze": 0.1}, {"haze": 2.0}, "degraded", "prompt", "haze", ()),
+        ({"haze": 0.1, "rain": 0.2}, {"haze": 2.0, "rain": 3.0}, "degraded", "prompt", "rain",
+         ("haze",)),
+        ({"haze": 0.1}, {"haze": 4.5}, "drop", "too-mild", "haze", ()),
+        ({"haze": 0.1}, {"haze": None}, "drop", "judge-failed", "haze", ()),
+        ({"haze": 0.01}, {}, "drop", "unsure", "haze", ()),
+        ({}, {}, "clean", "clean", "blur", ()),
+    ],
+)  # fmt: skip
+def test_rules_where_prompts_decide(
+    margins: dict[str, float],
+    severities: dict[str, float | None],
+    verdict: str,
+    reason: str,
+    named: str,
+    also: tuple[str, ...],
+) -> None:
+    settings = Screen(decided_by="prompts", prompt_margin=0.02, clean_margin=0.0)
+    reading = Reading(
+        {d: margins.get(d.value, -0.05) for d in Degradation}, dict.fromkeys(Degradation, 0.1)
+    )
+    judgements = {Degradation(name): Judgement(value) for name, value in severities.items()}
+    decision = decide(Found(_good(400), judgements, reading=reading), settings)
+    assert (decision.verdict, decision.reason) == (verdict, reason)
+    assert (decision.degradation, decision.also) == (
+        Degradation(named),
+        tuple(map(Degradation, also)),
+    )
+
+
 def test_thresholds_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="clean and degraded at once"):
         Screen(degraded_at=3.0, degraded_at_by={Degradation.RAIN: 4.5}, clean_at=3.5)
+
+
+def test_margins_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="clean and degraded at once"):
+        Screen(prompt_margin=0.01, clean_margin=0.02)
 
 
 def test_an_unknown_judge_is_named(tmp_path: Path) -> None:

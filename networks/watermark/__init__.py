@@ -1,0 +1,1 @@
+"""Marks over a photo: a small segmentation network of ours, trained on marks made by script."""
