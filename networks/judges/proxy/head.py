@@ -14,7 +14,7 @@ from catalog.errors import UserError
 
 VERSION = "v1"
 PLACE = Path(__file__).with_name("proxy-judge-v1.json")
-SHA256 = "2dbcdfe47846b815d28acef6e77bd3e33ab575f0f12c4218157110a6ce5285f6"
+SHA256 = "6a07c7282215b8ff1e5413917753a35b80f75645e8ccb659310987dda194d9fd"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 KNOTS = 33

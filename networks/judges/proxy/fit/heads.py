@@ -14,8 +14,10 @@ import torch
 from catalog.degradations import Degradation
 from catalog.images import decode
 from catalog.progress import track
+from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.photos import is_held_out
 from networks.judges.proxy.fit.recipe import CLEAN_AT_THRESHOLD, EVIDENCE
+from networks.judges.proxy.fit.recipe import PULL as PULL_BY
 from networks.judges.proxy.head import KNOTS, Head, spread
 from networks.judges.proxy.measures import derive, measure
 
@@ -95,6 +97,23 @@ def read_data(table: Path) -> Data:
     )
 
 
+def read_ladder(folder: Path) -> Data:
+    """What `ladder.measure_source` wrote of the sources that are used."""
+    rows = [
+        row
+        for source in ladder.used()
+        for row in json.loads((folder / f"{source:04d}.json").read_text("utf-8"))
+    ]
+    kinds = np.array([row["kind"] for row in rows])
+    severity = np.array([row["severity"] for row in rows])
+    return Data(
+        {name: np.array([row["measures"][name] for row in rows]) for name in rows[0]["measures"]},
+        {d: np.where(kinds == d.value, severity, 5.0) for d in Degradation},
+        kinds,
+        np.array([ladder.photo_of(row["source"]) for row in rows]),
+    )
+
+
 def fit_head(data: Data, train: np.ndarray, degradation: Degradation) -> Head:
     """The head of one degradation from the rows `train` (bool)."""
     prior = EVIDENCE[degradation]
@@ -110,6 +129,7 @@ def fit_head(data: Data, train: np.ndarray, degradation: Degradation) -> Head:
         torch.from_numpy(truth[train]),
         torch.from_numpy((data.kinds == "clean")[train]),
         strength,
+        PULL_BY.get(degradation, PULL),
     )
     score = spread_out @ weights
     clean = score[data.kinds == "clean"]
@@ -126,7 +146,11 @@ def _knots(values: np.ndarray) -> np.ndarray:
 
 
 def _fit(
-    inputs: torch.Tensor, severity: torch.Tensor, clean: torch.Tensor, prior: torch.Tensor
+    inputs: torch.Tensor,
+    severity: torch.Tensor,
+    clean: torch.Tensor,
+    prior: torch.Tensor,
+    pull: float,
 ) -> tuple[np.ndarray, float]:
     """Non-negative weights near `prior`, and the score at which severity 4.4 is even odds.
 
@@ -150,7 +174,7 @@ def _fit(
         losses = torch.nn.functional.binary_cross_entropy_with_logits(
             logits, target, reduction="none"
         )
-        loss = (losses.mean(dim=1) * share).sum() + PULL * ((weights - prior) ** 2).sum()
+        loss = (losses.mean(dim=1) * share).sum() + pull * ((weights - prior) ** 2).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

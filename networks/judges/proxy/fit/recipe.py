@@ -19,8 +19,8 @@ EVIDENCE: dict[Degradation, dict[str, float]] = {
         "saturation_p90": -1.0,
     },
     Degradation.LOW_LIGHT: {
-        "luma_mean": -1.0, "luma_p50": -1.0, "luma_p25": -1.5, "luma_p05": -0.3,
-        "dark_share": 2.0,
+        "light_p05": -0.7, "light_p10": -1.5, "light_p25": -1.5, "shadow_deep": 2.0,
+        "shadow": 1.0, "light_lower": -0.7, "luma_p50": -0.5,
     },
     Degradation.NOISE: {
         "noise_fine_relative": 0.8, "noise_half_relative": 1.0, "noise_coarse_relative": 0.6,
@@ -56,11 +56,21 @@ real degradations and put the restored side above the degraded one in 14 or 15 p
 with these.
 """
 
+FROM_LADDER = (Degradation.LOW_LIGHT,)
+"""Heads that are fitted to the ladder; the others are fitted to the samples."""
+
+PULL: dict[Degradation, float] = {Degradation.LOW_LIGHT: 1.0}
+"""Strength of the pull of the weights towards their prior, where it is not `heads.PULL`.
+
+The ladder has no backlit scenes, which real low light mostly is: left free, the fit would turn to
+the mean of the picture, which is not dark there.
+"""
+
 CLEAN_AT_THRESHOLD: dict[Degradation, float] = {
     Degradation.BLUR: 0.08,
     Degradation.COMPRESSION: 0.045,
     Degradation.MOIRE: 0.03,
-    Degradation.LOW_LIGHT: 0.03,
+    Degradation.LOW_LIGHT: 0.02,
     Degradation.NOISE: 0.012,
     Degradation.FLARE: 0.05,
     Degradation.REFLECTION: 0.07,

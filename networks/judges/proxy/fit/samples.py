@@ -69,7 +69,7 @@ def _load(photos: Path, index: int) -> Rgb:
 def _make(
     photo: Rgb, kind: str, rng: np.random.Generator, photos: Path, index: int
 ) -> tuple[bytes, dict[str, float]]:
-    image = _develop(_crop(photo, rng), rng)
+    image = develop(_crop(photo, rng), rng)
     severities: dict[str, float] = {}
     if kind == "mixed":
         first, second = rng.choice(list(Degradation), 2, replace=False)
@@ -81,7 +81,7 @@ def _make(
         severity = float(rng.uniform(*span))
         severities[degradation.value] = judged_severity(severity)
         image = _degrade(image, degradation, severity, rng, photos, index)
-    return _publish(image, rng, keep="compression" in severities), severities
+    return publish(image, rng, keep="compression" in severities), severities
 
 
 def _crop(photo: Rgb, rng: np.random.Generator) -> Rgb:
@@ -100,7 +100,7 @@ def _crop(photo: Rgb, rng: np.random.Generator) -> Rgb:
     return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
 
 
-def _develop(image: Rgb, rng: np.random.Generator) -> Rgb:
+def develop(image: Rgb, rng: np.random.Generator) -> Rgb:
     """Tone, saturation, sharpening and grain as cameras and people choose them: still clean."""
     values = image.astype(np.float32) / 255
     values = values ** float(np.exp(rng.uniform(-0.25, 0.3)))
@@ -194,7 +194,7 @@ def _low_resolution(image: Rgb, severity: float, rng: np.random.Generator) -> Rg
     return cv2.resize(small, size, interpolation=back)
 
 
-def _publish(image: Rgb, rng: np.random.Generator, keep: bool) -> bytes:
+def publish(image: Rgb, rng: np.random.Generator, keep: bool) -> bytes:
     """The bytes a site would serve. `keep` leaves the size, so that a JPEG grid survives."""
     if not keep and rng.random() < 0.25 and min(image.shape[:2]) > 300:
         share = float(rng.uniform(0.6, 1.0))

@@ -16,7 +16,7 @@ def measure(views: Views) -> dict[str, float]:
     half = cv2.resize(views.fine, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     for name, image in (("fine", views.fine), ("half", half), ("coarse", views.coarse)):
         found |= _noise(name, image)
-    return found | _streaks(views.coarse_luma)
+    return found | _streaks(views.coarse_luma) | _lines(views.coarse_luma)
 
 
 def _noise(name: str, image: np.ndarray) -> dict[str, float]:
@@ -31,12 +31,13 @@ def _noise(name: str, image: np.ndarray) -> dict[str, float]:
     exposed = blocks[(level > 0.03) & (level < 0.97)]
     if len(exposed) < 4:
         exposed = blocks
-    p10, p30, p50 = np.percentile(exposed[:, 0], (10, 30, 50)) * 255
+    p10, p30, p50, p80 = np.percentile(exposed[:, 0], (10, 30, 50, 80)) * 255
     chroma = np.percentile(exposed[:, 1:].mean(axis=1), 30) * 255
     return {
         f"noise_{name}_p10": float(np.log(p10 + 0.1)),
         f"noise_{name}_p30": float(np.log(p30 + 0.1)),
         f"noise_{name}_p50": float(np.log(p50 + 0.1)),
+        f"noise_{name}_p80": float(np.log(p80 + 0.1)),
         f"noise_{name}_chroma": float(np.log(chroma + 0.1)),
     }
 
@@ -61,6 +62,25 @@ def _streaks(grey: np.ndarray) -> dict[str, float]:
     found["direction_strength"] = float(np.hypot(xx - yy, 2 * xy))
     found["direction_upright"] = xx - yy
     return found
+
+
+def _lines(grey: np.ndarray) -> dict[str, float]:
+    """Thin bright upright lines against lying ones: rain falls, most else does not."""
+    found = []
+    for values in (grey, grey.T):
+        if min(values.shape) < 16:
+            found.append((0.0, 0.0))
+            continue
+        along = cv2.blur(values, (1, 11))
+        across = along[:, 2:-2] - (along[:, :-4] + along[:, 4:]) / 2
+        high, low = np.percentile(across, (99, 1))
+        found.append((float(np.log(max(high, 0) + 1e-3)), float(np.log(max(-low, 0) + 1e-3))))
+    (up, up_dark), (lying, _) = found
+    return {
+        "lines_up": up,
+        "lines_bright": up - up_dark,
+        "lines_upright": up - lying,
+    }
 
 
 def _specks(grey: np.ndarray) -> dict[str, float]:

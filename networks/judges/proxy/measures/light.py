@@ -29,7 +29,28 @@ def measure(views: Views) -> dict[str, float]:
     saturation = (brightest - least) / np.maximum(brightest, 0.05)
     found["saturation_mean"] = float(saturation.mean())
     found["saturation_p90"] = float(np.percentile(saturation, 90))
+    found |= _illumination(grey, brightest)
     return found | _veil(image, least) | _glare(image, grey, brightest, saturation)
+
+
+def _illumination(grey: np.ndarray, brightest: np.ndarray) -> dict[str, float]:
+    """The light that falls on the scene, as the smoothed brightest channel (Guo 2016, LIME).
+
+    Its low quantiles and the area in deep shadow see what is dark under a bright sky, which the
+    mean of the picture does not. The log-average is Reinhard's key of the scene.
+    """
+    light = cv2.GaussianBlur(brightest, (0, 0), max(grey.shape) / 40)
+    p05, p10, p25 = np.percentile(light, (5, 10, 25))
+    below = light[grey.shape[0] * 2 // 5 :]
+    return {
+        "light_p05": float(p05),
+        "light_p10": float(p10),
+        "light_p25": float(p25),
+        "light_lower": float(np.log(below + 0.02).mean()),
+        "shadow_deep": float(np.log((light < 0.1).mean() + 0.01)),
+        "shadow": float(np.log((light < 0.15).mean() + 0.01)),
+        "key": float(np.log(np.maximum(grey, 0) ** 2.2 + 1e-3).mean()),
+    }
 
 
 def _veil(image: np.ndarray, least: np.ndarray) -> dict[str, float]:

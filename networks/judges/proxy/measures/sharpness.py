@@ -5,6 +5,9 @@ import numpy as np
 
 from networks.judges.proxy.views import Views
 
+_DCT = cv2.dct(np.eye(8, dtype=np.float32), flags=cv2.DCT_ROWS).T
+"""Orthonormal DCT-II of 8 samples: rows are frequencies."""
+
 
 def measure(views: Views) -> dict[str, float]:
     """Crete's blur, edge widths, band energies at two scales, JPEG's grid, empty blocks."""
@@ -13,6 +16,7 @@ def measure(views: Views) -> dict[str, float]:
         found[f"crete_{name}"] = _crete(grey)
         found |= {f"{key}_{name}": value for key, value in _bands(grey).items()}
         found |= {f"{key}_{name}": value for key, value in _edges(grey).items()}
+        found |= {f"{key}_{name}": value for key, value in _directions(grey).items()}
     found["scale"] = float(np.log(views.scale))
     return found | _blocks(views.fine)
 
@@ -75,6 +79,32 @@ def _edges(grey: np.ndarray) -> dict[str, float]:
     return {"edge_p10": float(p10), "edge_p50": float(p50), "edge_p90": float(p90)}
 
 
+def _directions(grey: np.ndarray) -> dict[str, float]:
+    """Fine against coarse second differences along four directions, log ratio.
+
+    Motion blurs one direction only: the least of the four is low, and far from the greatest.
+    """
+    ratios = []
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        amounts = [_second(grey, down * step, right * step) for step in (1, 4)]
+        ratios.append(float(np.log((amounts[0] + 2e-4) / (amounts[1] + 2e-4))))
+    return {"way_least": min(ratios), "way_spread": max(ratios) - min(ratios)}
+
+
+def _second(grey: np.ndarray, down: int, right: int) -> float:
+    """Mean absolute second difference over a step, 0 where the image is too small for it."""
+    height, width = grey.shape
+    tall, wide = height - 2 * abs(down), width - 2 * abs(right)
+    if tall < 1 or wide < 1:
+        return 0.0
+    left = 2 * abs(right) if right < 0 else 0
+    parts = [
+        grey[down * i : down * i + tall, left + right * i : left + right * i + wide]
+        for i in range(3)
+    ]
+    return float(np.abs(parts[0] - 2 * parts[1] + parts[2]).mean())
+
+
 def _gradient(grey: np.ndarray) -> np.ndarray:
     return cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
 
@@ -106,7 +136,26 @@ def _blocks(image: np.ndarray) -> dict[str, float]:
         "flat_share": float((flat < 0.35).mean()),
         "chroma_high": float(np.log(chroma_high + 0.05)),
         "ringing": _ringing(grey),
+        "still": float(np.log((np.abs(np.diff(grey, axis=1)) < 0.4).mean() + 0.01)),
+        "sparse": _sparse(grey),
     }
+
+
+def _sparse(grey: np.ndarray) -> float:
+    """Share of the AC coefficients of 8 x 8 blocks below half a grey level, log.
+
+    Quantisation empties them, most at the phase at which the blocks were coded.
+    """
+    best = 0.0
+    for phase in (0, 4):
+        tall, wide = ((side - phase) // 8 * 8 for side in grey.shape)
+        if tall < 8 or wide < 8:
+            continue
+        part = grey[phase : phase + tall, phase : phase + wide]
+        blocks = part.reshape(tall // 8, 8, wide // 8, 8).transpose(0, 2, 1, 3)
+        levels = np.abs(_DCT @ blocks @ _DCT.T)
+        best = max(best, float((levels < 0.5).mean()))
+    return float(np.log(best + 0.01))
 
 
 def _ringing(grey: np.ndarray) -> float:
