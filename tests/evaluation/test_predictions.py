@@ -16,8 +16,10 @@ from evaluation.judging import CachedJudge
 from evaluation.restoring import FolderSource
 from evaluation.scoring import Evaluation, score
 from flows.cli.evaluate import evaluate
+from networks.consistency import load_consistency
 from tests.evaluation.conftest import SETTINGS
 from tests.evaluation.parts import MeanDistance, SharpnessJudge, photo
+from tests.networks.consistency.backbone import digest, random_backbone
 
 
 @pytest.fixture
@@ -170,6 +172,25 @@ def test_full_reference_mode(
     assert found["identical"] == 1 and found["images"][1]["psnr"] is None
     assert found["outcomes"] == {"missing-prediction": 1, "scored": 2}
     assert found["mean"]["psnr"]["n"] == 1 and found["mean"]["ssim"]["n"] == 2
+
+
+def test_full_reference_mode_with_lpips_under_the_name_of_its_weights(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photo(9)).save(folders[1] / "a.png")
+    backbone = random_backbone(tmp_path / "torch")
+    name = f"lpips:{backbone}@{digest(backbone)}"
+    options = ["--reference", str(folders[0]), "--predictions", str(folders[1]), "--full-reference"]
+    done = CliRunner().invoke(
+        evaluate, [*options, "--consistency", name, "--out", "r.json"], catch_exceptions=False
+    )
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "r.json").read_text())
+    wanted = load_consistency(name).distance(photo(1), photo(9))
+    assert found["images"][0]["distance"] == pytest.approx(wanted, abs=1e-6)
+    assert found["distance"].startswith("alexnet-distance/"), "not LPIPS with these weights"
+    assert found["mean"]["distance"]["n"] == 3
 
 
 def test_options_that_do_not_fit_together() -> None:
