@@ -1,12 +1,12 @@
 """Recall of scripted faults and false alarms of the pair screening.
 
-    python benchmarks/pair_faults.py FOLDER [--photos 60] [--calibrate] [--showcase realir]
+    python benchmarks/pair_faults.py FOLDER [--photos 60] [--calibrate] [--still] [--showcase DIR]
 
 FOLDER holds clean photos. Each is degraded heavily (severity 1.2 to 3); the other side is the photo
 (sound) or the photo with one fault. Photos are split in two halves: --calibrate prints limits from
 the first (a quantile of its sound pairs), the test runs on the second. What is measured is
-`curation.pair.verdict.movement_fault` and the rule for an unchanged target; the judge's rules are
-not, since a scripted target is always clean.
+`movement_fault` and `drift_fault` of `curation.pair.verdict`; the judge's rules are not, since a
+scripted target is always clean. --still leaves the faults that move the content out.
 """
 
 import argparse
@@ -24,8 +24,9 @@ from catalog.degradations import Degradation
 from catalog.images import Rgb, decode
 from catalog.settings.pairs import Pair
 from curation.pair.alignment import find_movement
+from curation.pair.colour import find_drift
 from curation.pair.content import compare_content
-from curation.pair.verdict import movement_fault
+from curation.pair.verdict import drift_fault, movement_fault
 from networks.degraders import load_degrader
 
 Fault = Callable[[Rgb, np.random.Generator, Rgb], Rgb]
@@ -61,6 +62,17 @@ def turned(
 def mirrored(image: Rgb, rng: np.random.Generator, other: Rgb) -> Rgb:
     """Left and right swapped."""
     return np.ascontiguousarray(image[:, ::-1])
+
+
+def cast(image: Rgb, rng: np.random.Generator, other: Rgb) -> Rgb:
+    """White balance off by 15 % in red and the other way in blue."""
+    gain = 1.15 if rng.random() < 0.5 else 1 / 1.15
+    return np.clip(image * np.array([gain, 1, 1 / gain]), 0, 255).astype(np.uint8)
+
+
+def exposed(image: Rgb, rng: np.random.Generator, other: Rgb) -> Rgb:
+    """Brighter or darker by 40 % in encoded values."""
+    return np.clip(image * (1.4 if rng.random() < 0.5 else 1 / 1.4), 0, 255).astype(np.uint8)
 
 
 def another(image: Rgb, rng: np.random.Generator, other: Rgb) -> Rgb:
@@ -100,12 +112,21 @@ FAULTS: dict[str, Fault] = {
     "object pasted": pasted,
     "object removed": removed,
     "another image": another,
+    "colour cast": cast,
+    "exposure": exposed,
 }
+STILL = ("object pasted", "object removed", "colour cast", "exposure")
+"""Faults that no movement is fitted for with --still, which takes a tenth of the time."""
 
 
 def scores_of(degraded: Rgb, target: Rgb) -> dict[str, float]:
     """The scores that the verdict uses."""
-    return find_movement(degraded, target).scores() | compare_content(degraded, target).scores()
+    return find_movement(degraded, target).scores() | still_scores(degraded, target)
+
+
+def still_scores(degraded: Rgb, target: Rgb) -> dict[str, float]:
+    """Those for which nothing is aligned."""
+    return compare_content(degraded, target).scores() | find_drift(degraded, target).scores()
 
 
 Row = tuple[str, str, dict[str, float]]
@@ -121,16 +142,17 @@ def measure(number: int, paths: Sequence[Path], faults: Sequence[str]) -> list[R
         rng = np.random.default_rng([number, list(Degradation).index(task)])
         degraded = load_degrader(task, layers=[other]).degrade(image, rng.uniform(1.2, 3.0), rng)
         if not faults:  # limits are calibrated for the content alone
-            rows.append((task, "sound", compare_content(degraded, image).scores()))
+            rows.append((task, "sound", still_scores(degraded, image)))
             continue
-        rows.append((task, "sound", scores_of(degraded, image)))
+        score = still_scores if tuple(faults) == STILL else scores_of
+        rows.append((task, "sound", score(degraded, image)))
         for name in faults:
             target = FAULTS[name](image, np.random.default_rng([number, 9]), other)
-            rows.append((task, name, scores_of(degraded, target)))
+            rows.append((task, name, score(degraded, target)))
     return rows
 
 
-def showcase(folder: Path) -> list[Row]:
+def showcase(folder: Path, still: bool) -> list[Row]:
     """Sound pairs of RealRestorer's page: those whose sides have one aspect ratio."""
     rows: list[Row] = []
     with (folder / "manifest.csv").open() as file:
@@ -140,7 +162,8 @@ def showcase(folder: Path) -> list[Row]:
             if abs(ratios[0] / ratios[1] - 1) < 0.005:
                 size = sides[0].shape[1::-1]
                 sides[1] = cv2.resize(sides[1], size, interpolation=cv2.INTER_AREA)
-                rows.append((line["degradation"], "showcase", scores_of(*sides)))
+                score = still_scores if still else scores_of
+                rows.append((line["degradation"], "showcase", score(*sides)))
     return rows
 
 
@@ -150,6 +173,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photos", type=int, default=60)
     parser.add_argument("--calibrate", action="store_true")
+    parser.add_argument("--still", action="store_true", help="Content and drift alone.")
     parser.add_argument("--quantile", type=float, default=0.985)
     parser.add_argument("--showcase", type=Path)
     parser.add_argument("--processes", type=int, default=2)
@@ -157,20 +181,26 @@ def main() -> None:
     found = sorted(options.folder.glob("*.jpg"))
     half = found[0::2] if options.calibrate else found[1::2]
     paths = half[:: max(1, len(half) // options.photos)][: options.photos]
-    faults = [] if options.calibrate else list(FAULTS)
+    faults = [] if options.calibrate else list(STILL if options.still else FAULTS)
     with ProcessPoolExecutor(options.processes) as pool:
         work = partial(measure, paths=paths, faults=faults)
         rows = [row for part in pool.map(work, range(len(paths))) for row in part]
     if options.calibrate:
-        for name in ("added", "removed", "mismatch"):
+        for setting, name in {
+            "max_added": "content-added",
+            "max_removed": "content-removed",
+            "max_mismatch": "content-mismatch",
+            "max_colour_drift": "drift-chroma",
+            "max_exposure_drift": "drift-light",
+        }.items():
             limits = {}
             for task in Degradation:
-                values = [s[f"content-{name}"] for d, _, s in rows if d == task]
+                values = [abs(s[name]) for d, _, s in rows if d == task]
                 limits[task.value] = round(float(np.quantile(values, options.quantile)), 2)
-            print(f"max_{name}: {limits}")
+            print(f"{setting}: {limits}")
         return
     if options.showcase:
-        rows += showcase(options.showcase)
+        rows += showcase(options.showcase, options.still)
     report(rows)
 
 
@@ -181,7 +211,10 @@ def report(rows: Sequence[Row]) -> None:
     alarms: defaultdict[str, Counter[str]] = defaultdict(Counter)
     by_task: defaultdict[tuple[str, str], list[bool]] = defaultdict(list)
     for task, name, scores in rows:
-        reason = movement_fault(scores, Degradation(task), settings)
+        known = {"move-before": 1.0, "move-after": 1.0, "move-relative": 0.0} | scores
+        reason = movement_fault(known, Degradation(task), settings) or drift_fault(
+            known, Degradation(task), settings
+        )
         flagged[name].append(reason is not None)
         by_task[name, task].append(reason is not None)
         if name in ("sound", "showcase"):
@@ -192,7 +225,7 @@ def report(rows: Sequence[Row]) -> None:
             f" {np.mean(by_task[name, t]):.2f} |" if by_task[name, t] else " |" for t in Degradation
         ]
         print(f"| {name} | {len(values)} | {np.mean(values):.3f} |", *cells)
-    faults = [v for name in FAULTS for v in flagged[name]]
+    faults = [v for name in FAULTS for v in flagged.get(name, [])]
     sound = flagged["sound"] + flagged.get("showcase", [])
     print(
         f"recall of faults {np.mean(faults):.3f} ({len(faults)}), "

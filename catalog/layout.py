@@ -41,6 +41,11 @@ class Layout:
         return self.root / "data/reviews/reviews.parquet"
 
     @property
+    def teachers(self) -> Path:
+        """Teachers fetched from the registry, and scores.json; the folder is there without them."""
+        return self.root / "data/teachers"
+
+    @property
     def hashes(self) -> Path:
         """schemas.HASHES"""
         return self.root / "data/hashes.parquet"

@@ -57,17 +57,19 @@ def compute(
     what: str,
     processes: int | None = None,
     threads: int = 1,
+    batch: int = 1,
 ) -> Iterator[Made]:
     """Results of `units` in order; those that `folder` has are not computed again.
 
-    All are computed before this returns; they are read back one by one.
+    With `batch` above 1, the worker's `make_many` (units to their results) is given so many at a
+    time. All are computed before this returns; they are read back one by one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [_path(folder, worker.key(unit)) for unit in units]
+    paths = [path_of(folder, worker.key(unit)) for unit in units]
     missing = [(unit, path) for unit, path in zip(units, paths, strict=True) if not path.exists()]
     count = min(processes or os.cpu_count() or 1, len(missing) // _SMALL)
-    if threads > 1:
-        _threaded(missing, worker, what, threads)
+    if threads > 1 or batch > 1:
+        _threaded(missing, worker, what, threads, batch)
     elif count <= 1:
         for unit, path in track(missing, what):
             _save(path, worker.make(unit))
@@ -79,19 +81,23 @@ def compute(
         with ProcessPoolExecutor(count, context, _start, (worker,)) as pool:
             for _ in track(pool.map(_run, missing), what, len(missing)):
                 pass
-    return map(_load, paths)
+    return map(saved, paths)
 
 
 def _threaded(
-    missing: Sequence[tuple[U, Path]], worker: Worker[U], what: str, threads: int
+    missing: Sequence[tuple[U, Path]], worker: Any, what: str, threads: int, batch: int
 ) -> None:
     """For work that waits for others; the first error stops what has not begun."""
 
-    def run(task: tuple[U, Path]) -> None:
-        _save(task[1], worker.make(task[0]))
+    def run(part: Sequence[tuple[U, Path]]) -> None:
+        units = [unit for unit, _ in part]
+        results = worker.make_many(units) if batch > 1 else [worker.make(units[0])]
+        for (_, path), made in zip(part, results, strict=True):
+            _save(path, made)
 
+    parts = [missing[first : first + batch] for first in range(0, len(missing), batch)]
     with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(run, task) for task in missing]
+        futures = [pool.submit(run, part) for part in parts]
         try:
             for future in track(as_completed(futures), what, len(futures)):
                 future.result()
@@ -135,7 +141,8 @@ def _run(task: tuple[Any, Path]) -> None:
     _save(path, _State.worker.make(unit))
 
 
-def _path(folder: Path, key: str) -> Path:
+def path_of(folder: Path, key: str) -> Path:
+    """Where the result of a unit with this key lies."""
     return folder / key[:2] / f"{key}.parquet"
 
 
@@ -147,7 +154,8 @@ def _save(path: Path, made: Made) -> None:
         pq.write_table(table, temporary, compression="none", write_statistics=False)
 
 
-def _load(path: Path) -> Made:
+def saved(path: Path) -> Made:
+    """Read a result."""
     table = pq.read_table(path)
     rows = json.loads(table.schema.metadata[b"rows"])
     found = tuple((row["data"], json.loads(row["provenance"])) for row in table.to_pylist())

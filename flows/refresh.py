@@ -60,7 +60,11 @@ def add(root: str) -> None:
 @task(name="dvc repro", cache_policy=NO_CACHE)
 def repro(root: str, timeout: float) -> list[str]:
     """Run what the new snapshot, code or settings affect; return the stages that ran."""
+    from flows.registry_models import fetch_teachers
+
     tell("repro")
+    layout = Layout(Path(root))
+    fetch_teachers(layout, load_params(layout.params))
     done = dvc.repro(Path(root), on_line=_on_line("repro"), timeout=timeout)
     get_run_logger().info("ran: %s", ", ".join(done.ran) or "nothing, all was done")
     return done.ran

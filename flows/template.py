@@ -21,8 +21,7 @@ FILES = (
     "data/benchmark/README.md",
     "data/reviews/README.md",
     "data/takedowns/README.md",
-    "data/takedowns/README.md",
-    "data/reviews/README.md",
+    "data/teachers/README.md",
 )
 """Files of a work tree that are no Python package."""
 

@@ -42,16 +42,32 @@ class Teach(Settings):
 
     teachers: dict[str, list[str]] = Field(
         default={"default": ["classical"]},
-        description="Teachers by degradation, in the order in which they are tried; `default` is "
-        "for those not named. Names as for networks.restorers.load_restorer, or "
-        "openai:MODEL@URL for an OpenAI-compatible image-edit API.",
+        description="Teachers by degradation, by name; `default` is "
+        "for those not named. Names as for networks.restorers.load_restorer, models:/NAME@ALIAS "
+        "for a model of the registry, or openai:MODEL@URL for an OpenAI-compatible image-edit API.",
+    )
+    order: Literal["score", "listed"] = Field(
+        default="score",
+        description="Whether teachers are asked by what they score on the degradation (measured, "
+        "else published), or as they are listed.",
     )
     candidates: int = Field(
-        default=1,
+        default=3,
         ge=1,
         le=8,
-        description="How many teachers of the list make a target of each image; the pair stage "
-        "keeps the first that is sound.",
+        description="Most teachers that are asked for a target of an image; the pair stage keeps "
+        "the first that is sound.",
+    )
+    until_sound: bool = Field(
+        default=True,
+        description="Whether asking ends at the first target that the pair stage would keep; "
+        "otherwise all `candidates` are asked.",
+    )
+    batch: int = Field(
+        default=1, ge=1, le=256, description="Images given to a network at once, on each device."
+    )
+    devices: list[str] = Field(
+        default=[], description="Devices of the networks, such as cuda:0; empty for all GPUs."
     )
     api: ImageApi = Field(default=ImageApi(), description="Teachers behind an API.")
     secondary: bool = Field(
@@ -119,48 +135,79 @@ class Pair(Settings):
     )
     max_added: dict[str, float] = Field(
         default={
-            "default": 6.2,
-            "blur": 4.5,
-            "compression": 1.9,
-            "moire": 3.1,
-            "low-light": 3.0,
-            "noise": 1.9,
-            "flare": 6.2,
-            "reflection": 5.0,
-            "haze": 4.0,
-            "rain": 4.5,
+            "default": 0.85,
+            "blur": 0.76,
+            "compression": 0.4,
+            "moire": 0.47,
+            "low-light": 0.45,
+            "noise": 0.28,
+            "flare": 0.84,
+            "reflection": 0.7,
+            "haze": 0.65,
+            "rain": 0.61,
         },
-        description="Most unexplained content of the target, against that around it.",
+        description="Most that a window of the target may agree less than those around it.",
     )
     max_removed: dict[str, float] = Field(
         default={
-            "default": 5.6,
-            "blur": 5.0,
-            "compression": 1.9,
-            "moire": 2.6,
-            "low-light": 4.0,
-            "noise": 1.7,
-            "flare": 5.6,
-            "reflection": 4.6,
-            "haze": 2.6,
-            "rain": 4.1,
+            "default": 1.3,
+            "blur": 0.46,
+            "compression": 0.41,
+            "moire": 0.61,
+            "low-light": 0.3,
+            "noise": 0.52,
+            "flare": 1.13,
+            "reflection": 1.3,
+            "haze": 0.3,
+            "rain": 1.15,
         },
-        description="Most unexplained content of the degraded image, against that around it.",
+        description="Most that a window of the degraded image may agree less than those around it.",
     )
     max_mismatch: dict[str, float] = Field(
         default={
-            "default": 1.2,
-            "blur": 0.8,
-            "compression": 0.7,
-            "moire": 0.7,
-            "low-light": 0.7,
-            "noise": 0.5,
+            "default": 1.3,
+            "blur": 0.99,
+            "compression": 0.58,
+            "moire": 0.59,
+            "low-light": 0.6,
+            "noise": 0.52,
             "flare": 1.3,
-            "reflection": 1.05,
-            "haze": 1.35,
-            "rain": 0.8,
+            "reflection": 1.0,
+            "haze": 1.06,
+            "rain": 0.75,
         },
         description="Most that the worst window may correlate less than the median one.",
+    )
+    max_colour_drift: dict[str, float] = Field(
+        default={
+            "default": 28.0,
+            "blur": 3.0,
+            "compression": 7.4,
+            "moire": 5.4,
+            "low-light": 28.0,
+            "noise": 3.0,
+            "flare": 21.0,
+            "reflection": 11.0,
+            "haze": 28.0,
+            "rain": 19.0,
+        },
+        description="Most that the image's colour may change as a whole: median over blocks, "
+        "distance of (a, b) in CIELAB.",
+    )
+    max_exposure_drift: dict[str, float] = Field(
+        default={
+            "default": 60.0,
+            "blur": 8.0,
+            "compression": 5.0,
+            "moire": 9.0,
+            "low-light": 60.0,
+            "noise": 4.0,
+            "flare": 35.0,
+            "reflection": 10.0,
+            "haze": 45.0,
+            "rain": 16.0,
+        },
+        description="Most that its lightness may change as a whole, L of CIELAB.",
     )
     visible_distance: float = Field(
         default=0.02,
@@ -170,7 +217,15 @@ class Pair(Settings):
         "judge says: what was drawn is known, and judges are weak on some degradations.",
     )
 
-    @field_validator("min_difference", "max_distance", "max_added", "max_removed", "max_mismatch")
+    @field_validator(
+        "min_difference",
+        "max_distance",
+        "max_added",
+        "max_removed",
+        "max_mismatch",
+        "max_colour_drift",
+        "max_exposure_drift",
+    )
     @classmethod
     def _known_tasks(cls, value: dict[str, float]) -> dict[str, float]:
         return _known_degradations(value, "default")

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from catalog.degradations import Degradation
+from catalog.images import Rgb
 from catalog.settings.pairs import Pair
 from catalog.shards import ShardStore
-from curation.pair import alignment, content
+from curation.pair import alignment, colour, content
 from curation.pair.measures import measure
 from curation.units import Made
 from networks.consistency import load_consistency
@@ -55,14 +56,19 @@ class Checker:
             unit.degradation,
             alignment.VERSION,
             content.VERSION,
+            colour.VERSION,
         ]
         parts += [self._judge.identity.digest, self._consistency.identity.digest]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
+    def clean(self, unit: Candidate) -> Rgb:
+        """The target's pixels."""
+        return self._store.get(unit.clean_id).decode()
+
     def make(self, unit: Candidate) -> Made:
         """One row with the fields of `Measures`."""
         degraded = self._store.get(unit.degraded_id).decode()
-        clean = self._store.get(unit.clean_id).decode()
+        clean = self.clean(unit)
         found = measure(degraded, clean, unit.degradation, self._judge, self._consistency)
         row = {
             "severity_degraded": found.severity_degraded,

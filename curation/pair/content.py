@@ -1,9 +1,12 @@
 """Content that one side of a pair shows and the other does not.
 
-In windows over the image the detail of one side is predicted from the other by a local linear
-model; what is left over, against the usual amount around it, says that something was added or
-removed there. Heavy degradations leave much unexplained too, so the limits are by degradation
-(settings `Pair.max_added`, `max_removed`, `max_mismatch`), calibrated by benchmarks/pair_faults.py.
+In windows over the image the detail of both sides is correlated, whatever their local brightness
+and contrast. How well they agree depends on the degradation and on the part of the image, so a
+window is held against a wide surrounding: where it agrees less, by the share of its own detail in
+that around it, something was added to the target or removed from the degraded image. A flare or a
+reflection is content of its own, but what lies under it still correlates as around it; a pasted
+object does not. The limits are by degradation (settings `Pair.max_added`, `max_removed`,
+`max_mismatch`), calibrated by benchmarks/pair_faults.py.
 """
 
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ import numpy as np
 from catalog.images import Rgb
 from curation.pair.alignment import reduced
 
-VERSION = "content/1"
+VERSION = "content/2"
 """Changes with the numbers that this module gives."""
 
 _SIDE = 320
@@ -28,12 +31,12 @@ _CONTRAST = 5.0
 
 @dataclass(frozen=True)
 class Content:
-    """Each is larger where the content differs; there is no fixed upper end."""
+    """Each is larger where the content differs, 0 .. 4."""
 
     added: float
-    """In the target, not explained by the degraded image."""
+    """Loss of correlation where the target has detail, weighted by that detail."""
     removed: float
-    """In the degraded image, not explained by the target."""
+    """The same where the degraded image has detail."""
     mismatch: float
     """By how much the worst window with content correlates less than the median window, 0 .. 2."""
 
@@ -50,10 +53,10 @@ def compare_content(degraded: Rgb, target: Rgb) -> Content:
     """Compare two aligned images of one size."""
     first, _ = reduced(degraded, _SIDE)
     second, _ = reduced(target, _SIDE)
-    joint, one, two = _moments(first, second, 3.0, 14.0)
-    added = _relative(two - joint * joint / (one + 1e-3))
-    removed = _relative(one - joint * joint / (two + 1e-3))
-    joint, one, two = _moments(first, second, 1.5, 8.0)
+    joint, one, two = _moments(first, second, 1.5, 8.0, 6.0)
+    loss = np.maximum(_match(*map(_around, (joint, one, two))) - _match(joint, one, two), 0)
+    added, removed = (_weighted(loss, detail) for detail in (two, one))
+    joint, one, two = _moments(first, second, 1.5, 8.0, 8.0)
     match = joint / np.sqrt((one + 1) * (two + 1))
     there = match[two > _CONTRAST**2]
     mismatch = float(np.median(there) - np.percentile(there, 1)) if there.size > 100 else 0.0
@@ -65,13 +68,23 @@ def _smooth(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _moments(
-    first: np.ndarray, second: np.ndarray, sigma: float, window: float
+    first: np.ndarray, second: np.ndarray, sigma: float, coarse: float, window: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Local covariance and variances of the detail between two scales."""
+    """Covariance and variances, in windows, of the detail between two scales."""
     one, two = _smooth(first, sigma), _smooth(second, sigma)
-    one, two = one - _smooth(one, window), two - _smooth(two, window)
+    one, two = one - _smooth(one, coarse), two - _smooth(two, coarse)
     return _smooth(one * two, window), _smooth(one * one, window), _smooth(two * two, window)
 
 
-def _relative(energy: np.ndarray) -> float:
-    return float(np.percentile(energy / (_smooth(energy, _AROUND) + 4.0), _TOP))
+def _around(values: np.ndarray) -> np.ndarray:
+    return _smooth(values, _AROUND)
+
+
+def _match(joint: np.ndarray, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    # 4 is the variance of two grey levels, below which there is nothing to agree on.
+    return joint / np.sqrt((one + 4) * (two + 4))
+
+
+def _weighted(loss: np.ndarray, detail: np.ndarray) -> float:
+    weight = np.sqrt(detail) / (np.sqrt(_around(detail)) + 1)
+    return float(np.percentile(loss * np.clip(weight, 0, 2), _TOP))

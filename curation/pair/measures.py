@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from curation.pair.alignment import find_movement
+from curation.pair.colour import find_drift
 from curation.pair.content import compare_content
 from networks.interfaces import Consistency, Judge
 
@@ -51,6 +52,7 @@ def measure(
         movement = find_movement(degraded, clean)
         shift = movement.rms
         scores |= movement.scores() | compare_content(degraded, clean).scores()
+        scores |= find_drift(degraded, clean).scores()
     # SIMD sums depend on where an array lies in memory; the last digits are no measurement, and
     # the same input must give the same bytes.
     return Measures(

@@ -35,7 +35,22 @@ def _fault(
     most = settings.max_distance.get(degradation, settings.max_distance["default"])
     if measures.consistency > most:
         return "inconsistent"
-    return movement_fault(measures.scores, degradation, settings)
+    return movement_fault(measures.scores, degradation, settings) or drift_fault(
+        measures.scores, degradation, settings
+    )
+
+
+def drift_fault(
+    scores: Mapping[str, float], degradation: Degradation, settings: Pair
+) -> str | None:
+    """Whether the whole image took on another colour or exposure."""
+    for name, reason, limits in (
+        ("drift-chroma", "colour-drift", settings.max_colour_drift),
+        ("drift-light", "exposure-drift", settings.max_exposure_drift),
+    ):
+        if abs(scores[name]) > limits.get(degradation, limits["default"]):
+            return reason
+    return None
 
 
 def movement_fault(

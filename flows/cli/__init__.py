@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "degrade": ("flows.cli.degrade:degrade", "Degrade clean images."),
     "restore": ("flows.cli.restore:restore", "Restore degraded images."),
     "judge": ("flows.cli.judge:judge", "Judge how strong a degradation is."),
+    "teachers": ("flows.cli.teachers:teachers", "Show who makes clean targets, in which order."),
     "review-pairs": ("flows.cli.review_pairs:review_pairs", "Accept or reject real pairs by eye."),
     "export": ("flows.cli.export:export", "Write the dataset for other tools."),
     "train": ("flows.cli.train:train", "Show or run a training stage."),

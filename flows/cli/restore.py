@@ -64,18 +64,6 @@ def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
 
 def _local(name: str) -> str:
     """A registry URI as the folder of its model; anything else as it is."""
-    if not name.startswith(("models:/", "runs:/")):
-        return name
-    import mlflow
+    from flows.registry_models import URI_STARTS, model_folder
 
-    try:
-        folder = Path(mlflow.artifacts.download_artifacts(name))
-    except Exception as error:  # MLflow raises several kinds for one cause: it is not there
-        raise UserError(
-            f"The model {name} cannot be read from the registry: {error}.",
-            "`mendline review` lists the versions; MLFLOW_TRACKING_URI names the registry.",
-        ) from error
-    for weights in sorted(folder.rglob("model.safetensors")):
-        if (weights.parent / "config.json").is_file():
-            return str(weights.parent)
-    raise UserError(f"The model {name} holds no model.safetensors.", "Name another version.")
+    return str(model_folder(name)) if name.startswith(URI_STARTS) else name

@@ -45,7 +45,7 @@ class Family:
     multiple: int
     """Of its working width and height, px."""
     sized: bool = True
-    """Whether it takes width and height."""
+    """Whether it takes width and height; otherwise it sizes the image itself."""
 
 
 FAMILIES = {
@@ -74,7 +74,8 @@ class Options:
     """0 for the family's."""
     tiles: bool = False
     side: int = 1024
-    """Of a tile, px."""
+    """Images are worked on at about side x side pixels, or cut into tiles of that side. Only
+    Kontext was trained on other sizes; the others see the image at 1024 x 1024 in any case."""
     overlap: int = 128
     batch: int = 1
     seed: int = 0
@@ -108,10 +109,10 @@ def read_options(text: str) -> Options:
     return options
 
 
-def working_size(width: int, height: int, multiple: int) -> tuple[int, int]:
-    """(width, height) of about 1024 x 1024 pixels in the image's ratio, as the pipelines compute it."""
+def working_size(width: int, height: int, side: int, multiple: int) -> tuple[int, int]:
+    """(width, height) of about side x side pixels in the image's ratio, as the pipelines do it."""
     ratio = width / height
-    wide = (1024 * 1024 * ratio) ** 0.5
+    wide = side * ratio**0.5
     return (
         max(multiple, round(wide / multiple) * multiple),
         max(multiple, round(wide / ratio / multiple) * multiple),
@@ -160,13 +161,15 @@ class PipelineRestorer:
         waiting: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         for index, image in enumerate(images):
             height, width = image.shape[:2]
-            waiting[working_size(width, height, self.family.multiple)].append(index)
+            waiting[working_size(width, height, self.options.side, self.family.multiple)].append(index)
         batch = self.options.batch if self.family.batches else 1
         results: list[Rgb] = list(images)
         for size, indices in waiting.items():
             for first in range(0, len(indices), batch):
                 part = indices[first : first + batch]
-                ready = [_resized(images[index], size) for index in part]
+                ready = [images[index] for index in part]
+                if self.family.sized:
+                    ready = [_resized(image, size) for image in ready]
                 for index, edited in zip(part, self._call(ready, size, instruction), strict=True):
                     height, width = images[index].shape[:2]
                     results[index] = _resized(edited, (width, height))
@@ -190,7 +193,7 @@ class PipelineRestorer:
             given |= {"width": size[0], "height": size[1]}
         if family.name == "flux-kontext":
             # Its own list of sizes would stretch the reference but not the result.
-            given["_auto_resize"] = False
+            given |= {"_auto_resize": False, "max_area": size[0] * size[1]}
         try:
             with torch.inference_mode():
                 edited = self.pipe(**given).images
@@ -241,7 +244,8 @@ def load_pipeline(name: str, device: str | None = None) -> PipelineRestorer:
     told = replace(options, batch=1, offload=False)
     text = "\n".join([str(told), *(WORDING[task].instruction_en for task in Degradation)])
     prompt = hashlib.sha256(text.encode()).hexdigest()
-    return PipelineRestorer(pipe, family, Identity(family.name, "v1", _hash(folder), prompt), options)
+    identity = Identity(family.name, "v1", _hash(folder), prompt)
+    return PipelineRestorer(pipe, family, identity, options)
 
 
 def _folder(place: str) -> Path:

@@ -10,7 +10,7 @@ STARTER = Path(__file__).parent / "starter"
 """Folder of the starter weights that the package ships."""
 
 
-def load_student(folder: Path | str) -> "Restorer":
+def load_student(folder: Path | str, device: str | None = None) -> "Restorer":
     """The model of `folder` (config.json, model.safetensors) as a Restorer.
 
     Its identity is the SHA-256 of the weights file. Raises `UserError` when the folder is no such
@@ -18,4 +18,4 @@ def load_student(folder: Path | str) -> "Restorer":
     """
     from networks.student.restorer import StudentRestorer
 
-    return StudentRestorer.from_folder(Path(folder))
+    return StudentRestorer.from_folder(Path(folder), device)

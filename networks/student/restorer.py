@@ -1,6 +1,6 @@
 """The student as a Restorer: any image size, deterministic."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,23 +15,9 @@ from networks.student import flow
 from networks.student.files import FORMAT, read_student, weights_hash
 from networks.student.model import INSTRUCTIONS, StudentDiT
 from networks.student.patches import to_image, to_tensor
+from networks.tiling import in_tiles
 
 _SEED = 0
-
-
-def starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Offsets of tiles of side `tile` that cover `length`, neighbours sharing >= `overlap`."""
-    if length <= tile:
-        return [0]
-    count = -(-(length - overlap) // (tile - overlap))
-    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
-
-
-def ramp(size: int, overlap: int) -> Tensor:
-    """(size,) weights of a tile, rising over `overlap` pixels from both ends; never 0."""
-    distance = torch.arange(size).float() + 1
-    weight = torch.minimum(distance, distance.flip(0)) / (overlap + 1)
-    return weight.clamp(max=1.0)
 
 
 class StudentRestorer:
@@ -49,10 +35,10 @@ class StudentRestorer:
         self.model = model.to(self.device).eval()
 
     @classmethod
-    def from_folder(cls, folder: Path) -> "StudentRestorer":
+    def from_folder(cls, folder: Path, device: str | None = None) -> "StudentRestorer":
         """Read config.json and model.safetensors. Raises `UserError`."""
         name, version = FORMAT.split("/")
-        return cls(read_student(folder), Identity(name, version, weights_hash(folder)))
+        return cls(read_student(folder), Identity(name, version, weights_hash(folder)), device)
 
     def supports(self, degradation: Degradation) -> bool:
         """True: one model for all nine."""
@@ -66,29 +52,19 @@ class StudentRestorer:
         architecture = self.model.architecture
         pixels = to_tensor(image)
         height, width = pixels.shape[-2:]
-        padded = _pad(pixels, architecture.patch)
-        total = torch.zeros_like(padded)
-        weights = torch.zeros_like(padded[:1])
+
+        def run(tiles: Tensor) -> Tensor:
+            return self._run(tiles[0], degradation)[None]
+
         try:
-            for top, left, tile in self._tiles(padded):
-                restored = self._run(tile, degradation)
-                h, w = tile.shape[-2:]
-                weight = ramp(h, architecture.overlap)[:, None] * ramp(w, architecture.overlap)
-                total[:, top : top + h, left : left + w] += restored * weight
-                weights[:, top : top + h, left : left + w] += weight
+            padded = _pad(pixels, architecture.patch)
+            restored = in_tiles(padded, architecture.tile, architecture.overlap, run)
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"The device has too little memory for tiles of {architecture.tile} pixels.",
                 'Set "tile" in the model\'s config.json to half of that.',
             ) from error
-        return to_image((total / weights)[:, :height, :width])
-
-    def _tiles(self, pixels: Tensor) -> Iterator[tuple[int, int, Tensor]]:
-        a = self.model.architecture
-        height, width = pixels.shape[-2:]
-        for top in starts(height, a.tile, a.overlap):
-            for left in starts(width, a.tile, a.overlap):
-                yield top, left, pixels[:, top : top + a.tile, left : left + a.tile]
+        return to_image(restored[:, :height, :width])
 
     def _run(self, tile: Tensor, degradation: Degradation) -> Tensor:
         generator = torch.Generator().manual_seed(_SEED)

@@ -9,9 +9,10 @@ from catalog.degradations import Degradation
 from catalog.images import Rgb
 from catalog.settings.pairs import Pair
 from curation.pair.alignment import find_movement
+from curation.pair.colour import find_drift
 from curation.pair.content import compare_content
 from curation.pair.measures import Measures
-from curation.pair.verdict import movement_fault, verdict_of
+from curation.pair.verdict import drift_fault, movement_fault, verdict_of
 from networks.degraders import load_degrader
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:240, :320])
@@ -62,10 +63,39 @@ def test_other_content_is_told_apart() -> None:
     assert fault(task, pasted) in ("content-added", "content-removed", "content-mismatch")
 
 
+def drifted(task: Degradation, target: Rgb) -> str | None:
+    return drift_fault(find_drift(degraded(task), target).scores(), task, Pair())
+
+
+@pytest.mark.parametrize("task", [Degradation.BLUR, Degradation.NOISE, Degradation.COMPRESSION])
+def test_a_target_of_another_colour_or_exposure_is_told(task: Degradation) -> None:
+    assert drifted(task, PHOTO) is None
+    warm = np.clip(PHOTO * np.array([1.15, 1, 0.87]), 0, 255).astype(np.uint8)
+    assert drifted(task, warm) == "colour-drift"
+    grey = cv2.cvtColor(cv2.cvtColor(PHOTO, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    dark = find_drift(grey, (grey * 0.6).astype(np.uint8)).scores()
+    assert drift_fault(dark, task, Pair()) == "exposure-drift"
+    # What a teacher takes away in one place is no drift.
+    spot = PHOTO.copy()
+    spot[40:100, 60:140] = 250
+    assert drift_fault(find_drift(spot, PHOTO).scores(), task, Pair()) is None
+
+
+def test_content_pasted_under_a_reflection_is_found_and_the_reflection_is_not() -> None:
+    task = Degradation.REFLECTION
+    other = np.ascontiguousarray(data.coffee()[:240, :320])
+    seen = load_degrader(task, layers=[other]).degrade(PHOTO, 3.0, np.random.default_rng(3))
+    pasted = PHOTO.copy()
+    pasted[150:220, 40:120] = data.chelsea()[60:130, 100:180]
+    sound, faulty = compare_content(seen, PHOTO), compare_content(seen, pasted)
+    assert faulty.added > 1.3 * sound.added
+
+
 def measures(**given: float | None) -> Measures:
     usual = {"severity_degraded": 2.0, "severity_clean": 4.5, "consistency": 0.2, "shift": 0.0}
     scores = {"move-before": 0.9, "move-after": 0.9, "move-relative": 0.0}
     scores |= {f"content-{name}": 0.0 for name in ("added", "removed", "mismatch")}
+    scores |= {"drift-chroma": 0.0, "drift-light": 0.0}
     return Measures(**(usual | given), scores=scores)  # type: ignore[arg-type]
 
 

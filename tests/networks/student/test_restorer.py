@@ -16,7 +16,8 @@ from catalog.errors import UserError
 from networks.interfaces import Identity, Restorer
 from networks.student import load_student
 from networks.student.files import read_student, save_student
-from networks.student.restorer import StudentRestorer, ramp, starts
+from networks.student.restorer import StudentRestorer
+from networks.tiling import ramp, starts
 from tests.networks.student.test_model import build
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (70, 45, 3), np.uint8)

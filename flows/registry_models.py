@@ -1,0 +1,52 @@
+"""Models of the registry as folders: the only place where a models:/ URI is followed."""
+
+import shutil
+from pathlib import Path
+
+from catalog.errors import UserError
+from catalog.files import atomic_folder, write_json
+from catalog.layout import Layout
+from catalog.settings import Params
+from curation.teach.teachers import REGISTRY, fetched_folder
+
+URI_STARTS = (REGISTRY, "runs:/")
+
+
+def model_folder(uri: str, store: str | None = None) -> Path:
+    """Download the model that `uri` names; the folder of its weights. Raises `UserError`.
+
+    `store` is MLflow's address; None for that of MLFLOW_TRACKING_URI.
+    """
+    import mlflow
+
+    if store is not None:
+        mlflow.set_tracking_uri(store)
+        mlflow.set_registry_uri(store)
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(uri))
+    except Exception as error:  # MLflow raises several kinds for one cause: it is not there
+        raise UserError(
+            f"The model {uri} cannot be read from the registry: {error}.",
+            "`mendline review` lists the versions; MLFLOW_TRACKING_URI names the registry.",
+        ) from error
+    for weights in sorted(folder.rglob("model.safetensors")):
+        if (weights.parent / "config.json").is_file():
+            return weights.parent
+    raise UserError(f"The model {uri} holds no model.safetensors.", "Name another version.")
+
+
+def fetch_teachers(layout: Layout, params: Params) -> list[str]:
+    """Copy every teacher with a models:/ URI to data/teachers; return the URIs.
+
+    An alias may have moved since, so each is fetched anew; a folder is replaced as a whole.
+    """
+    named = {name for pool in params.teach.teachers.values() for name in pool}
+    uris = sorted(name for name in named if name.startswith(REGISTRY))
+    for uri in uris:
+        from evaluation.registry.store import connect
+
+        found = model_folder(uri, connect(layout, params.gate.model_name).uri)
+        with atomic_folder(fetched_folder(layout.teachers, uri)) as folder:
+            shutil.copytree(found, folder, dirs_exist_ok=True)
+            write_json(folder / "fetched.json", {"uri": uri})
+    return uris
