@@ -2,8 +2,8 @@
 
     python benchmarks/collect_memory.py --urls 10000 --urls 100000
 
-A local server answers with images of 2 to 10 kB that are all different; every fiftieth has about
-900 kB, comes without a length and drips for 0.2 s, so that many bodies want memory at one time and
+A local server answers with images of 1 to 6 kB that are all different; every fiftieth has about
+800 kB, comes without a length and drips for 0.2 s, so that many bodies want memory at one time and
 the bound (4 MiB here) is reached. Memory is the peak of the proportional set size (PSS) of the
 collector and its decoders, sampled every 0.1 s, and that of the collector alone.
 """
