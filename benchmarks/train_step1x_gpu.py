@@ -1,4 +1,4 @@
-"""Seconds a training sample of Step1X-Edit's network on one GPU, with random weights.
+"""Seconds a training sample, and an image, of Step1X-Edit's network on one GPU, random weights.
 
     python -m benchmarks.train_step1x_gpu            # 1024 x 1024, 8,832 tokens, 12.43 B
     python -m benchmarks.train_step1x_gpu --debug    # the same code at a tiny size, CPU or GPU
@@ -16,18 +16,25 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from catalog.settings.training import Stage
+from networks.editing.base import transformer_flops
+from networks.editing.lora import add_lora
 from networks.step1x.config import Step1XConfig
+from networks.step1x.guidance import guide
+from networks.step1x.latents import timesteps
 from networks.step1x.model import Step1XTransformer
 from networks.step1x.text import LENGTH
-
-PEAK_TFLOPS = {"H100": 989.4, "H200": 989.4, "A100": 312.0}
+from training.freed import FreedGradients
+from training.hardware import PEAK_TFLOPS
+from training.parallel import blocks_of
+from training.recompute import Recompute
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "diffusers eager, all checkpointed": {"checkpointed": 1.0},
@@ -38,11 +45,26 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "attention": "CUDNN_ATTENTION",
     },
     "compiled, half checkpointed": {"checkpointed": 0.5, "compile": True},
+    "compiled, selective": {"checkpointed": 1.0, "selective": True, "compile": True},
     "compiled, none checkpointed": {"checkpointed": 0.0, "compile": True},
     "LoRA 64, compiled, half checkpointed": {"checkpointed": 0.5, "compile": True, "lora": 64},
-    "forward, compiled": {"checkpointed": 0.0, "compile": True, "forward": True},
+    "LoRA 64, compiled, all checkpointed": {"checkpointed": 1.0, "compile": True, "lora": 64},
+    "full step, 8-bit states, gradients freed, all checkpointed": {
+        "checkpointed": 1.0,
+        "compile": True,
+        "step": "adamw-8bit",
+    },
+    "forward, compiled": {"checkpointed": 0.0, "compile": True, "kind": "forward"},
+    "image, 28 steps with guidance, eager": {"checkpointed": 0.0, "kind": "image"},
+    "image, 28 steps with guidance, compiled": {
+        "checkpointed": 0.0,
+        "compile": True,
+        "kind": "image",
+    },
 }
-"""Attention is FlashAttention 2 unless named: the default kernel died at this length."""
+"""Attention is FlashAttention 2 unless named: under diffusers' classes the default of
+scaled_dot_product_attention, cuDNN's kernel, died of an illegal memory access at this length. Where
+a machine has FlashAttention 3, it is the first thing to try beyond these."""
 
 
 def build(config: Step1XConfig, device: torch.device) -> Step1XTransformer:
@@ -59,23 +81,17 @@ def build(config: Step1XConfig, device: torch.device) -> Step1XTransformer:
 
 
 def wrap(model: Step1XTransformer, variant: dict[str, Any]) -> None:
-    """Adapters, checkpointing of the first share of the blocks, compilation, in place."""
-    transformer: Any = model.transformer
+    """Adapters, recomputation of the first share of the blocks, compilation, in place."""
     if variant.get("lora"):
-        from peft import LoraConfig
-
-        model.requires_grad_(False)
-        transformer.add_adapter(
-            LoraConfig(
-                r=variant["lora"],
-                lora_alpha=variant["lora"],
-                target_modules=["to_q", "to_k", "to_v", "to_out.0", "proj_mlp", "proj_out"],
-            )
-        )
-    lists = [transformer.transformer_blocks, transformer.single_transformer_blocks]
-    places = [(blocks, i) for blocks in lists for i in range(len(blocks))]
+        add_lora(model, variant["lora"], variant["lora"])
+    # The connector's two blocks, of 640 tokens, are left as they are.
+    places = [
+        (blocks, i)
+        for blocks, i in blocks_of(model)
+        if blocks is not model.connector.S.individual_token_refiner.blocks
+    ]
     for blocks, i in places[: round(variant["checkpointed"] * len(places))]:
-        blocks[i] = checkpoint_wrapper(blocks[i])
+        blocks[i] = Recompute(blocks[i], variant.get("selective", False))
     if variant.get("compile"):
         for blocks, i in places:
             blocks[i].compile()
@@ -93,11 +109,9 @@ def free_gradients(model: nn.Module) -> None:
 
 
 def tflop(config: Step1XConfig, tokens: int) -> float:
-    """Forward TFLOP of the transformer for one sample (2 a multiply-add), attention included."""
-    width = config.width
-    linear = 12 * width * width  # q, k, v, out: 4; MLP x4 in and out: 8
+    """Forward TFLOP of the transformer for one sample, attention included."""
     blocks = config.double_blocks + config.single_blocks
-    return 2 * tokens * blocks * (linear + 2 * tokens * width) / 1e12
+    return transformer_flops(config.width, blocks, tokens) / 1e12
 
 
 def run(name: str, debug: bool, repeats: int) -> dict[str, Any]:
@@ -111,7 +125,14 @@ def run(name: str, debug: bool, repeats: int) -> dict[str, Any]:
     torch.manual_seed(0)
     model = build(config, device)
     wrap(model, variant)
-    free_gradients(model)
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    freed = None
+    if variant.get("step"):
+        freed = FreedGradients(
+            learning, Stage(optimizer=variant["step"], free_gradients="lagged", batch=1)
+        )
+    else:
+        free_gradients(model)
     dtype = next(model.parameters()).dtype
     batch = {
         "noisy": torch.randn(1, target, config.channels, device=device, dtype=dtype),
@@ -128,20 +149,47 @@ def run(name: str, debug: bool, repeats: int) -> dict[str, Any]:
         if device.type == "cuda"
         else nullcontext()
     )
+    kind = variant.get("kind", "training")
+
+    def backward() -> torch.Tensor:
+        found = (model(**batch) - goal).float().square().mean()
+        found.backward()
+        return found.detach()
+
+    def image() -> torch.Tensor:
+        both = {
+            k: torch.cat([v, v]) if isinstance(v, torch.Tensor) else v for k, v in batch.items()
+        }
+        latents = batch["noisy"].float()
+        for now, after in pairwise(timesteps(28 if not debug else 2, target).tolist()):
+            both["noisy"] = torch.cat([latents, latents]).to(dtype)
+            both["t"] = torch.full((2,), now, device=device, dtype=dtype)
+            conditional, unconditional = model(**both).float().chunk(2)
+            latents = latents + (after - now) * guide(conditional, unconditional, now, 3.0)
+        return latents.mean()
+
+    def once() -> torch.Tensor:
+        if kind == "training" and freed is not None:
+            return freed.step(backward, 1e-5)[0]
+        if kind == "training":
+            return backward()
+        with torch.no_grad():
+            return image() if kind == "image" else model(**batch).float().mean()
+
     times = []
-    for _ in range(repeats + 3):
+    warm = 1 if kind == "image" else 3
+    for _ in range(repeats + warm):
         if device.type == "cuda":
             torch.cuda.synchronize()
         began = time.perf_counter()
-        with attention, torch.set_grad_enabled(not variant.get("forward")):
-            loss = (model(**batch) - goal).float().square().mean()
-            if not variant.get("forward"):
-                loss.backward()
+        with attention:
+            loss = once()
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - began)
-    seconds = statistics.median(times[3:])
-    work = tflop(config, text + 2 * target) * (1 if variant.get("forward") else 3)
+    seconds = statistics.median(times[warm:])
+    passes = {"training": 2 if variant.get("lora") else 3, "forward": 1, "image": 56}[kind]
+    work = tflop(config, text + 2 * target) * passes
     row: dict[str, Any] = {
         "variant": name,
         "tokens": text + 2 * target,
@@ -165,12 +213,17 @@ def main() -> None:
     parser.add_argument("--debug", action="store_true")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--variant", choices=VARIANTS)
+    parser.add_argument("--here", action="store_true", help="All variants in this process.")
     arguments = parser.parse_args()
     if arguments.variant:
         print(json.dumps(run(arguments.variant, arguments.debug, arguments.repeats)), flush=True)
         return
     if not torch.cuda.is_available() and not arguments.debug:
         sys.exit("No CUDA device: run with --debug to test the script.")
+    if arguments.here:
+        for name in VARIANTS:
+            print(json.dumps(run(name, arguments.debug, arguments.repeats)), flush=True)
+        return
     for name in VARIANTS:
         command = [sys.executable, "-m", "benchmarks.train_step1x_gpu", "--variant", name]
         command += ["--repeats", str(arguments.repeats)] + ["--debug"] * arguments.debug

@@ -21,6 +21,7 @@ def main(arguments: list[str]) -> None:
             layout.scratch(name),
             params.student,
             getattr(params, name),
+            params.network,
         ),
     )
 

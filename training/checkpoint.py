@@ -1,32 +1,42 @@
 """Everything a run needs to go on bit for bit, in one folder a checkpoint.
 
-`step-000100/` holds state.safetensors (weights, averages, optimizer moments, RNG state) and
-state.json (step, best score, the rows of the logs so far). A checkpoint appears whole or not at
-all; older ones are removed once a newer one is whole.
+`step-0000100/` holds safetensors files, one a process, written by torch.distributed.checkpoint
+(weights that learn, averages, optimizer states, RNG states), and state.json (step, best score, the
+rows of the logs so far). Files are written in the background into a hidden folder, which is renamed
+when all of them are whole; older checkpoints are removed after that. Any number of processes can go
+on from one: each reads its own part of every tensor.
 """
 
 import json
+import os
 import shutil
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
-
-from catalog.files import atomic_folder
-from training.average import Average
-from training.parallel import (
-    World,
-    load_model_state,
-    load_moments,
-    model_state,
-    moments,
+from torch.distributed.checkpoint.hf_storage import (
+    HuggingFaceStorageReader,
+    HuggingFaceStorageWriter,
 )
+from torch.distributed.tensor import DTensor
 
-_STATE = "state.safetensors"
+from catalog.errors import UserError
+from catalog.files import disk_errors
+from training.average import Average
+from training.parallel import State, World, learning
+
+# One process is a plain case here, not an oversight.
+warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
+
 _JSON = "state.json"
+_PARTIAL = ".partial"
 
 
 @dataclass
@@ -39,83 +49,173 @@ class Progress:
     best_score: float | None = None
     stale: int = 0
     """Validations since the best one."""
+    last_norm: float | None = None
+    """Of the last gradient, where freed gradients are clipped by it."""
     log: list[dict[str, Any]] = field(default_factory=list)
     """Rows of training.jsonl."""
     validations: list[dict[str, Any]] = field(default_factory=list)
     """Rows of validation.jsonl."""
 
 
-def _rng() -> dict[str, Tensor]:
+StateOf = Callable[[nn.Parameter], dict[str, Tensor]]
+"""The optimizer's state of a parameter; filled with zeros when it has none yet."""
+
+
+def state_of(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Tensor]:
+    """The state of `parameter` in AdamW or one of torchao's, made where there is none yet."""
+    state: dict[str, Tensor] = optimizer.state[parameter]
+    if not state:
+        own: Any = optimizer
+        fused = own.param_groups[0].get("fused")
+        step = torch.zeros((), dtype=torch.float32)
+        state["step"] = step.to(parameter.device) if fused else step
+        for name, signed in (("exp_avg", True), ("exp_avg_sq", False)):
+            state[name] = (
+                own._new_buffer(parameter, signed)
+                if hasattr(own, "_new_buffer")
+                else torch.zeros_like(parameter, memory_format=torch.preserve_format)
+            )
+    return state
+
+
+def _plain(name: str, value: Tensor) -> State:
+    """A tensor, or the plain tensors that an 8-bit one is made of; all share its memory."""
+    if hasattr(value, "__tensor_flatten__") and not isinstance(value, DTensor):
+        return {f"{name}/{part}": getattr(value, part) for part in value.__tensor_flatten__()[0]}
+    return {name: value.detach().view(1) if value.dim() == 0 else value.detach()}
+
+
+def _rng() -> State:
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 
 
-def save(
-    folder: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: Average | None,
-    progress: Progress,
-    group: World,
-) -> None:
-    """Write the checkpoint of `progress.step` below `folder` and remove older ones.
+class Checkpoints:
+    """Writes and reads the checkpoints of one run below `folder`."""
 
-    Weights and moments are written unsharded, so that any number of processes can go on from it.
-    """
-    parts = {
-        "model": model_state(model, group),
-        "average": average.state(model, group) if average is not None else {},
-        "optimizer": moments(model, optimizer, group),
-        "rng": _rng(),
-    }
-    if group.first:
-        target = folder / f"step-{progress.step:07d}"
-        with atomic_folder(target) as temporary:
-            save_file(
-                {
-                    f"{part}.{name}": value.detach().cpu().contiguous()
-                    for part, values in parts.items()
-                    for name, value in values.items()
-                },
-                temporary / _STATE,
+    def __init__(self, folder: Path, keep: int, group: World) -> None:
+        self.folder, self.keep, self.group = folder, keep, group
+        self._pending: Future[None] | None = None
+        # Background writes speak on a channel of their own, else they would mix with the steps'.
+        self._channel = dist.new_group(backend="gloo") if group.size > 1 else None
+
+    def newest(self) -> Path | None:
+        """The newest whole checkpoint."""
+        return max(self.folder.glob("step-*"), default=None)
+
+    def describe(self) -> str:
+        """Which checkpoint a user has, in words."""
+        found = self.newest()
+        return f"the checkpoint of step {int(found.name[5:])} is kept" if found else "none yet"
+
+    def _tensors(self, model: nn.Module, states: StateOf, average: Average | None) -> State:
+        found: State = {}
+        for name, parameter in learning(model).items():
+            found[f"model.{name}"] = parameter.detach()
+            if average is not None:
+                found[f"average.{name}"] = average.weights[name]
+            for key, value in states(parameter).items():
+                found |= _plain(f"optimizer.{key}.{name}", value)
+        return found
+
+    def save(
+        self, model: nn.Module, states: StateOf, average: Average | None, progress: Progress
+    ) -> None:
+        """Copy the state and write it in the background; a collective call.
+
+        Waits for the one before, and raises what went wrong with it.
+        """
+        self.wait()
+        rank = self.group.rank
+        tensors = self._tensors(model, states, average)
+        tensors |= {f"rng.{rank}.{name}": value for name, value in _rng().items()}
+        target = self.folder / f"step-{progress.step:07d}"
+        temporary = target.with_name(f".{target.name}{_PARTIAL}")
+        if self.group.first:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            with disk_errors(temporary):
+                # Keys in their own order: the rows of the logs come back to the byte.
+                (temporary / _JSON).write_text(json.dumps(vars(progress)), "utf-8")
+        self.group.barrier()
+        writing = dcp.async_save(
+            tensors,
+            storage_writer=HuggingFaceStorageWriter(str(temporary), save_distributed=True),
+            process_group=self._channel,
+            no_dist=self.group.size == 1,
+        )
+        assert isinstance(writing, Future)
+        done: Future[None] = Future()
+
+        def finish(written: Future[Any]) -> None:
+            try:
+                written.result()
+                # The first process's save ends after all others have written.
+                if self.group.first:
+                    self._put_in_place(temporary, target)
+                done.set_result(None)
+            except BaseException as error:
+                done.set_exception(error)
+
+        writing.add_done_callback(finish)
+        self._pending = done
+
+    def _put_in_place(self, temporary: Path, target: Path) -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(temporary, target)
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        for older in sorted(self.folder.glob("step-*"))[: -self.keep]:
+            shutil.rmtree(older)
+
+    def wait(self) -> None:
+        """Until the last checkpoint is in place. Raises `UserError` for a full disk."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            with disk_errors(self.folder):
+                pending.result()
+        self.group.barrier()
+
+    def load(self, model: nn.Module, states: StateOf, average: Average | None) -> Progress | None:
+        """Restore the newest checkpoint; None when there is none. A collective call."""
+        if self.group.first:
+            for torn in self.folder.glob(f".step-*{_PARTIAL}"):
+                shutil.rmtree(torn, ignore_errors=True)
+        self.group.barrier()
+        found = self.newest()
+        if found is None:
+            return None
+        reader = HuggingFaceStorageReader(str(found))
+        known = reader.read_metadata().state_dict_metadata
+        tensors = self._tensors(model, states, average)
+        missing = sorted(set(tensors) - set(known))
+        if missing:
+            raise UserError(
+                f"The checkpoint {found.name} has no {missing[0]}.",
+                f"It is of another version of this program; remove {found} to start anew.",
             )
-            (temporary / _JSON).write_text(json.dumps(vars(progress)), "utf-8")
-        for older in folder.glob("step-*"):
-            if older != target:
-                shutil.rmtree(older)
-    group.barrier()
-
-
-def load(
-    folder: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: Average | None,
-    group: World,
-) -> Progress | None:
-    """Restore the newest checkpoint below `folder`; None when there is none."""
-    found = sorted(folder.glob("step-*"))
-    if not found:
-        return None
-    # Only the first process's tensors count; the others receive theirs from it.
-    tensors = load_file(found[-1] / _STATE) if group.first else {}
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {
-            name.removeprefix(prefix): value
-            for name, value in tensors.items()
-            if name.startswith(prefix)
+        rng = {
+            name: torch.empty_like(value)
+            for name, value in _rng().items()
+            if f"rng.{self.group.rank}.{name}" in known
         }
-
-    load_model_state(model, part("model."), group)
-    if average is not None:
-        average.load(model, part("average."), group)
-    load_moments(model, optimizer, part("optimizer."), group)
-    rng = part("rng.")
-    if "cpu" in rng:
-        torch.set_rng_state(rng["cpu"])
-    if "cuda" in rng and torch.cuda.is_available():
-        torch.cuda.set_rng_state(rng["cuda"])
-    return Progress(**json.loads((found[-1] / _JSON).read_text("utf-8")))
+        wanted = tensors | {f"rng.{self.group.rank}.{name}": v for name, v in rng.items()}
+        with torch.no_grad():
+            dcp.load(
+                wanted,
+                storage_reader=HuggingFaceStorageReader(str(found)),
+                process_group=self._channel,
+                no_dist=self.group.size == 1,
+            )
+        # With more processes than wrote it, the new ones keep their fresh states: samples, noise
+        # and times are functions of the sample's number, so no result depends on them.
+        if "cpu" in rng:
+            torch.set_rng_state(rng["cpu"])
+        if "cuda" in rng and torch.cuda.is_available():
+            torch.cuda.set_rng_state(rng["cuda"])
+        return Progress(**json.loads((found / _JSON).read_text("utf-8")))

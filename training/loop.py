@@ -4,8 +4,7 @@ import math
 import shutil
 import time
 from collections import defaultdict
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +16,27 @@ from catalog.files import atomic_folder
 from catalog.log import logger
 from catalog.progress import track
 from catalog.settings.training import Stage
-from networks.student.files import save_student
-from networks.student.model import StudentDiT
-from training import checkpoint
+from training import failures
 from training.average import Average
 from training.batches import Batch, BatchMaker, prefetch
-from training.checkpoint import Progress
+from training.checkpoint import Checkpoints, Progress, state_of
 from training.draws import Pair
-from training.objective import losses
-from training.optimizer import learning_rate, make_optimizer
-from training.parallel import World, apply, model_state, whole
+from training.freed import FreedGradients
+from training.optimizer import learning_rate, make_optimizer, optimizer_step, set_rate
+from training.parallel import World, apply, learning, model_state, whole
+from training.precision import Precision
+from training.recompute import fit_memory
+from training.samples import Samples
 from training.stopping import StopRequest
 from training.throughput import Throughput
+from training.trainable import Trainable
 from training.validation import Validator
 
 BEST = "best"
 
 
-@dataclass(frozen=True)
-class Precision:
-    """Where and in which precision the network runs."""
-
-    device: torch.device
-    bf16: bool
-
-    @classmethod
-    def of(cls, stage: Stage) -> "Precision":
-        """A GPU where there is one; bf16 by the stage's setting."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        bf16 = stage.precision == "bf16" or (stage.precision == "auto" and device.type == "cuda")
-        return cls(device, bf16)
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """bf16 matrix products where `bf16`, else nothing."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
-
-
 class Trainer:
-    """Trains `model` on the batches of `maker`; state below `scratch`, so that a kill loses little.
+    """Trains a network on the batches of `maker`; state below `scratch`, so a kill loses little.
 
     The best model by validation score is in `scratch`/best. Without validation pairs it is the
     last one.
@@ -62,7 +44,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: StudentDiT,
+        trainable: Trainable,
         maker: BatchMaker,
         validator: Validator,
         stage: Stage,
@@ -73,40 +55,68 @@ class Trainer:
         self.stage, self.maker, self.validator, self.scratch = stage, maker, validator, scratch
         self.group = group or World()
         self.precision = Precision.of(stage)
-        self.model = model.to(self.precision.device)
+        self.trainable, self.model = trainable, trainable.module
+        trainable.to(self.precision.device)
         apply(self.model, stage, self.group)
-        self.optimizer = make_optimizer(self.model, stage)
+        self._refuse_combinations()
+        parameters = learning(self.model).values()
+        self.freed = FreedGradients(parameters, stage) if stage.free_gradients != "no" else None
+        self.optimizer = None if self.freed else make_optimizer(parameters, stage)
         self.average = Average(self.model, stage.ema) if stage.ema else None
         self.progress = Progress()
-        self.throughput = Throughput(
-            throughput_log, stage.batch, model.flops(stage.crop, stage.crop), every=20
-        )
+        self.checkpoints = Checkpoints(scratch, stage.keep_checkpoints, self.group)
+        self.samples = Samples(throughput_log.parent / "samples")
+        self.throughput = Throughput(throughput_log, trainable, self.group.size, every=20)
         self._log = logger(__name__)
+
+    def _refuse_combinations(self) -> None:
+        if self.group.size > 1 and (
+            self.stage.optimizer == "adamw-8bit" or self.stage.free_gradients != "no"
+        ):
+            raise UserError(
+                "adamw-8bit and free_gradients are for one process; several share weights and "
+                "states among them instead.",
+                "Set optimizer to adamw and free_gradients to no, or start one process.",
+            )
+
+        types = {parameter.dtype for parameter in self.model.parameters()}
+        if self.group.size > 1 and len(types) > 1:
+            raise UserError(
+                "Several processes share weights of one type only, and these have "
+                f"{' and '.join(sorted(map(str, types)))}.",
+                "Set network.weights to fp32.",
+            )
+
+    def _states(self, parameter: Any) -> dict[str, Tensor]:
+        own = self.freed.optimizers[parameter] if self.freed else self.optimizer
+        assert own is not None
+        return state_of(own, parameter)
 
     def run(self) -> Progress:
         """Train to the last step (or until patience ends); return what happened.
 
-        Raises `UserError` for a loss that is not finite. Exits with status 128 + signal after
-        SIGTERM or Ctrl-C, with a checkpoint of the last step done.
+        Raises `UserError` for a loss that is not finite, for too little memory, and when another
+        process of the run died. Exits with status 128 + signal after SIGTERM or Ctrl-C, with a
+        checkpoint of the last step done.
         """
-        with StopRequest() as stop:
-            found = checkpoint.load(
-                self.scratch, self.model, self.optimizer, self.average, self.group
-            )
+        with StopRequest() as stop, failures.one_of_many(self.group, self.checkpoints.describe):
+            found = self.checkpoints.load(self.model, self._states, self.average)
             if found is not None:
                 self.progress = found
+                if self.freed:
+                    self.freed.last_norm = found.last_norm
                 self._log.info("resumed", step=found.step)
             else:
                 self._validate()
             self._train(stop)
+            self.checkpoints.wait()
         return self.progress
 
     def _train(self, stop: StopRequest) -> None:
-        stage, device = self.stage, self.precision.device
+        stage, group = self.stage, self.group
         steps = range(self.progress.step, stage.steps)
-        group = self.group
         batches = prefetch(
-            lambda step: self.maker.batch(step, group.rank, group.size),
+            lambda step: self.maker.micro_batches(step, group.rank, group.size),
             steps.start,
             steps.stop,
             stage.workers,
@@ -117,16 +127,20 @@ class Trainer:
             began = time.perf_counter()
             batch = next(batches)
             self.throughput.waited(time.perf_counter() - began)
-            self.progress.log.append(self._step(step, batch.to(device)))
+            batch = [part.to(self.precision.device) for part in batch]
+            if step == steps.start and stage.activation_checkpointing == "auto":
+                self._fit_memory(batch)
+            self.progress.log.append(self._step(step, batch))
             self.progress.step = done = step + 1
             if group.first:
-                self.throughput.step(done, device)
+                self.throughput.step(done, batch, self.precision.device)
             stopping = group.any(stop.signal is not None)
             if done % stage.validate_every == 0 or done == stage.steps:
                 self._validate()
             if stopping or done % stage.checkpoint_every == 0 or done == stage.steps:
                 self._save()
             if stopping:
+                self.checkpoints.wait()
                 self._log.info("stopped, the same command continues", step=done)
                 batches.close()
                 raise SystemExit(stop.status)
@@ -135,29 +149,39 @@ class Trainer:
     def _exhausted(self) -> bool:
         return bool(self.stage.patience) and self.progress.stale >= self.stage.patience
 
-    def _step(self, step: int, batch: Batch) -> dict[str, Any]:
+    def _fit_memory(self, batch: list[Batch]) -> None:
+        """Run as many blocks once only as the memory allows, before the first step."""
+
+        def step() -> None:
+            self._backward(batch)
+            self.model.zero_grad(set_to_none=True)
+
+        states = sum(2 * 4 * p.numel() for p in learning(self.model).values()) / self.group.size
+        spared = fit_memory(self.model, step, states if self.freed is None else 0.0)
+        self._log.info("activation checkpointing", blocks_not_recomputed=spared)
+
+    def _step(self, step: int, batch: list[Batch]) -> dict[str, Any]:
         """One optimizer step; its row of the log."""
-        stage = self.stage
-        rate = learning_rate(stage, step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        rate = learning_rate(self.stage, step)
         self.model.train()
+        samples = sum(len(part.pairs) for part in batch)
         try:
-            each = self._backward(batch)
+            if self.freed is not None:
+                each, norm = self.freed.step(lambda: self._backward(batch), rate)
+            else:
+                each, norm = self._gradients(batch)
         except torch.OutOfMemoryError as error:
-            raise self._too_large(len(batch.pairs)) from error
-        norm = whole(
-            torch.nn.utils.clip_grad_norm_(
-                [p for p in self.model.parameters() if p.requires_grad], stage.clip
-            )
-        ).item()
+            raise failures.out_of_memory(self.stage, samples) from error
         values = self.group.gather(each.tolist())
-        pairs = self.group.gather(list(batch.pairs))
+        pairs: list[Pair] = self.group.gather([pair for part in batch for pair in part.pairs])
         loss = sum(values) / len(values)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            self._refuse(step, pairs, loss, norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+            self.checkpoints.wait()
+            raise failures.not_finite(step, pairs, loss, norm, self.checkpoints.describe())
+        if self.optimizer is not None:
+            set_rate(self.optimizer, rate)
+            optimizer_step(self.optimizer)
+            self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.model, step)
         by_task = defaultdict(list)
@@ -171,50 +195,51 @@ class Trainer:
             **{name: sum(part) / len(part) for name, part in sorted(by_task.items())},
         }
 
-    def _too_large(self, samples: int) -> UserError:
-        stage = self.stage
-        now = min(stage.micro_batch or samples, samples)
-        advice = (
-            f"Set micro_batch to {now // 2} (now {now}), which halves the activations and changes "
-            "no result."
-            if now > 1
-            else "Set activation_checkpointing to full."
-            if stage.activation_checkpointing == "none"
-            else f"Set crop below {stage.crop}, or train on more processes with torchrun."
-        )
-        return UserError("The device has too little memory for a training step.", advice)
+    def _gradients(self, batch: list[Batch]) -> tuple[Tensor, float]:
+        """Clipped gradients of the batch; its losses and the norm before clipping."""
+        each = self._backward(batch)
+        norm = torch.nn.utils.clip_grad_norm_(learning(self.model).values(), self.stage.clip)
+        return each, whole(norm).item()
 
-    def _backward(self, batch: Batch) -> Tensor:
+    def _backward(self, batch: list[Batch]) -> Tensor:
         """Gradients of the mean loss over the batch of this process; the loss of each sample."""
-        size = len(batch.pairs)
-        micro = self.stage.micro_batch or size
-        parts = []
-        for first in range(0, size, micro):
+        size = sum(len(part.pairs) for part in batch)
+        found = []
+        for part in batch:
             with self.precision.autocast():
-                part = losses(self.model, batch.part(first, first + micro), self.stage.loss)
-            (part.sum() / size).backward()
-            parts.append(part.detach())
-        return torch.cat(parts)
+                each = self.trainable.losses(part, self.stage.loss)
+            (each.sum() / size).backward()
+            found.append(each.detach())
+        return torch.cat(found)
 
-    def _refuse(self, step: int, pairs: list[Pair], loss: float, norm: float) -> None:
-        images = ", ".join(sorted({pair.degraded_id for pair in pairs}))
-        kept = sorted(self.scratch.glob("step-*"))
-        last = f"the checkpoint of step {int(kept[-1].name[5:])} is kept" if kept else "none yet"
-        raise UserError(
-            f"Step {step + 1}: the loss is {loss} and the gradient's norm {norm}. "
-            f"Degraded images of the batch: {images}. Last good state: {last}.",
-            "Lower learning_rate or clip, or look at these images and block a broken one with "
-            "`mendline takedown`; nothing of this step was kept.",
-        )
+    def _averaged(self, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """`run` with the averages in the weights' place."""
+        if self.average is None:
+            return run()
+        self.average.swap(self.model)
+        try:
+            return run()
+        finally:
+            self.average.swap(self.model)
 
     def _validate(self) -> None:
         """Score the weights; keep them as best when no earlier score is as good."""
-        if self.average is not None:
-            self.average.swap(self.model)
-        self.model.eval()
-        with self.precision.autocast():
-            row = self.validator(self.model, self.precision.device)
+        row = self._averaged(self._score)
         progress = self.progress
+        self._log.info(
+            "validated",
+            step=progress.step,
+            **{name: round(row[name], 4) for name in ("loss", "gain_db") if name in row},
+            best_step=progress.best_step,
+        )
+        self.throughput.pause()
+
+    def _score(self) -> dict[str, Any]:
+        progress = self.progress
+        self.model.eval()
+        keep = self.samples.keeper(progress.step) if self.group.first else None
+        with self.precision.autocast():
+            row = self.validator(self.trainable, self.precision.device, keep)
         progress.validations.append({"step": progress.step, **row})
         score = row.get("gain_db")
         if score is not None and not math.isfinite(score):
@@ -224,23 +249,14 @@ class Trainer:
             weights = model_state(self.model, self.group)
             if self.group.first:
                 with atomic_folder(self.scratch / BEST) as folder:
-                    save_student(self.model, folder, weights)
+                    self.trainable.save(folder, weights)
         else:
             progress.stale += 1
-        if self.average is not None:
-            self.average.swap(self.model)
-        self._log.info(
-            "validated",
-            step=progress.step,
-            **{name: round(row[name], 4) for name in ("loss", "gain_db") if name in row},
-            best_step=progress.best_step,
-        )
-        self.throughput.pause()
+        return row
 
     def _save(self) -> None:
-        checkpoint.save(
-            self.scratch, self.model, self.optimizer, self.average, self.progress, self.group
-        )
+        self.progress.last_norm = self.freed.last_norm if self.freed else None
+        self.checkpoints.save(self.model, self._states, self.average, self.progress)
         self.throughput.pause()
 
     def discard(self) -> None:

@@ -2,10 +2,12 @@
 
 import difflib
 import math
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from catalog.errors import UserError
@@ -43,15 +45,60 @@ def learning_rate(stage: Stage, step: int) -> float:
     return stage.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def make_optimizer(model: nn.Module, stage: Stage) -> torch.optim.AdamW:
-    """AdamW over the parameters that learn."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def make_optimizer(parameters: Iterable[nn.Parameter], stage: Stage) -> torch.optim.Optimizer:
+    """AdamW over `parameters`, as `stage` says.
+
+    fp32 weights have fp32 states. bf16 weights are rounded stochastically, since a step of 1e-5 is
+    below their half digit and would else be lost. Raises `UserError` without torchao, which states
+    in 8 bits and stochastic rounding need.
+    """
+    learning = list(parameters)
+    options: dict[str, Any] = {
+        "lr": stage.learning_rate,
+        "betas": stage.betas,
+        "eps": stage.eps,
+        "weight_decay": stage.weight_decay,
+    }
+    rounded = any(parameter.dtype == torch.bfloat16 for parameter in learning)
+    if stage.optimizer == "adamw-8bit" or rounded:
+        return _low_bit(learning, stage.optimizer == "adamw-8bit", options)
     return torch.optim.AdamW(
         learning,
-        lr=stage.learning_rate,
-        betas=stage.betas,
-        eps=stage.eps,
-        weight_decay=stage.weight_decay,
+        **options,
         # The fused kernel of the CPU takes no sharded tensors.
         fused=not any(isinstance(p, DTensor) and not p.is_cuda for p in learning),
     )
+
+
+def _low_bit(
+    learning: list[nn.Parameter], eight: bool, options: dict[str, Any]
+) -> torch.optim.Optimizer:
+    try:
+        from torchao import optim
+    except ImportError:
+        raise UserError(
+            "bf16 weights and adamw-8bit need torchao, which is not installed.",
+            "Run: pip install 'mendline[low-bit]'.",
+        ) from None
+    made: Any = optim.AdamW8bit if eight else optim._AdamW
+    optimizer: torch.optim.Optimizer = made(learning, **options, bf16_stochastic_round=True)
+    return optimizer
+
+
+def optimizer_step(optimizer: torch.optim.Optimizer) -> None:
+    """A step; torchao's kernel is compiled on a GPU only."""
+    compiled = any(p.is_cuda for group in optimizer.param_groups for p in group["params"])
+    if compiled or isinstance(optimizer, torch.optim.AdamW):
+        optimizer.step()
+        return
+    with torch.compiler.set_stance("force_eager"):
+        optimizer.step()
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the next step; torchao keeps it in a tensor."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

@@ -8,30 +8,27 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
 from catalog.settings.training import Stage
+from training.recompute import Recompute
+
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for another before it takes it for dead."""
 
 State = dict[str, Any]
 """Names to tensors."""
 
 _FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
-_SPREAD = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
 _WRAPPED = "_checkpoint_wrapped_module."
 
 
@@ -83,24 +80,33 @@ def world() -> Iterator[World]:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if cuda else "gloo")
-    try:
-        yield World(dist.get_rank(), size)
-    finally:
-        dist.destroy_process_group()
+    # Checkpoints are written in the background, by the processes' host side.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    yield World(dist.get_rank(), size)
+    # Only after a good end: with a dead process it would wait for it.
+    dist.destroy_process_group()
 
 
 def blocks_of(model: nn.Module) -> list[tuple[nn.ModuleList, int]]:
-    """Every block of the model's block lists, as (list, index)."""
-    lists = [module for module in model.children() if isinstance(module, nn.ModuleList)]
-    return [(blocks, index) for blocks in lists for index in range(len(blocks))]
+    """Every block of the model's outermost block lists (named *blocks), as (list, index)."""
+    lists = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and name.endswith("blocks")
+    ]
+    outer = [
+        module
+        for name, module in lists
+        if not any(name.startswith(f"{other}.") for other, _ in lists)
+    ]
+    return [(blocks, index) for blocks in outer for index in range(len(blocks))]
 
 
 def apply(model: nn.Module, stage: Stage, group: World) -> None:
-    """Checkpoint, compile and shard `model` in place, block by block, as `stage` says."""
+    """Recompute, compile and shard `model` in place, block by block, as `stage` says."""
     for blocks, index in blocks_of(model):
-        if stage.activation_checkpointing == "full":
-            blocks[index] = checkpoint_wrapper(blocks[index])
+        if stage.activation_checkpointing != "none":
+            blocks[index] = Recompute(blocks[index], stage.activation_checkpointing == "selective")
         if stage.compile:
             blocks[index].compile()
     if group.size == 1:
@@ -110,6 +116,11 @@ def apply(model: nn.Module, stage: Stage, group: World) -> None:
     for blocks, index in blocks_of(model):
         fully_shard(blocks[index], mesh=mesh)
     fully_shard(model, mesh=mesh)
+
+
+def learning(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Those of `parameters_of` that learn; all that a checkpoint has to hold."""
+    return {name: value for name, value in parameters_of(model).items() if value.requires_grad}
 
 
 def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -129,49 +140,3 @@ def model_state(model: nn.Module, group: World) -> State:
     if group.size == 1:
         return {name: value.detach() for name, value in parameters_of(model).items()}
     return get_model_state_dict(model, options=_FULL)
-
-
-def load_model_state(model: nn.Module, state: State, group: World) -> None:
-    """Fill the model from the first process's `state`."""
-    if group.size > 1:
-        set_model_state_dict(model, state, options=_SPREAD)
-        return
-    with torch.no_grad():
-        for name, parameter in parameters_of(model).items():
-            parameter.copy_(state[name])
-
-
-def moments(model: nn.Module, optimizer: torch.optim.Optimizer, group: World) -> State:
-    """The optimizer's state as `key.parameter`, unsharded; complete in the first process."""
-    if group.size == 1:
-        state: Any = {
-            name: optimizer.state.get(parameter, {})
-            for name, parameter in parameters_of(model).items()
-        }
-    else:
-        state = get_optimizer_state_dict(model, optimizer, options=_FULL).get("state", {})
-    return {
-        f"{key}.{name}": value for name, values in state.items() for key, value in values.items()
-    }
-
-
-def load_moments(
-    model: nn.Module, optimizer: torch.optim.Optimizer, found: State, group: World
-) -> None:
-    """Fill the optimizer from the first process's `found`."""
-    by_name: dict[str, Any] = {}
-    for joined, value in found.items():
-        key, name = joined.split(".", 1)
-        by_name.setdefault(name, {})[key] = value
-    if group.size > 1:
-        state = get_optimizer_state_dict(model, optimizer, options=_FULL)
-        if group.first:
-            state["state"] = by_name
-        set_optimizer_state_dict(model, optimizer, state, options=_SPREAD)
-        return
-    for name, parameter in parameters_of(model).items():
-        if name in by_name:
-            optimizer.state[parameter] = {
-                key: value if value.dim() == 0 and not parameter.is_cuda else value.to(parameter)
-                for key, value in by_name[name].items()
-            }

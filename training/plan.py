@@ -1,29 +1,32 @@
 """What a stage would do, and what it would cost, before anything starts."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from catalog.settings.training import Stage, Student
+from catalog.settings.training import Network, Stage, Student
+from networks.editing import lora
+from networks.editing.base import Editor
 from networks.student.model import StudentDiT
 from training.batches import Batch
-from training.loop import Precision
+from training.hardware import PEAK_TFLOPS, gpu_peak
 from training.objective import losses
 from training.optimizer import freeze
-from training.parallel import World, apply
+from training.parallel import blocks_of
+from training.precision import Precision
+from training.recompute import Recompute
 from training.stage import Inputs, architecture_of, first_folder, make_draws, read_pairs
 
 MFU = 0.4
 """Share of a GPU's peak that the time estimate supposes."""
 
-PEAK_TFLOPS = {"H100": 989.4, "H200": 989.4, "H800": 989.4, "A100": 312.0, "L40S": 362.0}
-"""Dense bf16 peaks of NVIDIA's data sheets (SXM where there are several), in TFLOP/s."""
-
-
 SMALL = 200_000_000
-"""Parameters up to which a sample is run to see how long it takes."""
+"""Parameters up to which a sample of the student is run to see how long it takes."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,25 @@ def _sample(stage: Stage, device: torch.device) -> Batch:
         pixels,
         torch.ones(1, device=device),
         torch.zeros(1, dtype=torch.long, device=device),
+        torch.zeros(1, dtype=torch.bool, device=device),
     )
 
 
-def saved_mib(student: Student, stage: Stage) -> float:
-    """MiB of activations of one sample that the backward pass keeps, in float32.
+def saved_mib(model: nn.Module, stage: Stage, loss: Callable[[], Tensor]) -> float:
+    """MiB of activations that the backward pass of `loss`, of one sample, keeps.
 
-    Counted on PyTorch's meta device, which computes shapes alone, so any size fits.
+    `model` is on PyTorch's meta device, which computes shapes alone, so any size fits. Its blocks
+    are wrapped in place. Selective checkpointing is taken for half way between none and full.
     """
-    meta = torch.device("meta")
-    with meta:
-        model = StudentDiT(architecture_of(student))
-    apply(model, stage.model_copy(update={"compile": False}), World())
+    for blocks, index in blocks_of(model):
+        blocks[index] = Recompute(blocks[index])
+    policy = stage.activation_checkpointing
+    full = _kept(model, loss, recompute=True) if policy != "none" else 0.0
+    whole = _kept(model, loss, recompute=False) if policy in ("none", "selective") else full
+    return (full + whole) / 2 if policy == "selective" else whole
+
+
+def _kept(model: nn.Module, loss: Callable[[], Tensor], recompute: bool) -> float:
     own = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}  # held, so that no number comes twice
 
@@ -79,8 +89,22 @@ def saved_mib(student: Student, stage: Stage) -> float:
         kept[storage._cdata] = storage
         return tensor
 
+    def entering(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        # A recomputed block holds its inputs, which no hook of autograd sees.
+        for value in (*given, *named.values()):
+            if isinstance(value, Tensor) and value.requires_grad:
+                pack(value)
+
+    hooks = []
+    for module in model.modules():
+        if isinstance(module, Recompute):
+            module.enabled = recompute
+            if recompute:
+                hooks.append(module.register_forward_pre_hook(entering, with_kwargs=True))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        losses(model, _sample(stage, meta), stage.loss).mean()
+        loss()
+    for hook in hooks:
+        hook.remove()
     return sum(kept[key].nbytes() for key in kept.keys() - own) / 2**20
 
 
@@ -98,57 +122,127 @@ def sample_seconds(model: StudentDiT, stage: Stage, precision: Precision) -> flo
     return seconds
 
 
-def gpu_peak() -> float | None:
-    """Peak TFLOP/s of this machine's GPU, None when there is none or it is not in the table."""
-    if not torch.cuda.is_available():
-        return None
-    name = torch.cuda.get_device_name()
-    return next((peak for key, peak in PEAK_TFLOPS.items() if key in name), None)
+@dataclass(frozen=True)
+class _Sketch:
+    """The network without weights, and what a sample costs it."""
+
+    model: nn.Module
+    loss: Callable[[], Tensor]
+    tflop: float
+    """Of a forward pass."""
+    passes: float
+    encoders: float = 0.0
+    """MiB of frozen encoders on the device."""
 
 
-def make_plan(inputs: Inputs, student: Student, stage: Stage) -> Plan:
+def _sketch(student: Student, stage: Stage, network: Network, first: Path | None) -> _Sketch:
+    meta = torch.device("meta")
+    if network.family == "student":
+        first_folder(student, first)
+        with meta:
+            model = StudentDiT(architecture_of(student))
+        freeze(model, stage.freeze)
+        return _Sketch(
+            model,
+            lambda: losses(model, _sample(stage, meta), stage.loss).mean(),
+            model.flops(stage.crop, stage.crop) / 1e12,
+            3.0,
+        )
+    editor = _editor_class(network.family).sketch(
+        Path(network.folder) if network.folder and Path(network.folder).is_dir() else None,
+        torch.float32 if stage.precision == "fp32" else torch.bfloat16,
+    )
+    if stage.lora_rank:
+        lora.add_lora(editor.network, stage.lora_rank, stage.lora_alpha, stage.lora_targets)
+    else:
+        freeze(editor.network, stage.freeze)
+    side = stage.crop
+
+    def loss() -> Tensor:
+        kind = next(editor.network.parameters()).dtype
+        latents = torch.zeros(1, *editor.latent_shape(side, side), device=meta, dtype=kind)
+        given = {
+            k: v.to(kind) if v.is_floating_point() else v
+            for k, v in editor.blank(side, side).items()
+        }
+        t = torch.ones(1, device=meta, dtype=kind)
+        return editor.velocity(latents, latents, (side, side), t, given).square().mean()
+
+    return _Sketch(
+        editor.network,
+        loss,
+        editor.flops(side, side) / 1e12,
+        2.0 if stage.lora_rank else 3.0,
+        0.0 if network.offload else editor.encoder_gib * 1024,
+    )
+
+
+def _editor_class(family: str) -> type[Editor]:
+    from networks.editing.kontext import KontextEditor
+    from networks.editing.qwen_image import QwenImageEditor
+    from networks.step1x.editor import Step1XEditor
+
+    kinds: list[type[Editor]] = [Step1XEditor, KontextEditor, QwenImageEditor]
+    return next(kind for kind in kinds if kind.name == family)
+
+
+def make_plan(
+    inputs: Inputs,
+    student: Student,
+    stage: Stage,
+    network: Network | None = None,
+    processes: int = 1,
+) -> Plan:
     """Read the dataset, count one sample's work, and say what the stage will cost.
 
-    Raises the `UserError` that the stage itself would raise.
+    `processes`: over which weights, gradients, states and samples are shared. Raises the
+    `UserError` that the stage itself would raise.
     """
+    network = network or Network()
     draws = make_draws(read_pairs(inputs.dataset), stage)
-    first_folder(student, inputs.first)
-    with torch.device("meta"):
-        model = StudentDiT(architecture_of(student))
-    freeze(model, stage.freeze)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    mib = 4 / 2**20  # a float32
+    sketch = _sketch(student, stage, network, inputs.first)
+    large = network.family != "student"
+    sizes = [(p.numel(), p.requires_grad) for p in sketch.model.parameters()]
+    parameters = sum(count for count, _ in sizes)
+    learning = sum(count for count, learns in sizes if learns)
+    # Editing models keep their file's bf16 unless told otherwise; adapters are fp32.
+    wide = 2 if large and network.weights != "fp32" else 4
+    own = 4 if stage.lora_rank else wide
+    mib = 1 / 2**20 / processes
+    samples = stage.micro_batch or -(-stage.batch // processes)
+    held = max(count for count, _ in sizes) if stage.free_gradients != "no" else learning
     memory = {
-        "weights": parameters * mib,
-        "gradients": learning * mib,
-        "optimizer": 2 * learning * mib,
-        "average": parameters * mib if stage.ema else 0.0,
-        "activations": saved_mib(student, stage) * (stage.micro_batch or stage.batch),
+        "weights": ((parameters - learning) * wide + learning * own) * mib,
+        "gradients": held * own * mib,
+        "optimizer": 2 * learning * (1 if stage.optimizer == "adamw-8bit" else own) * mib,
+        "average": learning * 4 * mib if stage.ema else 0.0,
+        "activations": saved_mib(sketch.model, stage, sketch.loss) * samples,
+        "encoders": sketch.encoders,
         "decoded images": float(stage.cache_mib),
     }
-    tflop = 3 * model.flops(stage.crop, stage.crop) / 1e12
-    samples = stage.steps * stage.batch
-    seconds, assumption = _seconds(student, stage, parameters, tflop)
+    tflop = sketch.passes * sketch.tflop
+    seconds, assumption = _seconds(student, stage, large, parameters, tflop)
     return Plan(
         steps=stage.steps,
-        samples=draws.counts(samples),
+        samples=draws.counts(stage.steps * stage.batch),
         missing=[str(task) for task in draws.missing],
         parameters=parameters,
         frozen=parameters - learning,
         memory=memory,
         tflop_per_sample=tflop,
-        seconds=samples * seconds,
+        seconds=stage.steps * stage.batch * seconds / processes,
         assumption=assumption,
     )
 
 
-def _seconds(student: Student, stage: Stage, parameters: int, tflop: float) -> tuple[float, str]:
+def _seconds(
+    student: Student, stage: Stage, large: bool, parameters: int, tflop: float
+) -> tuple[float, str]:
     """Seconds a sample, and where they come from."""
     peak = gpu_peak()
     if peak:
         return tflop / peak / MFU, f"at {MFU:.0%} of the GPU's {peak:.0f} TFLOP/s"
-    if parameters > SMALL:
+    if large or parameters > SMALL:
         peak = PEAK_TFLOPS["H100"]
         return tflop / peak / MFU, f"at {MFU:.0%} of one H100's {peak:.0f} TFLOP/s (none is here)"
     model = StudentDiT(architecture_of(student)).to(Precision.of(stage).device)
@@ -168,7 +262,7 @@ def describe(name: str, plan: Plan) -> str:
         lines.append(f"no training pairs for: {', '.join(plan.missing)}")
     lines += [
         f"parameters: {plan.parameters:,}, of which frozen {plan.frozen:,}",
-        f"memory: about {plan.memory_mib:,.0f} MiB ("
+        f"memory of a process: about {plan.memory_mib:,.0f} MiB ("
         + ", ".join(f"{name} {mib:,.0f}" for name, mib in plan.memory.items() if mib)
         + ")",
         f"work: {plan.tflop_per_sample:.4g} TFLOP a sample",

@@ -15,10 +15,11 @@ from catalog.errors import UserError
 from catalog.files import atomic_folder
 from catalog.layout import Layout
 from catalog.log import logger
-from catalog.settings.training import Architecture, Stage, Student
+from catalog.settings.training import Architecture, Network, Stage, Student
 from catalog.shards import ShardStore
 from catalog.stage import Counts
 from catalog.tables import read_table
+from networks.editing import lora
 from networks.student import STARTER
 from networks.student.files import (
     WEIGHTS,
@@ -31,14 +32,19 @@ from training.augment import web_style
 from training.batches import BatchMaker
 from training.checkpoint import Progress
 from training.draws import Draws, Pair
+from training.editing import EditorTrainable
+from training.encoded import EncodedCache
 from training.images import PairImages
 from training.loop import BEST, Trainer
 from training.optimizer import freeze
 from training.parallel import World, world
+from training.trainable import StudentTrainable, Trainable
 from training.validation import Validator
 
 STAGES = ("transfer", "finetune")
-_CODE = (Path(__file__).parent, Path(__file__).parents[1] / "networks/student")
+_ROOMS = Path(__file__).parents[1]
+_CODE = ("training", "networks/student")
+_EDITING_CODE = ("networks/editing", "networks/step1x")
 
 
 @dataclass(frozen=True)
@@ -130,38 +136,101 @@ def make_draws(pairs: dict[str, list[Pair]], stage: Stage) -> Draws:
     return draws
 
 
-def run_key(student: Student, stage: Stage, inputs: Inputs) -> str:
+def run_key(parts: dict[str, Any], stage: Stage, inputs: Inputs, rooms: tuple[str, ...]) -> str:
     """Hash of everything that the result depends on: settings, data, first weights, code."""
-    folder = first_folder(student, inputs.first)
     code = hashlib.sha256()
-    for root in _CODE:
-        for path in sorted(root.rglob("*.py")):
+    for room in rooms:
+        for path in sorted((_ROOMS / room).rglob("*.py")):
             code.update(path.read_bytes())
     parts = {
-        "student": student.model_dump(mode="json"),
-        "stage": stage.model_dump(mode="json"),
+        **parts,
+        "stage": stage.model_dump(mode="json", exclude=set(_NO_RESULT)),
         "dataset": hashlib.sha256((inputs.dataset / "pairs.parquet").read_bytes()).hexdigest(),
-        "first": weights_hash(folder) if folder else None,
         "code": code.hexdigest(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+_NO_RESULT = ("keep_checkpoints", "encoded_cache_mib", "workers", "cache_mib")
+"""Settings of a stage that its result does not depend on."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a stage starts from."""
+
+    trainable: Trainable
+    key: str
+    """Of the run; its state is kept under this name."""
+    multiple: int
+    """Sides of buckets are multiples of it."""
+
+
+def start(inputs: Inputs, student: Student, stage: Stage, network: Network, scratch: Path) -> Start:
+    """The network with its first weights, its frozen parts and adapters. Raises `UserError`."""
+    if network.family == "student":
+        if stage.lora_rank:
+            raise UserError(
+                "lora_rank is for editing models; the student's few weights all learn.",
+                "Set lora_rank to 0, or name an editing model in section `network`.",
+            )
+        folder = first_folder(student, inputs.first)
+        parts = {
+            "student": student.model_dump(mode="json"),
+            "first": weights_hash(folder) if folder else None,
+        }
+        model = build_model(student, stage, inputs.first)
+        return Start(
+            StudentTrainable(model), run_key(parts, stage, inputs, _CODE), model.architecture.patch
+        )
+    from training.first import first_editor
+
+    editor, weights = first_editor(network, inputs.first, stage)
+    if not stage.lora_rank:
+        freeze(editor.network, stage.freeze)
+    adapters = inputs.first / lora.WEIGHTS if inputs.first else None
+    parts = {
+        "network": network.model_dump(mode="json", exclude={"folder", "offload"}),
+        "first": weights,
+        "adapters": hashlib.sha256(adapters.read_bytes()).hexdigest()
+        if adapters and adapters.is_file()
+        else None,
+    }
+    cache = EncodedCache(scratch / "encoded", stage.encoded_cache_mib * 2**20)
+    return Start(
+        EditorTrainable(editor, weights, stage.lora_rank, cache),
+        run_key(parts, stage, inputs, _CODE + _EDITING_CODE),
+        editor.multiple,
+    )
+
+
 def train_stage(
-    name: str, inputs: Inputs, output: Path, scratch: Path, student: Student, stage: Stage
+    name: str,
+    inputs: Inputs,
+    output: Path,
+    scratch: Path,
+    student: Student,
+    stage: Stage,
+    network: Network | None = None,
 ) -> Counts:
     """Train stage `name` and write the best model and its logs to the folder `output`.
 
-    `output` gets config.json, model.safetensors, training.jsonl and validation.jsonl. Unfinished
-    work is below `scratch`; the same call goes on from there. Under torchrun every process makes
-    the same call, and the first one writes.
+    `output` gets the model's own files, training.jsonl and validation.jsonl. Unfinished work is
+    below `scratch`; the same call goes on from there. Under torchrun every process makes the same
+    call, and the first one writes.
     """
     with world() as group:
-        return _train(inputs, output, scratch, student, stage, group)
+        return _train(inputs, output, scratch, student, stage, network or Network(), group)
 
 
 def _train(
-    inputs: Inputs, output: Path, scratch: Path, student: Student, stage: Stage, group: World
+    inputs: Inputs,
+    output: Path,
+    scratch: Path,
+    student: Student,
+    stage: Stage,
+    network: Network,
+    group: World,
 ) -> Counts:
     if stage.batch % group.size:
         raise UserError(
@@ -172,18 +241,20 @@ def _train(
     draws = make_draws(pairs, stage)
     images = PairImages(ShardStore(*inputs.shards), stage.cache_mib * 2**20)
     images.check(pairs["train"] + pairs["validation"])
-    model = build_model(student, stage, inputs.first)
-    frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    begun = start(inputs, student, stage, network, scratch)
+    trainable = begun.trainable
+    frozen = sum(p.numel() for p in trainable.module.parameters() if not p.requires_grad)
+    parameters = sum(p.numel() for p in trainable.module.parameters())
+    shape, multiple = trainable.noise_shape, begun.multiple
     trainer = Trainer(
-        model,
-        BatchMaker(draws, images, stage, web_style(stage)),
-        Validator(pairs["validation"], images, stage),
+        trainable,
+        BatchMaker(draws, images, stage, web_style(stage), shape, multiple),
+        Validator(pairs["validation"], images, stage, shape, multiple),
         stage,
-        scratch / run_key(student, stage, inputs),
+        scratch / begun.key,
         scratch / "throughput.jsonl",
         group,
     )
-    parameters = sum(p.numel() for p in model.parameters())
     progress = trainer.run()
     if group.first:
         _finish(trainer, output, progress)
@@ -193,8 +264,7 @@ def _train(
 
 def _finish(trainer: Trainer, output: Path, progress: Progress) -> None:
     with atomic_folder(output) as folder:
-        for file in (trainer.scratch / BEST).iterdir():
-            shutil.copy2(file, folder / file.name)
+        shutil.copytree(trainer.scratch / BEST, folder, dirs_exist_ok=True)
         _write_rows(folder / "training.jsonl", progress.log)
         _write_rows(folder / "validation.jsonl", progress.validations)
     trainer.discard()

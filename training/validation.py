@@ -1,7 +1,7 @@
 """Validation with fixed pairs, crops, noise and times: losses and PSNR gains by degradation."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +11,12 @@ from torch import Tensor
 
 from catalog.degradations import Degradation
 from catalog.settings.training import Stage
-from networks.student import flow
-from networks.student.model import INSTRUCTIONS, StudentDiT
+from networks.student.model import INSTRUCTIONS
 from networks.student.patches import to_tensor
-from training.batches import Batch, crop
+from training.batches import Batch, Fit, noise_of_pixels
 from training.draws import Pair
 from training.images import PairImages
-from training.objective import losses
+from training.trainable import Trainable
 
 TIMES = (0.2, 0.5, 0.8)
 _SEED = 20_260_326
@@ -47,56 +46,78 @@ def psnr(first: Tensor, second: Tensor) -> Tensor:
 class Validator:
     """Scores a model on a fixed set of pairs; the set is decoded once and kept."""
 
-    def __init__(self, pairs: Sequence[Pair], images: PairImages, stage: Stage) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        images: PairImages,
+        stage: Stage,
+        noise_shape: Callable[[int, int], tuple[int, ...]] = noise_of_pixels,
+        multiple: int = 16,
+    ) -> None:
         self.stage = stage
         self.pairs = choose(pairs, stage.validation_pairs)
-        self._crops = [
+        fit = Fit(stage, multiple)
+        self._sides = [
             tuple(to_tensor(np.ascontiguousarray(side)) for side in sides)
-            for sides in (crop(*images.get(pair), stage.crop, _CENTRE) for pair in self.pairs)
+            for sides in (fit(*images.get(pair), _CENTRE) for pair in self.pairs)
         ]
         generator = torch.Generator().manual_seed(_SEED)
-        self._noise = torch.randn(len(self.pairs), 3, stage.crop, stage.crop, generator=generator)
+        self._noise = [
+            torch.randn(noise_shape(*clean.shape[-2:]), generator=generator)
+            for _, clean in self._sides
+        ]
 
     def _batches(self, device: torch.device) -> Iterator[Batch]:
-        size = self.stage.batch
+        size = self.stage.micro_batch or self.stage.batch
         for first in range(0, len(self.pairs), size):
             part = slice(first, first + size)
             pairs = self.pairs[part]
             yield Batch(
                 pairs=tuple(pairs),
-                degraded=torch.stack([degraded for degraded, _ in self._crops[part]]),
-                clean=torch.stack([clean for _, clean in self._crops[part]]),
-                noise=self._noise[part],
+                degraded=torch.stack([degraded for degraded, _ in self._sides[part]]),
+                clean=torch.stack([clean for _, clean in self._sides[part]]),
+                noise=torch.stack(self._noise[part]),
                 t=torch.zeros(len(pairs)),
                 instruction=torch.tensor([INSTRUCTIONS.index(p.degradation) for p in pairs]),
+                styled=torch.zeros(len(pairs), dtype=torch.bool),
             ).to(device)
 
     @torch.no_grad()
-    def __call__(self, model: StudentDiT, device: torch.device) -> dict[str, Any]:
-        """`loss` and `gain_db` over the tasks, and both by task; empty without any pair.
+    def __call__(
+        self,
+        trainable: Trainable,
+        device: torch.device,
+        keep: Callable[[Pair, Tensor, Tensor, Tensor], None] | None = None,
+    ) -> dict[str, Any]:
+        """`loss` and `gain_db` over the tasks, both by task, the loss by time; empty without pairs.
 
         `gain_db` is the PSNR of the restored crop minus that of the degraded one, the mean over
-        the tasks' means.
+        the tasks' means. `keep` is given every pair with its degraded, restored and clean pixels.
         """
         loss: dict[str, list[float]] = defaultdict(list)
         gain: dict[str, list[float]] = defaultdict(list)
-        steps = model.architecture.sampling_steps
+        by_time: dict[float, list[float]] = defaultdict(list)
         for batch in self._batches(device):
-            restored = flow.sample(model, batch.degraded, batch.instruction, batch.noise, steps)
+            restored = trainable.restore(batch, self.stage.validation_steps)
             gains = psnr(restored, batch.clean) - psnr(batch.degraded, batch.clean)
             found = torch.zeros(len(batch.pairs), device=device)
             for time in TIMES:
                 timed = replace(batch, t=torch.full_like(batch.t, time))
-                found += losses(model, timed, self.stage.loss) / len(TIMES)
-            for pair, one_loss, one_gain in zip(
-                batch.pairs, found.tolist(), gains.tolist(), strict=True
+                each = trainable.losses(timed, self.stage.loss)
+                by_time[time] += each.tolist()
+                found += each / len(TIMES)
+            for i, (pair, one_loss, one_gain) in enumerate(
+                zip(batch.pairs, found.tolist(), gains.tolist(), strict=True)
             ):
                 loss[pair.degradation].append(one_loss)
                 gain[pair.degradation].append(one_gain)
+                if keep is not None:
+                    keep(pair, batch.degraded[i], restored[i], batch.clean[i])
         row: dict[str, Any] = {}
         for name, values in (("loss", loss), ("gain_db", gain)):
             means = {task: float(np.mean(values[task])) for task in Degradation if task in values}
             if means:
                 row[name] = float(np.mean(list(means.values())))
                 row |= {f"{name}_{task}": mean for task, mean in means.items()}
+        row |= {f"loss_t{time:g}": float(np.mean(each)) for time, each in by_time.items()}
         return row

@@ -22,7 +22,7 @@ from catalog.settings.curation import (
     Teach,
 )
 from catalog.settings.evaluation import Evaluate, Gate
-from catalog.settings.training import Stage, Student
+from catalog.settings.training import Network, Stage, Student
 
 __all__ = ["Params", "Settings", "load_params", "parse_params"]
 
@@ -40,6 +40,7 @@ class Params(Settings):
     pair: Pair
     synthesize: Synthesize
     assemble: Assemble
+    network: Network = Network()
     student: Student
     transfer: Stage
     finetune: Stage

@@ -67,6 +67,32 @@ class Student(Architecture):
     )
 
 
+class Network(Settings):
+    """Which network is trained: the small student, or a large editing model."""
+
+    family: Literal["student", "step1x", "flux-kontext", "qwen-image-edit"] = Field(
+        default="student", description="The small model of section `student`, or an editing model."
+    )
+    folder: str | None = Field(
+        default=None, description="Of the editing model's first weights, as it was downloaded."
+    )
+    weights: Literal["keep", "fp32", "bf16"] = Field(
+        default="keep",
+        description="Type of an editing model's weights while they are trained: that of their "
+        "file, fp32 (master weights under bf16 products), or bf16.",
+    )
+    offload: bool = Field(
+        default=False,
+        description="Autoencoder and text encoders wait in the host's memory between uses.",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.folder and self.family == "student":
+            raise ValueError("folder is of an editing model; name its family too")
+        return self
+
+
 class Stage(Settings):
     """One training stage: transfer or finetune."""
 
@@ -78,6 +104,11 @@ class Stage(Settings):
         default=18, ge=1, description="Samples an optimizer step, over all processes."
     )
     crop: int = Field(default=128, ge=16, description="Side of a training crop, pixels.")
+    shapes: Literal["crop", "square", "buckets"] = Field(
+        default="crop",
+        description="A random square of `crop` pixels as it is; the whole image resized to cover "
+        "that square; or resized to the bucket of that area with the nearest aspect ratio.",
+    )
     learning_rate: float = Field(default=1e-3, gt=0, description="After warm-up.")
     schedule: Literal["constant", "cosine"] = Field(
         default="constant", description="After warm-up: constant, or cosine to 0 at the last step."
@@ -89,6 +120,21 @@ class Stage(Settings):
         default=0.0, ge=0, description="AdamW, on matrices and vectors alike."
     )
     clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
+    optimizer: Literal["adamw", "adamw-8bit"] = Field(
+        default="adamw",
+        description="States in the weights' own type (fp32 for fp32), or in 8 bits (torchao); "
+        "bf16 weights are rounded stochastically in both.",
+    )
+    free_gradients: Literal["no", "lagged", "exact"] = Field(
+        default="no",
+        description="Whether each gradient is used and dropped within the backward pass. lagged: "
+        "clipped by the norm of the step before; exact: a first pass finds the norm.",
+    )
+    lora_rank: int = Field(default=0, ge=0, description="Of adapters; 0: the weights learn.")
+    lora_alpha: float = Field(default=64.0, gt=0, description="Adapters count alpha / rank.")
+    lora_targets: tuple[str, ...] = Field(
+        default=(), description="Ends of the names of adapted layers; none: attention and MLP."
+    )
     freeze: tuple[str, ...] = Field(
         default=(),
         description="Parameters that do not learn, patterns of names (`single_blocks.0.*`).",
@@ -133,13 +179,18 @@ class Stage(Settings):
         ge=0,
         description="Samples of a process at a time, gradients being summed; 0: all of them.",
     )
-    activation_checkpointing: Literal["none", "full"] = Field(
-        default="none", description="full: blocks run again in the backward pass, to save memory."
+    activation_checkpointing: Literal["none", "selective", "full", "auto"] = Field(
+        default="none",
+        description="What is computed again in the backward pass, to save memory: nothing; all but "
+        "products and attention; whole blocks; or as many whole blocks as must be.",
     )
     compile: bool = Field(default=False, description="torch.compile, block by block.")
     validate_every: int = Field(default=100, ge=1, description="Steps between validations.")
     validation_pairs: int = Field(
         default=4, ge=1, description="Validation pairs a degradation, at most."
+    )
+    validation_steps: int = Field(
+        default=0, ge=0, description="Sampling steps of a validation; 0: the model's own."
     )
     patience: int = Field(
         default=0,
@@ -147,6 +198,12 @@ class Stage(Settings):
         description="Stop after so many validations without a better score; 0: never.",
     )
     checkpoint_every: int = Field(default=100, ge=1, description="Steps between checkpoints.")
+    keep_checkpoints: int = Field(default=1, ge=1, description="The newest ones that are kept.")
+    encoded_cache_mib: int = Field(
+        default=0,
+        ge=0,
+        description="Disk for latents and text states of samples that augmentation leaves alone.",
+    )
     workers: int = Field(
         default=1, ge=0, description="Threads that prepare batches ahead; 0: none."
     )
@@ -156,4 +213,10 @@ class Stage(Settings):
     def _fits(self) -> Self:
         if self.synthetic + self.real == 0:
             raise ValueError("synthetic and real cannot both be 0")
+        if self.shapes == "buckets" and self.micro_batch != 1:
+            raise ValueError("buckets differ in shape, so micro_batch must be 1")
+        if self.free_gradients != "no" and self.micro_batch and self.micro_batch < self.batch:
+            raise ValueError(
+                "free_gradients drops what several micro-batches would sum: set micro_batch to 0"
+            )
         return self

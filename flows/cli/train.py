@@ -8,7 +8,8 @@ import click
 @click.command()
 @click.argument("stage", type=click.Choice(["transfer", "finetune"]))
 @click.option("--dry-run", is_flag=True, help="Only say what the stage will do and cost.")
-def train(stage: str, dry_run: bool) -> None:
+@click.option("--processes", default=1, show_default=True, help="Of torchrun, for the estimates.")
+def train(stage: str, dry_run: bool, processes: int) -> None:
     """Run STAGE on the dataset of the current work tree, going on from where it stopped.
 
     --dry-run prints steps, samples by task, and estimates of memory and time. A full run does what
@@ -24,11 +25,14 @@ def train(stage: str, dry_run: bool) -> None:
     params = load_params(layout.params)
     settings = getattr(params, stage)
     inputs = Inputs.of(layout, stage)
-    click.echo(describe(stage, make_plan(inputs, params.student, settings)))
+    plan = make_plan(inputs, params.student, settings, params.network, processes)
+    click.echo(describe(stage, plan))
     if dry_run:
         return
     output = getattr(layout, stage)
-    counts = train_stage(stage, inputs, output, layout.scratch(stage), params.student, settings)
+    counts = train_stage(
+        stage, inputs, output, layout.scratch(stage), params.student, settings, params.network
+    )
     write_json(layout.metrics(stage), counts.as_json())
     best = counts.extra["best"]
     score = f", {best['gain_db']:+.2f} dB on the validation pairs" if "gain_db" in best else ""

@@ -1,5 +1,6 @@
 """What the trainer and the Restorer ask of a large editing model."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -103,6 +104,22 @@ class Editor(ABC):
     def times(self, steps: int, tokens: int) -> Tensor:
         """(steps + 1,) times of the sampler from 1 to 0."""
 
+    @classmethod
+    @abstractmethod
+    def sketch(cls, folder: Path | None, dtype: torch.dtype) -> "Editor":
+        """Shapes alone, on PyTorch's meta device: the network, no encoders.
+
+        Of the model in `folder`, or of the released sizes. Such an editor answers `velocity`,
+        `flops`, `tokens`, `latent_shape` and `blank`.
+        """
+
+    @abstractmethod
+    def blank(self, height: int, width: int) -> Condition:
+        """Zeros in the place of what `condition` says about one image, on the network's device."""
+
+    encoder_gib: float = 0.0
+    """About what the frozen parts take in bf16."""
+
     @abstractmethod
     def flops(self, height: int, width: int) -> float:
         """Floating-point operations of one forward pass of the network for one image."""
@@ -121,6 +138,16 @@ class Editor(ABC):
     @abstractmethod
     def identity_hash(self) -> str:
         """SHA-256 over the weights that were read."""
+
+    def encoder_hash(self) -> str:
+        """Over names, shapes, types and 64 values of every weight of the frozen parts."""
+        digest = hashlib.sha256(self.name.encode())
+        for part, module in sorted(self.frozen().items()):
+            for name, value in module.state_dict().items():
+                few = value.detach().flatten()[:: max(1, value.numel() // 64)].float().cpu()
+                digest.update(f"{part}.{name} {tuple(value.shape)} {value.dtype}".encode())
+                digest.update(few.contiguous().numpy())
+        return digest.hexdigest()
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int]:
         """(tokens, channels) of packed latents of one image."""

@@ -22,10 +22,14 @@ class KontextEditor(PipelineEditor):
     embedded = 3.5
     """That number, the pipeline's default."""
 
+    transformer = "FluxTransformer2DModel"
+    sizes = {"guidance_embeds": True}  # noqa: RUF012
+    encoder_gib = 9.5
+
     @property
     def channels(self) -> int:  # type: ignore[override]
         """Of the unpacked latents."""
-        return int(self.pipe.vae.config.latent_channels)
+        return int(self.pipe.transformer.config.in_channels) // 4
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
@@ -76,6 +80,14 @@ class KontextEditor(PipelineEditor):
     def guide(self, conditional: Tensor, unconditional: Tensor, t: float, scale: float) -> Tensor:
         """Plain guidance (off by default)."""
         return unconditional + scale * (conditional - unconditional)
+
+    def blank(self, height: int, width: int) -> Condition:
+        """See `Editor.blank`."""
+        own = self.pipe.transformer.config
+        return {
+            "states": torch.zeros(1, TEXT, own.joint_attention_dim, device=self.device),
+            "pooled": torch.zeros(1, own.pooled_projection_dim, device=self.device),
+        }
 
     def tokens(self, height: int, width: int) -> int:
         """512 of text, then target and reference."""

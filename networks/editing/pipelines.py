@@ -4,7 +4,8 @@ import copy
 import hashlib
 import shutil
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -65,6 +66,25 @@ class PipelineEditor(Editor):
         if dtype is not None:
             editor.network.to(dtype)
         editor.to(device)
+        return editor
+
+    transformer: str
+    """Name of the network's class in diffusers."""
+    sizes: ClassVar[dict[str, Any]] = {}
+    """Arguments of that class for the released network, where they are not its defaults."""
+
+    @classmethod
+    def sketch(cls, folder: Path | None, dtype: torch.dtype) -> "PipelineEditor":
+        """See `Editor.sketch`."""
+        import diffusers
+
+        kind = getattr(diffusers, cls.transformer)
+        config = kind.load_config(folder / "transformer") if folder else cls.sizes
+        editor = cls.__new__(cls)
+        Editor.__init__(editor, "meta")
+        with torch.device("meta"):
+            editor.network = (kind.from_config(config) if folder else kind(**config)).to(dtype)
+        editor.pipe = SimpleNamespace(transformer=editor.network)
         return editor
 
     def frozen(self) -> dict[str, nn.Module]:

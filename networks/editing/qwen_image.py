@@ -20,10 +20,13 @@ class QwenImageEditor(PipelineEditor):
     steps = 50
     guidance = 4.0
 
+    transformer = "QwenImageTransformer2DModel"
+    encoder_gib = 16.0
+
     @property
     def channels(self) -> int:  # type: ignore[override]
         """Of the unpacked latents."""
-        return int(self.pipe.vae.config.z_dim)
+        return int(self.pipe.transformer.config.in_channels) // 4
 
     def _spread(self) -> tuple[Tensor, Tensor]:
         own = self.pipe.vae.config
@@ -105,6 +108,15 @@ class QwenImageEditor(PipelineEditor):
         guided = unconditional + scale * (conditional - unconditional)
         norm = torch.linalg.vector_norm(conditional, dim=-1, keepdim=True)
         return guided * norm / torch.linalg.vector_norm(guided, dim=-1, keepdim=True)
+
+    def blank(self, height: int, width: int) -> Condition:
+        """See `Editor.blank`."""
+        count = self.tokens(height, width) - 2 * (height // 16) * (width // 16)
+        width_ = self.pipe.transformer.config.joint_attention_dim
+        return {
+            "states": torch.zeros(1, count, width_, device=self.device),
+            "mask": torch.ones(1, count, dtype=torch.bool, device=self.device),
+        }
 
     def tokens(self, height: int, width: int) -> int:
         """About: a token a 28 x 28 cell of the image, an instruction, then target and reference."""

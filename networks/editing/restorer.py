@@ -17,7 +17,7 @@ from networks.editing.sampling import restore
 from networks.editing.sizes import working_size
 from networks.interfaces import Identity
 from networks.student.patches import to_image, to_tensor
-from networks.tiling import ramp, starts
+from networks.tiling import in_tiles
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class EditingRestorer:
 
     def edit(self, images: Sequence[Rgb], instruction: str) -> list[Rgb]:
         """The same with an instruction of one's own."""
-        results: list[Rgb] = [image for image in images]
+        results: list[Rgb] = list(images)
         waiting: dict[tuple[int, int], list[int]] = defaultdict(list)
         work: dict[int, Rgb] = {}
         for index, image in enumerate(images):
@@ -109,24 +109,14 @@ class EditingRestorer:
         height, width = image.shape[:2]
         below, right = -height % multiple, -width % multiple
         padded = to_tensor(np.pad(image, ((0, below), (0, right), (0, 0)), "edge"))
-        side = options.side // multiple * multiple
-        places = [
-            (top, left)
-            for top in starts(padded.shape[1], side, options.overlap)
-            for left in starts(padded.shape[2], side, options.overlap)
-        ]
-        total, weights = torch.zeros_like(padded), torch.zeros_like(padded[:1])
-        for first in range(0, len(places), options.batch):
-            part = places[first : first + options.batch]
-            tiles = [padded[:, top : top + side, left : left + side] for top, left in part]
-            for (top, left), one in zip(
-                part, self._run(torch.stack(tiles), instruction), strict=True
-            ):
-                high, wide = one.shape[-2:]
-                weight = ramp(high, options.overlap)[:, None] * ramp(wide, options.overlap)
-                total[:, top : top + high, left : left + wide] += one * weight
-                weights[:, top : top + high, left : left + wide] += weight
-        return to_image((total / weights)[:, :height, :width])
+        blended = in_tiles(
+            padded,
+            options.side // multiple * multiple,
+            options.overlap,
+            lambda tiles: self._run(tiles, instruction),
+            options.batch,
+        )
+        return to_image(blended[:, :height, :width])
 
 
 def _resized(image: Rgb, size: tuple[int, int]) -> Rgb:

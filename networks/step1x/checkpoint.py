@@ -39,6 +39,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors of a safetensors file, from its header. Raises `UserError`."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {k: tuple(file.get_slice(k).get_shape()) for k in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} cannot be read as safetensors: {error}.", "Download the file again."
+        ) from error
+
+
 def layout_of(state: dict[str, Tensor]) -> Layout:
     """Which of the two published layouts the names follow."""
     return "nested" if any(name.startswith(_NESTED) for name in state) else "single-file"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from networks.editing.base import Condition, Editor, images_of, pack, transformer_flops, unpack
 from networks.step1x.autoencoder import Autoencoder
-from networks.step1x.checkpoint import load_state, published_state, read_state
+from networks.step1x.checkpoint import load_state, published_state, read_shapes, read_state
 from networks.step1x.config import Step1XConfig, infer_config
 from networks.step1x.encoder import TextEncoder
 from networks.step1x.guidance import guide
@@ -79,6 +79,34 @@ class Step1XEditor(Editor):
         editor.to(device)
         return editor
 
+    encoder_gib = 16.0
+
+    @classmethod
+    def sketch(cls, folder: Path | None, dtype: torch.dtype) -> "Step1XEditor":
+        """See `Editor.sketch`."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for path in find_places(folder).transformer if folder else ():
+            shapes |= read_shapes(path)
+        config = (
+            infer_config({k.removeprefix(NESTED): v for k, v in shapes.items()})
+            if shapes
+            else Step1XConfig()
+        )
+        editor = cls.__new__(cls)
+        Editor.__init__(editor, "meta")
+        with torch.device("meta"):
+            editor.network = Step1XTransformer(config).to(dtype)
+        editor.channels = config.channels // 4
+        return editor
+
+    def blank(self, height: int, width: int) -> Condition:
+        """See `Editor.blank`."""
+        width_ = self.network.config.connector.text_width
+        return {
+            "states": torch.zeros(1, LENGTH, width_, device=self.device),
+            "mask": torch.ones(1, LENGTH, dtype=torch.bool, device=self.device),
+        }
+
     def frozen(self) -> dict[str, nn.Module]:
         """Autoencoder and text encoder."""
         return {"autoencoder": self.autoencoder, "text encoder": self.encoder}
@@ -94,7 +122,7 @@ class Step1XEditor(Editor):
             return autoencoder.decode(unpack(tokens, height // 8, width // 8))
 
     def condition(self, pixels: Tensor, instructions: Sequence[str]) -> Condition:
-        """`states` (batch, 640, width) and `mask` (batch, 640); the image is seen by the encoder."""
+        """`states` (batch, 640, width) and `mask` (batch, 640)."""
         with self.at_hand(self.encoder) as encoder:
             states, mask = encoder(images_of(pixels), instructions)
         return {"states": states, "mask": mask}

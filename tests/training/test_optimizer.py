@@ -14,8 +14,17 @@ from networks.student.model import StudentDiT
 from training import timesteps
 from training.average import Average
 from training.batches import Batch
+from training.failures import out_of_memory
+from training.freed import FreedGradients
 from training.objective import losses
-from training.optimizer import freeze, learning_rate, make_optimizer
+from training.optimizer import (
+    freeze,
+    learning_rate,
+    make_optimizer,
+    optimizer_step,
+    set_rate,
+)
+from training.recompute import blocks_to_spare
 
 ARCHITECTURE = Architecture(
     width=32, heads=2, double_blocks=1, single_blocks=4, patch=8, tile=64, overlap=16
@@ -43,7 +52,10 @@ def test_frozen_parameters_keep_their_values_and_the_others_learn() -> None:
     assert frozen
     assert all(name.startswith("single_blocks.0.") for name in frozen)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = make_optimizer(model, Stage(weight_decay=0.1, learning_rate=1e-2))
+    optimizer = make_optimizer(
+        [p for p in model.parameters() if p.requires_grad],
+        Stage(weight_decay=0.1, learning_rate=1e-2),
+    )
     pixels = torch.randn(2, 3, 16, 16)
     model(pixels, pixels, torch.rand(2), torch.tensor([0, 1])).square().mean().backward()
     optimizer.step()
@@ -77,7 +89,13 @@ def test_densities_of_times() -> None:
 def batch() -> Batch:
     generator = torch.Generator().manual_seed(0)
     pixels = [torch.randn(2, 3, 16, 16, generator=generator) for _ in range(3)]
-    return Batch((), *pixels, t=torch.tensor([0.3, 0.9]), instruction=torch.tensor([0, 8]))
+    return Batch(
+        (),
+        *pixels,
+        t=torch.tensor([0.3, 0.9]),
+        instruction=torch.tensor([0, 8]),
+        styled=torch.zeros(2, dtype=torch.bool),
+    )
 
 
 @pytest.mark.parametrize("prediction", ["velocity", "residual"])
@@ -101,3 +119,84 @@ def test_the_average_follows_slowly_and_starts_quickly() -> None:
     assert average.weights["weight"].item() == pytest.approx(0.9)  # 1 - 1/10
     average.update(model, 10**6)
     assert average.weights["weight"].item() == pytest.approx(0.91)  # 0.9 * 0.9 + 0.1
+
+
+def small(dtype: torch.dtype) -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(64, 64, bias=False).to(dtype)
+
+
+def test_bf16_weights_move_by_less_than_their_last_digit() -> None:
+    """Rounded to nearest, a step of 1e-5 on weights near 1 is lost; stochastically it is not."""
+    pytest.importorskip("torchao")
+    model = small(torch.bfloat16)
+    nn.init.ones_(model.weight)
+    optimizer = make_optimizer(model.parameters(), Stage(learning_rate=1e-5))
+    for _ in range(50):
+        model.weight.grad = torch.ones_like(model.weight)
+        set_rate(optimizer, 1e-5)
+        optimizer_step(optimizer)
+    moved = 1 - model.weight.detach().float()
+    assert moved.mean().item() == pytest.approx(50e-5, rel=0.25)
+    assert len(moved.unique()) > 1
+
+
+def test_states_in_8_bits_follow_those_in_32() -> None:
+    pytest.importorskip("torchao")
+    models = {"adamw": small(torch.float32), "adamw-8bit": small(torch.float32)}
+    target = torch.randn(64, 64, generator=torch.Generator().manual_seed(1))
+    for name, model in models.items():
+        stage = Stage(learning_rate=1e-2, optimizer=name)  # type: ignore[arg-type]
+        optimizer = make_optimizer(model.parameters(), stage)
+        for _ in range(20):
+            (model.weight - target).square().sum().backward()
+            optimizer_step(optimizer)
+            optimizer.zero_grad()
+        if name == "adamw-8bit":
+            (state,) = optimizer.state.values()
+            assert state["exp_avg"].codes.dtype == torch.uint8
+    one, two = (model.weight.detach() for model in models.values())
+    assert (one - two).norm() < 0.05 * (one - small(torch.float32).weight.detach()).norm()
+
+
+@pytest.mark.parametrize("mode", ["exact", "lagged"])
+def test_freed_gradients_take_the_steps_of_kept_ones(mode: str) -> None:
+    """exact: the same weights; lagged: too, where nothing is clipped. No gradient is left over."""
+    data = torch.randn(8, 64, generator=torch.Generator().manual_seed(2))
+    clip = 0.1 if mode == "exact" else 1e6
+    stage = Stage(learning_rate=1e-2, clip=clip, free_gradients=mode, batch=1)  # type: ignore[arg-type]
+    kept, freed = small(torch.float32), small(torch.float32)
+    optimizer = make_optimizer(kept.parameters(), stage)
+    own = FreedGradients(freed.parameters(), stage)
+    for _ in range(4):
+        kept(data).square().mean().backward()
+        norm = torch.nn.utils.clip_grad_norm_(kept.parameters(), clip)
+        optimizer.step()
+        optimizer.zero_grad()
+
+        def backward() -> torch.Tensor:
+            loss = freed(data).square().mean()
+            loss.backward()
+            return loss.detach()[None]
+
+        _, found = own.step(backward, 1e-2)
+        assert found == pytest.approx(norm.item(), rel=1e-4)
+        assert freed.weight.grad is None
+    assert torch.allclose(kept.weight, freed.weight, atol=1e-6)
+
+
+def test_as_many_blocks_as_fit_are_not_recomputed() -> None:
+    assert blocks_to_spare(all_on=20.0, one_off=21.0, blocks=57, limit=60.0) == 40
+    assert blocks_to_spare(all_on=20.0, one_off=21.0, blocks=30, limit=60.0) == 30
+    assert blocks_to_spare(all_on=70.0, one_off=71.0, blocks=30, limit=60.0) == 0
+
+
+def test_too_little_memory_names_the_next_step_by_how_much() -> None:
+    stage = Stage(batch=8)
+    assert "micro_batch to 4 (now 8)" in out_of_memory(stage, 8).remedy
+    one = stage.model_copy(update={"micro_batch": 1})
+    assert "activation_checkpointing to full" in out_of_memory(one, 8).remedy
+    full = one.model_copy(update={"activation_checkpointing": "full"})
+    assert "adamw-8bit" in out_of_memory(full, 8).remedy
+    adapters = full.model_copy(update={"lora_rank": 64, "crop": 1024})
+    assert "crop to 704 (now 1024)" in out_of_memory(adapters, 8).remedy

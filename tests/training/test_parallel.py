@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -87,12 +89,74 @@ def test_compiled_blocks_give_the_same_curve(alone: list[float], tmp_path: Path)
     assert train(tmp_path, compile=True) == pytest.approx(alone, rel=1e-3)
 
 
-def test_two_processes_give_the_curve_of_one(alone: list[float], tmp_path: Path) -> None:
+def spawn(layout: Layout, processes: int) -> list[subprocess.Popen[str]]:
+    """The processes of one run without torchrun, which would end the others of a dead one."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    shared = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(processes),
+    }
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "training", "transfer"],
+            cwd=layout.root,
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(processes)
+    ]
+
+
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stderr is not None
+    seen = []
+    for text in process.stderr:
+        seen.append(text)
+        if line in text:
+            return
+    raise AssertionError(f"{line!r} never came:\n{''.join(seen)}")
+
+
+def test_two_processes_one_two_again_and_a_dead_one(alone: list[float], tmp_path: Path) -> None:
+    """Two give the curve of one; a run goes on on another number of processes than it was on.
+
+    A process that is killed ends the others with a message that says what to do.
+    """
     layout = Layout(tmp_path)
     make_dataset(layout)
-    write_params(layout, **{**TINY, "transfer": TRANSFER})
+    saving = {**TRANSFER, "checkpoint_every": 1, "keep_checkpoints": 2}
+    write_params(layout, **{**TINY, "transfer": saving})
+    first, second = spawn(layout, 2)
+    wait_for(first, "validated")
+    assert second.stderr is not None
+    second.kill()
+    _, said = first.communicate(timeout=240)
+    second.communicate(timeout=240)
+    assert first.returncode == 1, said
+    assert "Process 0 of 2 lost another process of this run" in said
+    assert "Start the same command again" in said
+    assert not layout.transfer.exists()
+
+    alone_again = spawn(layout, 1)[0]
+    wait_for(alone_again, "validated")
+    alone_again.send_signal(signal.SIGTERM)
+    _, said = alone_again.communicate(timeout=240)
+    assert alone_again.returncode == 128 + signal.SIGTERM, said
+    kept = sorted(layout.scratch("transfer").glob("*/step-*"))
+    assert 1 <= len(kept) <= 2
+    assert any(kept[-1].glob("*.safetensors"))
+
     done = torchrun(layout, 2)
     assert done.returncode == 0, done.stderr
+    assert "resumed" in done.stderr
     assert curve(layout) == pytest.approx(alone, rel=1e-4)
     counts = json.loads(layout.metrics("transfer").read_text())
     assert counts["frozen_parameters"] > 0

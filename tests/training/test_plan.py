@@ -34,6 +34,9 @@ def test_a_plan_counts_samples_parameters_and_memory(tmp_path: Path) -> None:
         Inputs.of(layout, "transfer"), STUDENT, STAGE.model_copy(update={"batch": 18})
     )
     assert twice.memory["activations"] == pytest.approx(2 * plan.memory["activations"])
+    shared = make_plan(Inputs.of(layout, "transfer"), STUDENT, STAGE, processes=3)
+    assert shared.memory["weights"] == pytest.approx(plan.memory["weights"] / 3)
+    assert shared.memory["activations"] == pytest.approx(plan.memory["activations"] / 3)
     # At least the tokens that enter each of five blocks, in float32: 16 + 4 tokens of 32.
     assert plan.memory["activations"] > 9 * 5 * 20 * 32 * 4 / 2**20
     text = describe("transfer", plan)
