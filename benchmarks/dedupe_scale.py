@@ -6,8 +6,8 @@ Vectors: unit vectors around 1,000 themes, as embeddings are, a hundredth of the
 copy at cosine 0.92 to 0.99. Hashes: 256 random bits, a hundredth with a copy 4 to 40 bits away.
 Layouts: frames with the spectrum of photos, likewise around themes, a hundredth with a copy that is
 cropped by 5 %, mirrored or noisy. Append: a hundredth more vectors come to a stored index, against
-making it anew. Each size runs in a process of its own, so that its peak memory is its own. `--exact`
-gives the share of what the exhaustive search finds that the index finds too, for 2,000 queries.
+making it anew. Each size runs in a process of its own, so that its peak memory is its own.
+`--exact` gives the share of what the exhaustive search finds that the index finds too.
 """
 
 import argparse
@@ -177,17 +177,15 @@ def _exact(kind: str, count: int, width: int) -> None:
     base, _ = _make(kind, count, width)
     queries = np.concatenate([base[:1000], base[-1000:]])
     if kind == "hashes":
-        index = search.Index(search.hash_index(base))
-        search.EXACT_HASHES, limit = 10**9, search.EXACT_HASHES
-        exact = near_hashes(queries, base, 40)
-        search.EXACT_HASHES = limit
-        found = near_hashes(queries, base, 40, index)
+        found = near_hashes(queries, base, 40)
+        every = search.Index(search.hash_index(base, exact=count))
+        exact = near_hashes(queries, base, 40, every)
     else:
         base, queries = (layouts(base), layouts(queries)) if kind == "layouts" else (base, queries)
         least = least_layout(0.6, count) if kind == "layouts" else 0.9
         found = near_vectors(queries, base, least, 33)
-        search.EXACT_VECTORS = 10**9
-        exact = near_vectors(queries, base, least, 33)
+        every = search.Index(search.vector_index(base, exact=count))
+        exact = near_vectors(queries, base, least, 33, every)
     both = {tuple(pair) for pair in exact.tolist()}
     share = len(both & {tuple(pair) for pair in found.tolist()}) / len(both)
     print(f"{kind}, {count}: {share:.4f} of {len(both)} pairs of the exhaustive search", flush=True)

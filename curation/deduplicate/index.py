@@ -36,9 +36,19 @@ _BLOCK = 65_536
 
 
 class Store:
-    """The stored indexes of one collection, keyed by `digest`, which names all they depend on."""
+    """The stored indexes of one collection, keyed by `digest`, which names all they depend on.
 
-    def __init__(self, folder: Path, digest: str) -> None:
+    Up to `exact_vectors` and `exact_hashes` rows nothing is stored and every row is compared.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        digest: str,
+        exact_vectors: int = EXACT_VECTORS,
+        exact_hashes: int = EXACT_HASHES,
+    ) -> None:
+        self.exact_vectors, self.exact_hashes = exact_vectors, exact_hashes
         self.folder = folder
         self.digest = digest
         # Those of other settings or weights, and what a killed run left unfinished.
@@ -51,7 +61,13 @@ class Store:
         import faiss
 
         return self._index(
-            name, keys, base, EXACT_VECTORS, vector_index, faiss.read_index, faiss.write_index
+            name,
+            keys,
+            base,
+            self.exact_vectors,
+            vector_index,
+            faiss.read_index,
+            faiss.write_index,
         )
 
     def hashes(self, name: str, keys: Sequence[str], base: np.ndarray) -> Index:
@@ -62,7 +78,7 @@ class Store:
             name,
             keys,
             base,
-            EXACT_HASHES,
+            self.exact_hashes,
             hash_index,
             faiss.read_index_binary,
             faiss.write_index_binary,
@@ -74,12 +90,12 @@ class Store:
         keys: Sequence[str],
         base: np.ndarray,
         flat: int,
-        make: Callable[[np.ndarray], Any],
+        make: Callable[[np.ndarray, int], Any],
         read: Callable[[str], Any],
         write: Callable[[Any, str], None],
     ) -> Index:
         if len(base) <= flat:
-            return Index(make(base))
+            return Index(make(base, flat))
         place = self.folder / f"{name}-{self.digest}.index"
         stored = self._read(place, read)
         if stored is not None:
@@ -94,7 +110,7 @@ class Store:
                     known = known + [keys[row] for row in new]
                     self._write(place, index, known, trained, write)
                 return Index(index, np.concatenate([rows, new]))
-        index = make(base)
+        index = make(base, flat)
         self._write(place, index, list(keys), len(keys), write)
         return Index(index)
 

@@ -50,12 +50,12 @@ def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.bitwise_count(a ^ b).sum(axis=1).astype(np.int64)
 
 
-def hash_index(base: np.ndarray) -> Any:
-    """A FAISS index of (m, 32) uint8 hashes by Hamming distance."""
+def hash_index(base: np.ndarray, exact: int = EXACT_HASHES) -> Any:
+    """A FAISS index of (m, 32) uint8 hashes by Hamming distance; exhaustive up to `exact`."""
     import faiss
 
     index: Any
-    if len(base) <= EXACT_HASHES:
+    if len(base) <= exact:
         index = faiss.IndexBinaryFlat(base.shape[1] * 8)
     else:
         index = faiss.IndexBinaryMultiHash(base.shape[1] * 8, _TABLES, _BITS)
@@ -94,16 +94,19 @@ def near_hashes(
     return np.unique(np.concatenate(pairs), axis=0)
 
 
-def vector_index(base: np.ndarray) -> Any:
-    """A FAISS index of the unit rows of `base` (m, width) float32 by inner product."""
+def vector_index(base: np.ndarray, exact: int = EXACT_VECTORS) -> Any:
+    """A FAISS index of the unit rows of `base` (m, width) float32 by inner product.
+
+    Exhaustive up to `exact` rows, else inverted lists.
+    """
     import faiss
 
     width = base.shape[1]
     index: Any
-    if len(base) <= EXACT_VECTORS:
+    if len(base) <= exact:
         index = faiss.IndexFlatIP(width)
     else:
-        lists = int(4 * np.sqrt(len(base)))
+        lists = max(1, min(int(4 * np.sqrt(len(base))), len(base) // 2))
         quantizer = faiss.IndexFlatIP(width)
         index = faiss.IndexIVFFlat(quantizer, width, lists, faiss.METRIC_INNER_PRODUCT)
         index.cp.niter = 8
