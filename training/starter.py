@@ -34,6 +34,7 @@ PACKAGES = (
     "lomiri-wallpapers-20.04",
     "mate-backgrounds",
     "plasma-workspace-wallpapers",
+    "endless-sky-high-dpi",
 )
 """Debian 12 packages: CC-BY-4.0, CC-BY-SA-3.0/4.0, CC0-1.0 and GPL-2+ (their copyright files)."""
 
@@ -47,6 +48,9 @@ Storm TwoWings Wood YellowFlower Autumn BytheWater ColdRipple ColorfulCups Eveni
 FallenLeaf Grey Kite OneStandsOut Path Volna summer_1am
 """.split()  # noqa: SIM905
 """Photos among the wallpapers, by file name or by the name of their theme."""
+
+LANDSCAPES = "images/land"
+"""Folder of endless-sky-high-dpi with photos of landscapes and towns, 1440 x 720."""
 
 HELD_OUT = ("Kleiber_by_Lukas_Baubkus", "Garden", "EveningGlow", "life_by_Aitzol_Berasategi")
 """Photos of the validation split."""
@@ -63,8 +67,9 @@ def find_photos(folder: Path) -> dict[str, Path]:
         if path.suffix not in (".jpg", ".png") or path.is_symlink():
             continue
         theme = path.parts[-4] if "contents" in path.parts else path.stem
+        listed = theme in PHOTOS or path.parent.match(f"*/{LANDSCAPES}")
         best = found.get(theme)
-        if theme in PHOTOS and (best is None or path.stat().st_size > best.stat().st_size):
+        if listed and (best is None or path.stat().st_size > best.stat().st_size):
             found[theme] = path
     missing = sorted(set(PHOTOS) - set(found))
     if missing:
@@ -103,8 +108,9 @@ def make_tree(photos: dict[str, Path], layout: Layout, per_photo: int, seed: int
     for name, path in photos.items():
         with Image.open(path) as opened:
             photo = opened.convert("RGB")
-        clean += [(name, square) for square in squares(photo, per_photo, rng)]
-    layers = [square for name, square in clean[:: max(1, per_photo)] if name not in HELD_OUT]
+        count = per_photo if name in PHOTOS else max(1, per_photo // 4)
+        clean += [(name, square) for square in squares(photo, count, rng)]
+    layers = [square for name, square in clean[::7] if name not in HELD_OUT]
     degraders = {
         task: load_degrader(task, layers=layers if task is Degradation.REFLECTION else ())
         for task in Degradation
@@ -137,7 +143,14 @@ def make_tree(photos: dict[str, Path], layout: Layout, per_photo: int, seed: int
 def settings(arguments: argparse.Namespace) -> tuple[Student, Stage]:
     """The starter's architecture and its single stage."""
     student = Student(
-        width=128, heads=2, double_blocks=1, single_blocks=6, refiner=16, sampling_steps=1
+        width=128,
+        heads=2,
+        double_blocks=1,
+        single_blocks=6,
+        refiner=32,
+        sampling_steps=1,
+        tile=128,
+        overlap=32,
     )
     stage = Stage(
         seed=arguments.seed,
@@ -148,14 +161,13 @@ def settings(arguments: argparse.Namespace) -> tuple[Student, Stage]:
         schedule=arguments.schedule,
         warmup=100,
         loss="psnr",
-        timesteps="shifted",
-        shift=3.0,
+        timesteps="one",
         ema=0.998,
         precision="bf16",
         web_style=0.05,
         web_style_strength=0.3,
-        validate_every=200,
-        validation_pairs=4,
+        validate_every=500,
+        validation_pairs=8,
         checkpoint_every=100,
         cache_mib=4096,
     )

@@ -12,9 +12,13 @@ def shifted(u: float, shift: float) -> float:
 
 
 def draw(
-    name: Literal["uniform", "logit-normal", "shifted"], shift: float, rng: np.random.Generator
+    name: Literal["uniform", "logit-normal", "shifted", "one"],
+    shift: float,
+    rng: np.random.Generator,
 ) -> float:
     """One t in 0..1. logit-normal: sigmoid of a standard normal (arXiv 2403.03206, section 3.1)."""
+    if name == "one":
+        return 1.0
     if name == "logit-normal":
         return 1 / (1 + math.exp(-float(rng.standard_normal())))
     u = float(rng.random())

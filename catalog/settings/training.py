@@ -31,10 +31,11 @@ class Architecture(Settings):
         description="What the network puts out: eps - x0, or the clean image minus the degraded.",
     )
     refiner: int = Field(
-        default=16,
+        default=24,
         ge=0,
-        description="Channels of the convolutions at full resolution around the transformer, "
-        "which carry what patches of few channels lose; 0: pixels from patches alone.",
+        description="Channels, at half the size, of the pyramid of convolutions around the "
+        "transformer, which carries what patches of few channels lose; 0: pixels from patches "
+        "alone.",
     )
     sampling_steps: int = Field(
         default=1, ge=1, le=1000, description="Euler steps of a restoration."
@@ -53,6 +54,8 @@ class Architecture(Settings):
             )
         if self.tile % self.patch:
             raise ValueError(f"tile {self.tile} must be a multiple of patch {self.patch}")
+        if self.refiner and (self.patch < 4 or self.patch & (self.patch - 1)):
+            raise ValueError(f"with a refiner, patch {self.patch} must be 4, 8, 16 or so on")
         if 2 * self.overlap > self.tile:
             raise ValueError(f"overlap {self.overlap} must be at most half of tile {self.tile}")
         return self
@@ -150,9 +153,10 @@ class Stage(Settings):
         description="Squared error of eps - x0 (rectified flow), or log squared error of the "
         "clean image (PSNR loss of NAFNet, arXiv 2204.04676).",
     )
-    timesteps: Literal["uniform", "logit-normal", "shifted"] = Field(
+    timesteps: Literal["uniform", "logit-normal", "shifted", "one"] = Field(
         default="uniform",
-        description="Density of t; shifted: t = s u / (1 + (s - 1) u), u uniform.",
+        description="Density of t; shifted: t = s u / (1 + (s - 1) u), u uniform; one: always 1, "
+        "all that a model of a single sampling step ever sees.",
     )
     shift: float = Field(default=3.0, gt=0, description="s of the shifted density.")
     instruction_dropout: float = Field(

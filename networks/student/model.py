@@ -55,8 +55,8 @@ class StudentDiT(nn.Module):
             SingleBlock(a.width, a.heads, hidden) for _ in range(a.single_blocks)
         )
         self.final_modulation = Modulation(a.width, 2)
-        self.final_layer = nn.Linear(a.width, (a.refiner or 3) * a.patch**2)
-        self.refiner = Refiner(a.refiner) if a.refiner else None
+        self.final_layer = nn.Linear(a.width, a.width if a.refiner else pixels)
+        self.refiner = Refiner(a.refiner, a.patch, a.width) if a.refiner else None
         for embedding in (self.vector_in, self.txt_in):
             nn.init.normal_(embedding.weight, std=0.02)
         if self.refiner is None:
@@ -79,6 +79,10 @@ class StudentDiT(nn.Module):
         """
         a = self.architecture
         height, width = noisy.shape[-2:]
+        if a.prediction == "residual":
+            # As much as it holds of the clean image: at t = 1, where it is noise alone, nothing.
+            # Otherwise noise of the clean image's own size enters every convolution.
+            noisy = noisy * (1 - t)[:, None, None, None]
         rotation = self._rotation(height // a.patch, width // a.patch, noisy.device)
         if a.reference == "channels":
             image = self.img_in(patchify(torch.cat([noisy, reference], dim=1), a.patch))
@@ -87,6 +91,11 @@ class StudentDiT(nn.Module):
                 torch.cat([patchify(noisy, a.patch), patchify(reference, a.patch)], dim=1)
             )
         vector = self.time_in(time_features(t)) + self.vector_in(instruction)
+        scales: list[Tensor] = []
+        if self.refiner is not None:
+            seen = torch.cat([noisy, reference], dim=1)
+            scales, added = self.refiner.encode(seen, vector)
+            image = torch.cat([image[:, : added.shape[1]] + added, image[:, added.shape[1] :]], 1)
         text = self.txt_in(instruction).unflatten(-1, (a.instruction_tokens, a.width))
         for double in self.double_blocks:
             text, image = double(text, image, vector, rotation)
@@ -96,10 +105,9 @@ class StudentDiT(nn.Module):
         target = tokens[:, a.instruction_tokens :][:, : (height // a.patch) * (width // a.patch)]
         shift, scale = self.final_modulation(vector)
         out = self.final_layer(modulate(target, shift, scale))
-        out = unpatchify(out, a.patch, height, width)
         if self.refiner is not None:
-            out = self.refiner(torch.cat([noisy, reference], dim=1), out)
-        return out.float()
+            return self.refiner.decode(out, scales, vector).float()
+        return unpatchify(out, a.patch, height, width).float()
 
     def flops(self, height: int, width: int) -> float:
         """Floating-point operations of one forward pass of one image (2 a multiply-add)."""
@@ -113,5 +121,5 @@ class StudentDiT(nn.Module):
         blocks = (a.double_blocks + a.single_blocks) * tokens * (linear + attention)
         last = self.final_layer.out_features
         ends = image * self.img_in.in_features * a.width + target * a.width * last
-        refiner = sum(p.numel() for p in self.refiner.parameters()) if self.refiner else 0
-        return 2.0 * (blocks + ends + target * a.patch**2 * refiner)
+        refiner = self.refiner.macs() if self.refiner else 0
+        return 2.0 * (blocks + ends + target * refiner)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -113,6 +114,37 @@ def test_the_output_depends_on_each_input(reference: str, prediction: str, refin
             changed = list(given_inputs)
             changed[place] = other
             assert not torch.allclose(model(*changed), out, atol=1e-4), place
+
+
+def test_pure_noise_is_not_looked_at_where_the_clean_image_is_predicted() -> None:
+    noise, reference, _, instruction = inputs()
+    with torch.no_grad():
+        for prediction in ("residual", "velocity"):
+            model = build(prediction=prediction, refiner=8)
+            out = [model(x, reference, torch.ones(2), instruction) for x in (noise, noise + 1)]
+            assert torch.equal(*out) == (prediction == "residual")
+
+
+@pytest.mark.parametrize("patch", [4, 8, 16])
+def test_the_refiner_carries_detail_that_the_tokens_lack(patch: int) -> None:
+    model = build(patch=patch, refiner=8)
+    assert model.refiner is not None
+    for name, parameter in model.refiner.named_parameters():
+        if name.startswith("from_tokens"):
+            nn.init.zeros_(parameter)  # what the tokens say is cut off
+        elif name.endswith("second.weight"):
+            nn.init.normal_(parameter, std=0.1)
+    noise, reference, t, instruction = inputs(2 * patch)
+    moved = reference.clone()
+    moved[:, :, 0, 0] += 1
+    with torch.no_grad():
+        difference = model(noise, moved, t, instruction) - model(noise, reference, t, instruction)
+    assert difference[:, :, :4, :4].abs().max() > 1e-3
+
+
+def test_a_refiner_needs_a_patch_that_halves() -> None:
+    with pytest.raises(ValidationError, match="patch 6 must be 4, 8, 16"):
+        Architecture.model_validate({**SMALL, "patch": 6, "tile": 36, "refiner": 8})
 
 
 def test_a_batch_is_its_samples_one_by_one() -> None:

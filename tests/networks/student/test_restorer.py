@@ -102,7 +102,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     for fault in (
         "img_in.bias is missing",
         "extra is not of this model",
-        "final_layer.bias has shape [3] instead of [256]",
+        "final_layer.bias has shape [3] instead of [32]",
     ):
         assert fault in caught.value.what
 
