@@ -25,13 +25,14 @@ DATA = Path(__file__).parents[1] / "../shared/data/clean"
 @click.option("--judge", "name", default="proxy")
 @click.option("--photos", default=25, help="How many, evenly from the folder.")
 @click.option("--seed", default=0)
-def main(name: str, photos: int, seed: int) -> None:
+@click.option("-d", "only", multiple=True, help="One degradation; all where none is named.")
+def main(name: str, photos: int, seed: int, only: tuple[str, ...]) -> None:
     """Measure and print."""
     cv2.setNumThreads(1)
     judge = load_judge(name)
     paths = sorted(DATA.glob("*.jpg"))
     chosen = [decode(p.read_bytes()) for p in paths[:: max(len(paths) // photos, 1)][:photos]]
-    for degradation in Degradation:
+    for degradation in [Degradation(one) for one in only] or list(Degradation):
         true: list[float] = []
         found: list[float] = []
         for index, photo in enumerate(track(chosen, degradation.value)):

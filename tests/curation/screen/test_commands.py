@@ -32,6 +32,7 @@ def folder(tmp_path: Path) -> Path:
     photo.save(buffer, "JPEG")
     (inside / "broken.jpg").write_bytes(buffer.getvalue()[:2000])
     (inside / "page.jpg").write_text("<html></html>")
+    Image.new("1", (12000, 9000)).save(inside / "huge.png")
     return inside
 
 
@@ -49,14 +50,15 @@ def test_screen_gives_each_file_a_row_and_each_bad_one_a_reason(
     sheet = tmp_path / "s.html"
     assert _run("screen", folder, "--out", tmp_path / "t.parquet", "--sheet", sheet) == 0
     page = sheet.read_text()
-    assert page.count("<figure>") == 12
+    assert page.count("<figure>") == 13
     assert "degraded: low-light" in page
     assert "&lt;b&gt;&amp;.png" in page
     assert "<b>" not in page
     rows = {row["path"]: row for row in pq.read_table(tmp_path / "t.parquet").to_pylist()}
-    assert len(rows) == 12
+    assert len(rows) == 13
     assert rows["broken.jpg"]["reason"] == "broken-image"
     assert rows["page.jpg"]["reason"] == "not-an-image"
+    assert rows["huge.png"]["reason"] == "too-many-pixels"
     assert rows["speck.png"]["reason"] == "too-small"
     assert rows["deep/dark.png"]["degradation"] == "low-light"
     assert rows["deep/dark.png"]["verdict"] == "degraded"
