@@ -1,9 +1,8 @@
 """FAISS indexes of all earlier snapshots, on disk, that grow by appending.
 
 An index is a folder below `layout.scratch` with the index as FAISS writes it and the keys of its
-rows. It is replaced as a whole, so that a killed run leaves the one before. Only trained indexes
-and hash tables are stored: a flat one is a copy of the vectors, and reading it back is no quicker
-than making it (docs/benchmarks-dedupe.md).
+rows. It is replaced as a whole, so that a killed run leaves the one before, or none. Only trained
+indexes and hash tables are stored: a flat one is a copy of the vectors, made in no time.
 """
 
 import shutil
