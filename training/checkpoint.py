@@ -19,12 +19,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 from torch.distributed.checkpoint.hf_storage import (
     HuggingFaceStorageReader,
     HuggingFaceStorageWriter,
 )
+from torch.distributed.checkpoint.state_dict_loader import load as load_tensors
+from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.tensor import DTensor
 
 from catalog.errors import UserError
@@ -99,7 +100,7 @@ class Checkpoints:
         self.folder, self.keep, self.group = folder, keep, group
         self._pending: Future[None] | None = None
         # Background writes speak on a channel of their own, else they would mix with the steps'.
-        self._channel = dist.new_group(backend="gloo") if group.size > 1 else None
+        self._channel: Any = dist.new_group(backend="gloo") if group.size > 1 else None
 
     def newest(self) -> Path | None:
         """The newest whole checkpoint."""
@@ -140,7 +141,7 @@ class Checkpoints:
                 # Keys in their own order: the rows of the logs come back to the byte.
                 (temporary / _JSON).write_text(json.dumps(vars(progress)), "utf-8")
         self.group.barrier()
-        writing = dcp.async_save(
+        writing = async_save(
             tensors,
             storage_writer=HuggingFaceStorageWriter(str(temporary), save_distributed=True),
             process_group=self._channel,
@@ -206,7 +207,7 @@ class Checkpoints:
         }
         wanted = tensors | {f"rng.{self.group.rank}.{name}": v for name, v in rng.items()}
         with torch.no_grad():
-            dcp.load(
+            load_tensors(
                 wanted,
                 storage_reader=HuggingFaceStorageReader(str(found)),
                 process_group=self._channel,

@@ -122,5 +122,5 @@ def image_hash(pixels: Tensor) -> str:
     """SHA-256 of an image's shape and values, whatever row of whatever dataset it came from."""
     values = pixels.detach().cpu().contiguous()
     digest = hashlib.sha256(repr((tuple(values.shape), values.dtype)).encode())
-    digest.update(values.numpy())
+    digest.update(values.numpy().tobytes())
     return digest.hexdigest()

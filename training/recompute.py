@@ -42,7 +42,7 @@ class Recompute(CheckpointWrapper):
     """A block that keeps its input alone and runs again in the backward pass, while `enabled`."""
 
     def __init__(self, block: nn.Module, selective: bool = False) -> None:
-        options = {"context_fn": partial(_contexts)} if selective else {}
+        options: dict[str, Any] = {"context_fn": partial(_contexts)} if selective else {}
         super().__init__(block, **options)
         self.enabled = True
 

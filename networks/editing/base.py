@@ -146,7 +146,7 @@ class Editor(ABC):
             for name, value in module.state_dict().items():
                 few = value.detach().flatten()[:: max(1, value.numel() // 64)].float().cpu()
                 digest.update(f"{part}.{name} {tuple(value.shape)} {value.dtype}".encode())
-                digest.update(few.contiguous().numpy())
+                digest.update(few.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int]:
