@@ -1,6 +1,7 @@
 """Six processes that promote at once, again and again, and what must hold after each time."""
 
 import multiprocessing
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ def challengers(champion: str | None) -> list[str]:
     return [version for version in VERSIONS if version != champion][:PROMOTERS]
 
 
-def promoter(root: Path, params: str, number: int, trials: int, barrier: Any) -> None:
+def promoter(root: Path, uri: str, params: str, number: int, trials: int, barrier: Any) -> None:
     """Approve the `number`-th challenger of each trial; only losing to another is allowed."""
+    # The fork server has the environment of the test that started it, which may be another.
+    os.environ["MLFLOW_TRACKING_URI"] = uri
     layout, settings = Layout(root), parse_params(params, "params.yaml")
     registry = connect(layout, settings.gate.model_name)
     for _ in range(trials):
@@ -47,7 +50,8 @@ def race(registry: Registry, roots: Sequence[Path], params: str, trials: int) ->
         bare_version(registry)
     workers = [
         context.Process(
-            target=promoter, args=(roots[number % len(roots)], params, number, trials, barrier)
+            target=promoter,
+            args=(roots[number % len(roots)], registry.uri, params, number, trials, barrier),
         )
         for number in range(PROMOTERS)
     ]

@@ -4,9 +4,12 @@ import multiprocessing
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,10 +59,12 @@ def address() -> Iterator[str]:
     for line in process.stderr:
         if "ready to accept connections" in line:
             break
+    # What it says later is read and dropped: a full pipe would stop it.
+    threading.Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
     try:
         yield f"postgresql+psycopg://mendline:secret@127.0.0.1:{port}/postgres"
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # fast shutdown: SIGTERM waits for all clients to leave
         process.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
 
