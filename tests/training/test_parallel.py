@@ -125,18 +125,18 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
     raise AssertionError(f"{line!r} never came:\n{''.join(seen)}")
 
 
-def test_two_processes_one_two_again_and_a_dead_one(alone: list[float], tmp_path: Path) -> None:
+def test_two_processes_one_two_again_and_a_dead_one(tmp_path: Path) -> None:
     """Two give the curve of one; a run goes on on another number of processes than it was on.
 
     A process that is killed ends the others with a message that says what to do.
     """
-    layout = Layout(tmp_path)
+    longer = {"steps": 40, "checkpoint_every": 1, "keep_checkpoints": 2, "validate_every": 4}
+    alone = train(tmp_path / "alone", **longer)
+    layout = Layout(tmp_path / "several")
     make_dataset(layout)
-    saving = {**TRANSFER, "checkpoint_every": 1, "keep_checkpoints": 2}
-    write_params(layout, **{**TINY, "transfer": saving})
+    write_params(layout, **{**TINY, "transfer": {**TRANSFER, **longer}})
     first, second = spawn(layout, 2)
-    wait_for(first, "validated")
-    assert second.stderr is not None
+    wait_for(first, "step=4")
     second.kill()
     _, said = first.communicate(timeout=240)
     second.communicate(timeout=240)
@@ -145,19 +145,19 @@ def test_two_processes_one_two_again_and_a_dead_one(alone: list[float], tmp_path
     assert "Start the same command again" in said
     assert not layout.transfer.exists()
 
-    alone_again = spawn(layout, 1)[0]
-    wait_for(alone_again, "validated")
-    alone_again.send_signal(signal.SIGTERM)
-    _, said = alone_again.communicate(timeout=240)
-    assert alone_again.returncode == 128 + signal.SIGTERM, said
+    third = spawn(layout, 1)[0]
+    wait_for(third, "resumed")
+    third.send_signal(signal.SIGTERM)
+    _, said = third.communicate(timeout=240)
+    assert third.returncode == 128 + signal.SIGTERM, said
     kept = sorted(layout.scratch("transfer").glob("*/step-*"))
-    assert 1 <= len(kept) <= 2
+    assert len(kept) == 2
     assert any(kept[-1].glob("*.safetensors"))
 
     done = torchrun(layout, 2)
     assert done.returncode == 0, done.stderr
     assert "resumed" in done.stderr
-    assert curve(layout) == pytest.approx(alone, rel=1e-4)
+    assert curve(layout) == pytest.approx(alone, rel=1e-3)
     counts = json.loads(layout.metrics("transfer").read_text())
     assert counts["frozen_parameters"] > 0
 
