@@ -211,7 +211,7 @@ def test_training_gains_on_images_it_did_not_see(tmp_path: Path) -> None:
 def test_patience_stops_a_run_that_gets_no_better(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     make_dataset(layout)
-    counts = stage_of(layout, learning_rate=0.3, validate_every=2, patience=2)
+    counts = stage_of(layout, learning_rate=0.05, validate_every=2, patience=2)
     assert counts.extra["steps"] == 4
     assert counts.extra["best"]["step"] == 0
 
