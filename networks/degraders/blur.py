@@ -5,6 +5,7 @@ real photos, and sensor noise comes after it.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 import cv2
@@ -15,7 +16,7 @@ from catalog.errors import UserError
 from catalog.images import Rgb
 from catalog.settings.degraders import BlurRanges
 from networks.degraders.base import Draw, ParametricDegrader, scale_of
-from networks.degraders.imaging import gaussian, normals, smooth_noise, to_linear, to_srgb
+from networks.degraders.imaging import gaussian, smooth_noise, to_linear, to_srgb, with_grain
 
 _HIGHLIGHT = 2.2
 """What a clipped pixel may have held, relative to white."""
@@ -68,6 +69,31 @@ def disc_kernel(radius: float) -> np.ndarray:
     return disc / disc.sum()
 
 
+def convolve(linear: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Filter with a kernel, or with a column that is applied along both axes; mirrored borders."""
+    if kernel.shape[1] == 1:
+        return cv2.sepFilter2D(linear, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return cv2.filter2D(linear, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+
+
+@lru_cache(maxsize=1)
+def _gains() -> np.ndarray:
+    """What a pixel is multiplied by, for the largest of its three 8-bit values."""
+    light = to_linear(np.arange(256, dtype=np.uint8)[None])[0]
+    return (1 + (_HIGHLIGHT - 1) * np.clip((light - 0.85) / 0.15, 0, 1) ** 2).astype(np.float32)
+
+
+def with_highlights(image: Rgb) -> np.ndarray:
+    """Linear light with what was lost above white when the photo was taken.
+
+    Without it blur greys highlights.
+    """
+    linear = to_linear(image)
+    red, green, blue = cv2.split(image)
+    gain = cv2.LUT(cv2.max(cv2.max(red, green), blue), _gains())
+    return cv2.multiply(linear, cv2.merge([gain, gain, gain]), dst=linear)
+
+
 def average_frames(frames: Sequence[Rgb]) -> tuple[Rgb, Rgb]:
     """(blurred, sharp) of consecutive frames of a clip: their mean in linear light, and the middle.
 
@@ -87,33 +113,26 @@ class BlurDegrader(ParametricDegrader[BlurRanges]):
     """One kind of blur an image, the same everywhere or varying over the image."""
 
     degradation: ClassVar[Degradation] = Degradation.BLUR
+    version: ClassVar[str] = "2"
 
     def _apply(self, image: Rgb, draw: Draw) -> Rgb:
         ranges, rng, scale = self.ranges, draw.rng, scale_of(image)
-        linear = to_linear(image)
-        # Light above white was lost when the photo was taken; without it blur greys highlights.
-        bright = np.clip((linear.max(axis=2, keepdims=True) - 0.85) / 0.15, 0, 1)
-        linear = linear * (1 + (_HIGHLIGHT - 1) * bright**2)
+        linear = with_highlights(image)
         kind = draw.kind("kind", ranges.weights)
         kernel = self._kernel(kind, draw, scale)
-        blurred = cv2.filter2D(linear, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+        blurred = convolve(linear, kernel)
         sharp = draw.chance("sharp", ranges.sharp)
         if draw.chance("varying", ranges.varying) or sharp:
             height, width = image.shape[:2]
             less = self._reduced(kernel, rng)
-            other = (
-                linear
-                if sharp
-                else cv2.filter2D(linear, -1, less, borderType=cv2.BORDER_REFLECT_101)
-            )
-            mask = smooth_noise(height, width, 2, rng, octaves=1)[:, :, None]
-            blurred = other + (blurred - other) * np.clip(1.6 * mask - 0.1, 0, 1)
+            other = linear if sharp else convolve(linear, less)
+            mask = np.clip(1.6 * smooth_noise(height, width, 2, rng, octaves=1) - 0.1, 0, 1)
+            blurred -= other
+            blurred = cv2.multiply(blurred, cv2.merge([mask, mask, mask]), dst=blurred)
+            blurred += other
         noise = draw.uniform("noise", ranges.noise)
         encoded = to_srgb(blurred)
-        if noise > 0.001:
-            grain = normals(image.shape, rng) * (noise * 255)
-            encoded = cv2.convertScaleAbs(np.maximum(encoded + grain, 0))
-        return encoded
+        return with_grain(encoded, noise * 255, rng) if noise > 0.001 else encoded
 
     def _kernel(self, kind: str, draw: Draw, scale: float) -> np.ndarray:
         if kind == "shake":
@@ -130,13 +149,15 @@ class BlurDegrader(ParametricDegrader[BlurRanges]):
             return disc_kernel(max(0.7, draw.graded("radius", self.ranges.radius) * scale))
         sigma = max(0.6, draw.graded("sigma", self.ranges.sigma) * scale)
         half = int(np.ceil(3 * sigma))
-        line = cv2.getGaussianKernel(2 * half + 1, sigma, cv2.CV_32F)
-        return line @ line.T
+        return cv2.getGaussianKernel(2 * half + 1, sigma, cv2.CV_32F)
 
     @staticmethod
     def _reduced(kernel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The same motion or defocus, smaller."""
         factor = rng.uniform(0.35, 0.7)
+        if kernel.shape[1] == 1:
+            side = max(3, int(kernel.shape[0] * factor) // 2 * 2 + 1)
+            return cv2.getGaussianKernel(side, 0.0, cv2.CV_32F)
         side = max(3, int(kernel.shape[0] * factor) // 2 * 2 + 1)
         small = gaussian(cv2.resize(kernel, (side, side), interpolation=cv2.INTER_AREA), 0.3)
         return np.maximum(small, 0) / np.maximum(small, 0).sum()

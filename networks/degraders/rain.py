@@ -15,12 +15,15 @@ from networks.degraders.scene import DepthEstimator, PriorDepth
 
 _LAYERS = 3
 _SUBPIXEL = 3  # bits
+_LEVELS = 24
+"""Shades of a layer's streaks."""
 
 
 class RainDegrader(ParametricDegrader[RainRanges]):
     """A shower."""
 
     degradation: ClassVar[Degradation] = Degradation.RAIN
+    version: ClassVar[str] = "2"
 
     def __init__(self, ranges: RainRanges, depth: DepthEstimator | None = None) -> None:
         super().__init__(ranges)
@@ -70,10 +73,13 @@ class RainDegrader(ParametricDegrader[RainRanges]):
             levels = (255 * rng.uniform(0.35, 1.0, count) * (0.55 + 0.45 * near)).astype(int)
             fixed = np.rint(np.concatenate([starts, starts + offset], 1) * 2**_SUBPIXEL)
             thick = max(1, round(unit * (0.8 + 1.6 * near)))
-            for (x0, y0, x1, y1), level in zip(
-                fixed.astype(int).tolist(), levels.tolist(), strict=True
-            ):
-                cv2.line(canvas, (x0, y0), (x1, y1), level, thick, cv2.LINE_AA, _SUBPIXEL)
+            ends = fixed.astype(np.int32).reshape(-1, 2, 2)
+            # Streaks of one of a few levels are one call; the brighter ones lie on top.
+            place = levels * _LEVELS // 256
+            for step in np.unique(place).tolist():
+                mine = place == step
+                level = int(levels[mine].mean())
+                cv2.polylines(canvas, list(ends[mine]), False, level, thick, cv2.LINE_AA, _SUBPIXEL)
             if layer == 0:
                 self._splashes(canvas, int(count * splash), unit, rng)
             drawn = gaussian(canvas.astype(np.float32) / 255, (0.35 + 1.1 * near) * max(unit, 0.5))
@@ -115,10 +121,11 @@ class RainDegrader(ParametricDegrader[RainRanges]):
         rng = draw.rng
         height, width = linear.shape[:2]
         side = min(height, width)
-        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-        map_x, map_y = x.copy(), y.copy()
+        # Out of focus, half the resolution shows all there is.
+        half = cv2.resize(linear, (-(-width // 2), -(-height // 2)), interpolation=cv2.INTER_AREA)
+        scene = gaussian(half, side * 0.002)
+        seen = linear.copy()
         alpha = np.zeros((height, width), np.float32)
-        shade = np.ones((height, width), np.float32)
         for _ in range(count):
             # Many small ones, few large ones.
             radius = max(1.5, side * 0.011 * float(np.exp(rng.normal(0, 0.55))))
@@ -127,24 +134,25 @@ class RainDegrader(ParametricDegrader[RainRanges]):
             reach = int(np.ceil(radius * tall)) + 2
             rows = slice(max(0, int(cy) - reach), min(height, int(cy) + reach + 1))
             columns = slice(max(0, int(cx) - reach), min(width, int(cx) + reach + 1))
-            dx, dy = (x[rows, columns] - cx) / radius, (y[rows, columns] - cy) / (radius * tall)
+            y, x = np.mgrid[rows, columns].astype(np.float32)
+            dx, dy = (x - cx) / radius, (y - cy) / (radius * tall)
             distance = np.sqrt(dx**2 + dy**2)
             inside = distance < 1
             # A ball lens shows about six radii of the scene, turned over.
-            bend = 1 + 2.5 * distance**2
-            map_x[rows, columns][inside] = (cx - dx * radius * 3 * bend)[inside]
-            map_y[rows, columns][inside] = (cy - dy * radius * 3 * bend)[inside]
+            reach_out = radius * 3 * (1 + 2.5 * distance**2)
+            map_x, map_y = ((c - d * reach_out - 0.5) / 2 for c, d in ((cx, dx), (cy, dy)))
+            view = cv2.remap(
+                scene, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+            )
+            # Brighter above (the sky comes from below), darker at the rim.
+            view *= (1.05 + 0.25 * dy - 0.45 * distance**4)[:, :, None]
+            # A little beyond its rim too, for the soft edge.
+            near = distance < 1.3
+            free = near & (inside | (alpha[rows, columns] == 0))
+            seen[rows, columns][free] = view[free]
             edge = np.clip((1 - distance) / 0.25, 0, 1)
             alpha[rows, columns] = np.maximum(alpha[rows, columns], edge)
-            # Brighter above (the sky comes from below), darker at the rim.
-            lit = 1.05 + 0.25 * dy - 0.45 * distance**4
-            shade[rows, columns] = np.where(inside, lit, shade[rows, columns])
-        seen = cv2.remap(
-            gaussian(linear, side * 0.004),
-            map_x,
-            map_y,
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REFLECT_101,
-        )
-        alpha = gaussian(alpha, side * 0.002)[:, :, None]
-        return linear * (1 - alpha) + seen * shade[:, :, None] * alpha
+        alpha = gaussian(alpha, side * 0.002)
+        seen -= linear
+        seen = cv2.multiply(seen, cv2.merge([alpha, alpha, alpha]), dst=seen)
+        return linear + seen

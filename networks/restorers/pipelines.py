@@ -100,6 +100,8 @@ def read_options(text: str) -> Options:
             raise UserError(
                 f"{name}={value} is no {kind.__name__}.", "Write it as in steps=20&tiles=true."
             ) from None
+    side = values.get("side", Options.side)
+    values.setdefault("overlap", min(Options.overlap, side // 2))
     options = Options(**values)
     if options.side < 64 or not 0 <= 2 * options.overlap <= options.side or options.batch < 1:
         raise UserError(
@@ -161,7 +163,8 @@ class PipelineRestorer:
         waiting: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         for index, image in enumerate(images):
             height, width = image.shape[:2]
-            waiting[working_size(width, height, self.options.side, self.family.multiple)].append(index)
+            size = working_size(width, height, self.options.side, self.family.multiple)
+            waiting[size].append(index)
         batch = self.options.batch if self.family.batches else 1
         results: list[Rgb] = list(images)
         for size, indices in waiting.items():
