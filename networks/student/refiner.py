@@ -43,6 +43,7 @@ class Refiner(nn.Module):
     def __init__(self, channels: int, patch: int, width: int) -> None:
         super().__init__()
         scales = [channels * 2**level for level in range(patch.bit_length() - 2)]
+        self.scales, self.width = scales, width
         self.enter = nn.Conv2d(6, scales[0], 4, stride=2, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(scales))
         self.to_tokens = nn.Conv2d(scales[-1], width, 2, stride=2)
@@ -77,14 +78,11 @@ class Refiner(nn.Module):
 
     def macs(self) -> int:
         """Multiply-adds a patch."""
-        levels = len(self.before)
-        positions = [4 ** (levels - level) for level in range(levels)]
-        total = self.enter.weight.numel() * positions[0] + self.to_tokens.weight.numel()
-        total += self.from_tokens.weight.numel() + self.out.weight.numel() * positions[0]
-        for layer, count in zip(self.down, positions[1:], strict=True):
-            total += layer.weight.numel() * count
-        for layer, count in zip(self.up, reversed(positions[1:]), strict=True):
-            total += layer.weight.numel() * count
-        for block, count in zip(self.before, positions, strict=True):
-            total += 2 * (block.first.weight.numel() + block.second.weight.numel()) * count
+        positions = [4 ** (len(self.scales) - level) for level in range(len(self.scales))]
+        total = 2 * self.scales[-1] * self.width * 4  # to the tokens and from them
+        total += (6 + 3) * 16 * self.scales[0] * positions[0]  # enter, out
+        for (fine, coarse), count in zip(pairwise(self.scales), positions[1:], strict=True):
+            total += 2 * 4 * fine * coarse * count  # down, up
+        for channels, count in zip(self.scales, positions, strict=True):
+            total += 2 * 2 * 9 * channels**2 * count  # the blocks of both ways
         return total

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -87,7 +88,8 @@ def train(folder: Path, out: Path, plan: Plan) -> None:
     """Train on the squares of `folder`; write the weights (float16) to `out` when done."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(plan.seed)
-    model = build_model(plan.seed).to(device, memory_format=torch.channels_last).train()
+    model: Any = build_model(plan.seed).to(device).to(memory_format=torch.channels_last)
+    model.train()
     tokens = open_clip.get_tokenizer(CONFIG.stem)(list(PROMPTS)).to(device)
     optimizer = torch.optim.AdamW(
         model.parameters(),
