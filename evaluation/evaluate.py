@@ -16,7 +16,6 @@ from evaluation.scores import SCORED, ScoreTable
 from evaluation.scoring import Evaluation, score
 from evaluation.summary import OVERALL, by_task
 from evaluation.workers import Work, places, share
-from networks.restorers import is_model
 
 
 def evaluate(layout: Layout, settings: Evaluate) -> Counts:
@@ -33,7 +32,7 @@ def evaluate_model(
 
     Judge answers and unfinished work are in the stage's scratch.
     """
-    if isinstance(model, Path) and not is_model(model):
+    if isinstance(model, Path) and not model.is_dir():
         raise UserError(
             f"There is no model in {model}.", "Run `dvc repro finetune` to train it, then again."
         )

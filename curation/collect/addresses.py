@@ -18,6 +18,12 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 Address = IPv4Address | IPv6Address
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 address is in the last 32 bits
+_NOT_PUBLIC = tuple(
+    # Of the IANA special-purpose registries, what some versions of `ipaddress` call global:
+    # protocol assignments (a cloud's metadata service is in them), the 6to4 relay, documentation
+    # (RFC 9637), SRv6 SIDs (RFC 9602).
+    map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "5f00::/16"))
+)
 
 
 class AddressRefused(OSError):
@@ -52,8 +58,10 @@ class AddressGuard:
             return f"{text} is not an IP address"
         if any(address.version == net.version and address in net for net in self._allow):
             return None
+        named = any(address.version == net.version and address in net for net in _NOT_PUBLIC)
         if (
             address.is_global
+            and not named
             and not address.is_multicast
             and not address.is_reserved
             and not address.is_unspecified

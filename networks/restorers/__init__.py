@@ -43,14 +43,6 @@ def load_restorer(name: str, device: str | None = None) -> Restorer:
     raise unknown("restorer", name, NAMES, also=", or the folder of a model")
 
 
-def is_model(folder: Path) -> bool:
-    """Whether `folder` holds a model that `load_restorer` takes."""
-    from networks.editing.loading import is_editing
-
-    whole = all((folder / file).is_file() for file in MODEL_FILES)
-    return folder.is_dir() and (whole or is_editing(folder))
-
-
 def _from_folder(folder: Path, options: str, device: str | None) -> Restorer:
     from catalog.errors import UserError
     from networks.editing.loading import is_editing, load_editing

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,33 +101,54 @@ def test_registering_twice_is_one_version_with_all_it_rests_on(
     assert registry.aliases() == {"candidate": "1"}
 
 
+CONSUMER = """
+import json, sys
+from io import BytesIO
+
+import mlflow
+from PIL import Image
+
+model = mlflow.pyfunc.load_model(sys.argv[1])
+import networks
+from evaluation.registry.model import example
+
+found = {"code": networks.__file__}
+found["size"] = Image.open(BytesIO(model.predict(example())["image"][0])).size
+for name, wrong in (("degradation", "snow"), ("image", [b"no image"])):
+    try:
+        model.predict(example().assign(**{name: wrong}))
+    except mlflow.exceptions.MlflowException as error:
+        found[name] = [error.get_http_status_code(), str(error)]
+print(json.dumps(found))
+"""
+"""A process of its own: loading puts the version's own code before everything on the path."""
+
+
 def test_a_model_loads_without_pickle_and_restores(
     layout: Layout, register: Register, registry: Registry
 ) -> None:
-    import io
-
     import mlflow
-    from PIL import Image
-
-    from evaluation.registry.model import example
 
     register(1, 100)
     with registry.active():
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri="models:/mendline/1"))
-        assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
-        model = mlflow.pyfunc.load_model(str(folder))
     suffixes = {file.suffix for file in folder.rglob("*") if file.is_file()}
     assert not suffixes & {".pkl", ".pickle", ".pt", ".bin", ".joblib"}
-    found = model.predict(example())["image"][0]
-    assert Image.open(io.BytesIO(found)).size == (32, 32)
-    wrong = example().assign(degradation="snow")
-    with pytest.raises(mlflow.exceptions.MlflowException, match="'snow' is no degradation") as info:
-        model.predict(wrong)
-    assert info.value.get_http_status_code() == 400
-    wrong = example().assign(image=[b"no image"])
-    with pytest.raises(mlflow.exceptions.MlflowException, match="not an image") as info:
-        model.predict(wrong)
-    assert info.value.get_http_status_code() == 400
+    assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    answer = subprocess.run(
+        [sys.executable, "-c", CONSUMER, str(folder)],
+        cwd=layout.root,
+        env=os.environ | {"MLFLOW_TRACKING_URI": registry.uri},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout.splitlines()[-1])
+    assert Path(found["code"]).is_relative_to(folder)
+    assert found["size"] == [32, 32]
+    assert found["degradation"][0] == 400 and "'snow' is no degradation" in found["degradation"][1]
+    assert found["image"][0] == 400 and "not an image" in found["image"][1]
 
 
 def test_a_champion_of_another_judge_is_scored_again(
