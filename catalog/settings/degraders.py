@@ -40,7 +40,7 @@ class BlurRanges(Settings):
     length: Graded = (3.0, 46.0)
     """Extent of a motion path, px at a short side of 512."""
 
-    radius: Graded = (1.0, 10.0)
+    radius: Graded = (1.3, 12.0)
     """Radius of the circle of confusion, px."""
 
     sigma: Graded = (0.9, 7.0)

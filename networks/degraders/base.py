@@ -18,8 +18,11 @@ Drawn = dict[str, float | int | str]
 
 MIN_SIDE = 32
 REFERENCE_SIDE = 512
-_JITTER = 0.12
-"""Half the width of the jitter of a graded value, as a share of its range."""
+_JITTER = 0.06
+"""Half the width of the jitter of a graded value, as a share of its range: a quarter of a severity.
+
+Twice as much let a picture asked for at 3 look milder than one asked for at 3.5.
+"""
 
 R = TypeVar("R", bound=Settings)
 
@@ -81,7 +84,7 @@ class ParametricDegrader(ABC, Generic[R]):
     """
 
     degradation: ClassVar[Degradation]
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def __init__(self, ranges: R) -> None:
         self.ranges = ranges

@@ -113,7 +113,7 @@ class BlurDegrader(ParametricDegrader[BlurRanges]):
     """One kind of blur an image, the same everywhere or varying over the image."""
 
     degradation: ClassVar[Degradation] = Degradation.BLUR
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     def _apply(self, image: Rgb, draw: Draw) -> Rgb:
         ranges, rng, scale = self.ranges, draw.rng, scale_of(image)
@@ -139,7 +139,7 @@ class BlurDegrader(ParametricDegrader[BlurRanges]):
             length = max(2.0, draw.graded("length", self.ranges.length) * scale)
             return path_kernel(shake_path(length, draw.rng))
         if kind == "linear":
-            length = max(2.0, draw.graded("length", self.ranges.length) * scale * 0.8)
+            length = max(2.0, draw.graded("length", self.ranges.length) * scale)
             angle = draw.uniform("angle", (0.0, float(np.pi)))
             bend = draw.uniform("bend", (-0.25, 0.25))
             along = np.linspace(-0.5, 0.5, 240)

@@ -13,6 +13,9 @@ from networks.degraders.imaging import jpeg, resize, webp
 
 _UP = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST_EXACT}
 _MIN_SIDE = 16
+_SCALED, _UNSCALED = 1.25, 0.8
+"""Factors of the quality. By GMSD and RMSE against the photo, the same quality with and without
+down-scaling differ by 0.5 to 0.7 of a severity."""
 
 
 class CompressionDegrader(ParametricDegrader[CompressionRanges]):
@@ -28,6 +31,8 @@ class CompressionDegrader(ParametricDegrader[CompressionRanges]):
         small = (max(_MIN_SIDE, round(height / factor)), max(_MIN_SIDE, round(width / factor)))
         rounds = draw.integer("rounds", ranges.rounds)
         last = draw.graded("quality", ranges.quality)
+        # Scaled up again, blocks show more; the same severity should look as strong either way.
+        last = draw.record("quality", last * (_SCALED if factor > 1 else _UNSCALED))
         current = resize(image, *small, cv2.INTER_AREA) if small != (height, width) else image
         for turn in range(rounds - 1):
             # Earlier rounds were milder, and their grid of blocks lay elsewhere.

@@ -78,4 +78,6 @@ class NoiseDegrader(ParametricDegrader[NoiseRanges]):
         mix = draw.rng.uniform(0, 1, count).astype(np.float32)
         local = gaussian(mix[labels], 2.0)[:, :, None]
         level = gaussian(strength[labels], 2.0)[:, :, None]
+        # Over the whole image as strong as noise of the other kinds.
+        level /= float(np.sqrt(np.mean(level**2)))
         return image + sigma * level * (fine + (coarse - fine) * local)

@@ -23,7 +23,7 @@ class RainDegrader(ParametricDegrader[RainRanges]):
     """A shower."""
 
     degradation: ClassVar[Degradation] = Degradation.RAIN
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     def __init__(self, ranges: RainRanges, depth: DepthEstimator | None = None) -> None:
         super().__init__(ranges)
