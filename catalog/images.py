@@ -63,7 +63,10 @@ def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
 
     Raises `ImageRefused` ("not-an-image", "too-many-pixels").
     """
-    image = _open(data)
+    return _header(_open(data), max_pixels)
+
+
+def _header(image: Image.Image, max_pixels: int) -> Header:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageRefused(
@@ -85,8 +88,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Rgb:
     Transparent parts are laid on white, 16-bit images are scaled to 8 bits, the first frame of an
     animation is taken. Raises `ImageRefused` ("not-an-image", "too-many-pixels", "broken-image").
     """
-    read_header(data, max_pixels)
     image = _open(data)
+    _header(image, max_pixels)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -103,8 +106,8 @@ def decode_luma(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> np.ndar
     which is several times quicker than `decode`. Orientation, transparency, frames and errors are
     those of `decode`.
     """
-    read_header(data, max_pixels)
     image = _open(data)
+    _header(image, max_pixels)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -13,7 +13,7 @@ _WITH_VALUE = {
 _NAME = re.compile(r"\*|[a-z_][a-z0-9_.-]*")
 
 # PLUS Coalition vocabulary, property plus:DataMining, as IPTC Photo Metadata 2023.1 defines it.
-_DATA_MINING = re.compile(rb"ldf/vocab/DMI-PROHIBITED")
+_DATA_MINING = b"ldf/vocab/DMI-PROHIBITED"
 
 
 def agent_token(user_agent: str) -> str:
@@ -53,4 +53,4 @@ def header_opt_out(
 
 def image_opt_out(data: bytes) -> bool:
     """Whether the image's own metadata prohibits data mining (IPTC, PLUS vocabulary)."""
-    return _DATA_MINING.search(data) is not None
+    return _DATA_MINING in data
