@@ -46,8 +46,14 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=(folder / "said.txt").open("wb"),
     )
+
+
+def succeeded(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait for the end of a run that must be a good one."""
+    if process.wait() != 0:
+        sys.exit(f"The collection failed: {(folder / 'said.txt').read_text()[-2000:]}")
 
 
 def served(base: str) -> int:
@@ -75,14 +81,14 @@ def main() -> None:
             while process.poll() is None and served(base) < wait_for:
                 time.sleep(0.01)
             if process.poll() is not None:
+                succeeded(process, folder)
                 print(f"the collection was complete after {number} kills")
                 break
             process.send_signal(signal.SIGKILL)
             process.wait()
             again.append(served(base) - before)
             print(f"kill {number + 1}: {served(base)} images served", flush=True)
-        if start(folder).wait() != 0:
-            sys.exit("the last run failed")
+        succeeded(start(folder), folder)
         total = served(base)
     (snapshot,) = folder.glob("data/raw/*")
     rows = pq.read_table(snapshot / "outcomes.parquet").to_pylist()
