@@ -1,6 +1,7 @@
 """Recall, precision and outcome of deduplication by transformation, with hard negatives.
 
     python -m benchmarks.dedupe_accuracy --photos FOLDER [--half tune|report|all] [--local]
+        [--embedder NAME]
 
 Every photo is a scene. For each transformation the photos and their copies are one collection.
 Recall is the share of copies in their photo's group; a copy in it goes or stays as a variant, and
@@ -13,6 +14,7 @@ are those of `report`, the other half.
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from catalog.settings.curation import Deduplicate
 from curation.deduplicate.benchmarks import find_images
 from curation.deduplicate.duplicates import find_matches, group
 from networks.degraders import load_degrader
+from networks.embedders import load_embedder
+from networks.interfaces import Embedder
 from tests.curation.deduplicate.photos import (
     DEGRADED,
     KEEP_FRAME,
@@ -50,12 +54,17 @@ SEVERITY = 2.0
 """Of the degraders: 5 is hardly visible, 1 the worst."""
 
 
-def relations(encoded: list[bytes], settings: Deduplicate) -> dict[tuple[int, int], str]:
+def relations(
+    encoded: list[bytes], settings: Deduplicate, embedder: Embedder | None = None
+) -> dict[tuple[int, int], str]:
     """Pairs of rows that ended in one group, each with how the later relates to its keeper.
 
     Of a photo and its copy, in that order, the one that is not the keeper counts.
     """
     prints = prints_of(encoded)
+    if embedder is not None:
+        vectors = embedder.embed_images([decode(data) for data in encoded])
+        prints = replace(prints, embedding=vectors)
     found = {}
     for members in group(prints, find_matches(prints, settings), settings):
         for one, two in combinations(members, 2):
@@ -102,9 +111,11 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=10_000, help="photos of the half")
     parser.add_argument("--half", choices=sorted(HALVES), default="report")
     parser.add_argument("--local", action="store_true", help="also use local features")
+    parser.add_argument("--embedder", default="mendline-clip", help="none: hash and layout alone")
     parser.add_argument("--only", default="", help="transformations that hold this word")
     given = parser.parse_args()
     settings = Deduplicate(local_features_up_to=1_000_000 if given.local else 0)
+    embedder = None if given.embedder == "none" else load_embedder(given.embedder)
     paths = find_images(given.photos)[HALVES[given.half]][: given.most]
     photos = [decode(path.read_bytes()) for path in paths]
     count = len(photos)
@@ -120,7 +131,7 @@ def main() -> None:
             continue
         started = time.perf_counter()
         copies = [change(photo, number) for number, photo in enumerate(photos)]
-        found = relations(originals + copies, settings)
+        found = relations(originals + copies, settings, embedder)
         good = [found[pair] for i in range(count) if (pair := (i, count + i)) in found]
         false = len(found) - len(good)
         right, wrong = right + len(good), wrong + false
@@ -133,7 +144,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     crops = [jpeg(part, 95) for photo in photos for part in hard_negatives(photo, rng)]
     for what, images in (("alone", crops), ("with their photos", crops + originals)):
-        false = len(relations(images, settings))
+        false = len(relations(images, settings, embedder))
         wrong += false
         print(f"\nhard negatives {what}: {count} pairs of crops, {false} false pairs", flush=True)
     print(f"\npair precision over all of it: {right / max(right + wrong, 1):.4f} ({wrong} false)")

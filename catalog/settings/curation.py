@@ -89,6 +89,11 @@ class Deduplicate(Settings):
         description="Most images among which crops from anywhere are looked for by local features, "
         "about 50 ms an image. Against the benchmark they are always used.",
     )
+    keep_variants: bool = Field(
+        default=True,
+        description="Whether versions of a photo that differ clearly in kind or severity of "
+        "degradation stay beside their keeper; false: they go as its copies do.",
+    )
     keep_first: list[str] = Field(
         default=["cc0", "publicdomain", "pdm", "by", "by-sa"],
         description="Licences in order of preference, by the start of their name, for the choice "

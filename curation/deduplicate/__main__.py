@@ -28,7 +28,7 @@ from curation.deduplicate.prints import make_prints
 from networks.embedders import load_embedder
 from networks.interfaces import Embedder
 
-VERSION = "2"
+VERSION = "3"
 """Part of the memory's key; to be raised by whoever changes how pairs are found or verified."""
 
 
@@ -80,7 +80,7 @@ def run(layout: Layout, params: Params) -> Counts:
     folder, digest = layout.scratch("deduplicate"), hashlib.sha256(key.encode()).hexdigest()[:32]
     memory, store = Memory(folder, digest), Store(folder, digest)
     groups = group(prints, find_matches(prints, settings, memory, store), settings)
-    duplicates = rows(prints, groups)
+    duplicates = rows(prints, groups, settings)
     folders = [layout.benchmark] if layout.benchmark.is_dir() else []
     folders += [layout.root / name for name in settings.benchmarks]
     benchmark, names = fingerprint_benchmarks(folders, params.hash.thumbnail_side, embedder)

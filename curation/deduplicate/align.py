@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curation.deduplicate.agreement import agreement, fine_agreement, scene
 from curation.deduplicate.layouts import View
 
 COARSE, FINE = 48, 112
 """Longer side, pixels, of the two levels of registration."""
 
 _HOPEFUL = 0.5  # coarse correlation below which the fine level is not tried
-_BLOCKS = 6
 _SMOOTH = 0.6  # sigma, pixels, of what both are smoothed by before they are compared
 _SMALLEST = 0.1  # share of the area to which a map may shrink
 
@@ -27,14 +27,16 @@ class Alignment:
 
     `matrix` (3, 3) maps a point of A to the point of B, both in the image's unit square.
     `correlation` -1..1 is that of the common part, `detail` the median of the correlations of its
-    blocks, which text and a watermark leave alone. `texture` is the contrast (standard deviation,
-    grey levels) of its richer blocks: two even skies agree wherever one is laid.
+    blocks, which text and a watermark leave alone. `fine` is the median of its blocks that hold
+    fine structure, of that structure alone, and `blocks` is how many do, of 36: any two plain
+    images agree roughly where one is moved and stretched, but their details do not.
     """
 
     matrix: np.ndarray
     correlation: float
     detail: float
-    texture: float
+    fine: float
+    blocks: int
 
 
 _IDENTITY = np.eye(3)
@@ -150,41 +152,6 @@ def warped(
     return _sampled(a, np.eye(3), height, width), laid, inside
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / scale if scale > 1e-3 * a.size else 0.0
-
-
-def _agreement(a: np.ndarray, b: np.ndarray, inside: np.ndarray) -> tuple[float, float, float]:
-    """Correlation of the whole common part, and median over its blocks weighted by contrast.
-
-    The third is the contrast that three quarters of the blocks stay below.
-    """
-    import cv2
-
-    a, b = cv2.GaussianBlur(a, (0, 0), 1.0), cv2.GaussianBlur(b, (0, 0), 1.0)
-    if inside.sum() < 64:
-        return 0.0, 0.0, 0.0
-    whole = _correlation(a[inside], b[inside])
-    values, weights = [], []
-    for rows in np.array_split(np.arange(a.shape[0]), _BLOCKS):
-        for columns in np.array_split(np.arange(a.shape[1]), _BLOCKS):
-            box = np.ix_(rows, columns)
-            here = inside[box]
-            if here.mean() > 0.8:
-                one, two = a[box][here], b[box][here]
-                values.append(_correlation(one, two))
-                # The contrast of both: noise gives one of them contrast where there is nothing.
-                weights.append(min(float(one.std()), float(two.std())))
-    if not values or sum(weights) <= 0:
-        return whole, 0.0, 0.0
-    order = np.argsort(values)
-    total = np.cumsum(np.asarray(weights)[order])
-    median = values[order[int(np.searchsorted(total, total[-1] / 2))]]
-    return whole, median, float(np.percentile(weights, 75))
-
-
 def _content(
     shape: tuple[int, ...], matrix: np.ndarray, trim_a: np.ndarray, trim_b: np.ndarray
 ) -> np.ndarray:
@@ -231,4 +198,8 @@ def align(
             best, matrix = coefficient, first @ found
     one, two, inside = warped(a, b, matrix, FINE)
     inside &= _content(inside.shape, matrix, trim_a, trim_b)
-    return Alignment(matrix, *_agreement(one, two, inside))
+    correlation, detail = agreement(one, two, inside)
+    # What turning left at the corners is fine structure that all turned images share.
+    scene_a, scene_b, _ = warped(scene(a), scene(b), matrix, FINE)
+    finest, blocks = fine_agreement(one, two, inside & (scene_a > 0.98) & (scene_b > 0.98))
+    return Alignment(matrix, correlation, detail, finest, blocks)

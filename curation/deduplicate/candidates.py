@@ -41,7 +41,11 @@ def least_layout(least: float, count: int) -> float:
 def near_layouts(
     queries: Prints, base: Prints, least: float, most: int, store: Store | None = None
 ) -> Pairs:
-    """Pairs of which a view of one looks like the other as a whole, with or without border."""
+    """Pairs of which a view of one looks like the other as a whole, with or without border.
+
+    Two images that both have a border are compared without it alone: equal borders make any two
+    images alike.
+    """
     if not len(queries) or not len(base):
         return none()
     frames_q, rows_q = _frames(queries)
@@ -66,6 +70,7 @@ def near_layouts(
                     yield near[:, ::-1]
 
     found = np.concatenate(list(views()))
+    found = found[(found[:, 0] < len(queries)) | (found[:, 1] < len(base))]
     return np.unique(np.stack([rows_q[found[:, 0]], rows_b[found[:, 1]]], axis=1), axis=0)
 
 

@@ -18,7 +18,8 @@ from curation.deduplicate.memory import Memory
 from curation.deduplicate.prints import Prints, take
 from curation.deduplicate.verify import Match, Question, answer, questions
 
-_ROUNDS = 3
+_ROUNDS = 10
+"""Times at most that the keepers of joined groups are compared; a crowd merges like a tree."""
 
 
 def _asked(
@@ -120,18 +121,24 @@ def group(prints: Prints, matches: Sequence[Match], settings: Deduplicate) -> li
     return groups
 
 
-def rows(prints: Prints, groups: Sequence[Sequence[Member]]) -> list[dict[str, Any]]:
-    """Rows of DUPLICATES, one an image, in the order of the images."""
+def rows(
+    prints: Prints, groups: Sequence[Sequence[Member]], settings: Deduplicate
+) -> list[dict[str, Any]]:
+    """Rows of DUPLICATES, one an image, in the order of the images.
+
+    Variants are copies where the settings say that none stays.
+    """
     made: dict[int, dict[str, Any]] = {}
     for members in groups:
         keeper = prints.ids[members[0].row]
         for member in members:
             match = member.match
+            gone = member.relation == "variant" and not settings.keep_variants
             made[member.row] = {
                 "image_id": prints.ids[member.row],
                 "group": keeper,
                 "keeper": match is None,
-                "relation": member.relation,
+                "relation": "copy" if gone else member.relation,
                 "reason": match.reason if match else None,
                 "similarity": match.similarity if match else 1.0,
             }

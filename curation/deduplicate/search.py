@@ -1,6 +1,7 @@
 """Search in FAISS, of hashes by Hamming distance and of vectors by cosine.
 
-Every one is compared while that is quick; above, an index finds nearly all.
+Every one is compared while that is quick; above, an index finds nearly all. Vectors are searched
+on the GPUs where faiss-gpu is installed and sees some.
 """
 
 from dataclasses import dataclass
@@ -118,21 +119,61 @@ def vector_index(base: np.ndarray, exact: int = EXACT_VECTORS) -> Any:
     return index
 
 
+def _on_gpus(index: Any) -> Any | None:
+    """The index on all GPUs that FAISS can use; None where it can use none."""
+    import faiss
+
+    if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
+        return None
+    options = faiss.GpuMultipleClonerOptions()
+    options.shard = True  # each GPU holds a part, so that the memory of all of them counts
+    return faiss.index_cpu_to_all_gpus(index, co=options)
+
+
+Found = tuple[np.ndarray, np.ndarray]
+"""Rows of the queries and positions in the index, of equal length."""
+
+
+def _by_range(index: Any, queries: np.ndarray, least: float, most: int) -> Found:
+    """All positions whose cosine is at least `least`; of each query the `most` nearest."""
+    # FAISS finds what is above its radius.
+    limits, cosine, positions = index.range_search(queries, float(np.nextafter(least, -1)))
+    counts = np.diff(limits.astype(np.int64))
+    rows = np.repeat(np.arange(len(queries)), counts)
+    if counts.max(initial=0) > most:
+        order = np.lexsort((positions, -cosine, rows))
+        kept = order[(np.arange(len(rows)) - limits[:-1].astype(np.int64)[rows]) < most]
+        rows, positions = rows[kept], positions[kept]
+    return rows, positions
+
+
+def _by_neighbours(index: Any, queries: np.ndarray, least: float, most: int) -> Found:
+    """The same by the `most` nearest neighbours: indexes on a GPU have no range search."""
+    cosine, positions = index.search(queries, min(most, index.ntotal))
+    rows, columns = np.nonzero((cosine >= least) & (positions >= 0))
+    return rows, positions[rows, columns]
+
+
 def near_vectors(
     queries: np.ndarray, base: np.ndarray, least: float, most: int, index: Index | None = None
 ) -> Pairs:
     """Pairs of unit rows whose cosine is at least `least`; at most the `most` nearest of a query.
 
+    `most` bounds a crowd: of a thousand copies of one image each would have all the others.
     `index` is one of `vector_index(base)`, where there is one already.
     """
     if not len(queries) or not len(base):
         return none()
     index = index if index is not None else Index(vector_index(base))
+    on_gpus = _on_gpus(index.faiss)
     pairs = []
     for start in range(0, len(queries), _BLOCK):
         block = np.ascontiguousarray(queries[start : start + _BLOCK], np.float32)
-        cosine, positions = index.faiss.search(block, min(most, len(base)))
-        found = index.base_rows(positions)
-        row, column = np.nonzero((cosine >= least) & (found >= 0))
-        pairs.append(np.stack([row + start, found[row, column]], axis=1))
+        if on_gpus is None:
+            rows, positions = _by_range(index.faiss, block, least, most)
+        else:
+            rows, positions = _by_neighbours(on_gpus, block, least, most)
+        others = index.base_rows(positions)
+        there = others >= 0
+        pairs.append(np.stack([rows[there] + start, others[there]], axis=1))
     return np.concatenate(pairs).astype(np.int64)

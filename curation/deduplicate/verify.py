@@ -18,8 +18,10 @@ STARTS = 3
 """Views from which the registration of a pair is tried."""
 
 _BATCH = 1024
-_PLAIN = 7.0  # grey levels of texture
-_PLAIN_LEAST = 0.95  # correlation from which images of less are the same
+_PLAIN = 10  # blocks with fine structure, of 36, below which an image is plain
+_PLAIN_LEAST = 0.95  # correlation from which plain images are the same
+_FINE = 0.25  # correlation of fine structure that the same photo has; different ones reach 0.17
+_FINE_ALONE = 0.5  # the same, where a veil or a text spoils the correlation of the whole
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,21 @@ def _starts(a: Prints, b: Prints, pairs: Pairs) -> Iterator[list[np.ndarray]]:
         yield chosen[:STARTS]
 
 
-def confirmed(found: Alignment, least: float) -> bool:
-    """Whether what the two images have in common is the same.
+def confirmed(found: Alignment, least: float, bits: int, most_bits: int) -> bool:
+    """Whether what the two images have in common is the same; `bits` is how far their hashes are.
 
-    Either all of it correlates, or its details do while something was laid over it: text spoils
-    the whole's correlation but not the median block's. Where there is little to see, as in the
-    sky, both are needed.
+    The fine structure must agree, and besides either all of it correlates, or its details do while
+    something was laid over it: text spoils the whole's correlation but not the median block's.
+    Where there is little to see, as in the sky, both must correlate closely, and the hashes be near
+    where there is nothing at all.
     """
-    if found.texture < _PLAIN:
-        return min(found.correlation, found.detail) >= max(least, _PLAIN_LEAST)
+    if found.blocks < _PLAIN:
+        fine = found.fine >= _FINE if found.blocks else bits <= most_bits
+        return fine and min(found.correlation, found.detail) >= max(least, _PLAIN_LEAST)
     whole = found.correlation >= least and found.detail >= least - 0.25
-    return whole or (found.detail >= least + 0.05 and found.correlation >= least - 0.35)
+    laid_over = found.detail >= least + 0.05 and found.correlation >= least - 0.35
+    alone = found.fine >= _FINE_ALONE and found.detail >= least - 0.25
+    return alone or (found.fine >= _FINE and (whole or laid_over))
 
 
 Question = tuple[int, int, Sequence[np.ndarray]]
@@ -97,15 +103,15 @@ def _answer(a: Prints, b: Prints, question: Question, settings: Deduplicate) -> 
     one, two, starts = question
     first, second = thumbnail(a.jpeg(one)), thumbnail(b.jpeg(two))
     found = align(first, second, starts, a.trim[one], b.trim[two])
-    if not confirmed(found, settings.min_correlation):
-        return None
-    overlap, contained = content_overlap(found.matrix, a.trim[one], b.trim[two])
-    agreement = max(0.0, min(1.0, max(found.correlation, found.detail)))
     rows = slice(one, one + 1), slice(two, two + 1)
     bits = min(
         int(hamming(a.phash[rows[0]], b.phash[rows[1]])[0]),
         int(hamming(a.pdq[rows[0]], b.pdq[rows[1]])[0]),
     )
+    if not confirmed(found, settings.min_correlation, bits, settings.max_hamming):
+        return None
+    overlap, contained = content_overlap(found.matrix, a.trim[one], b.trim[two])
+    agreement = max(0.0, min(1.0, max(found.correlation, found.detail)))
     similarity, reason = 1.0 - bits / 256, "perceptual"
     if bits > settings.max_hamming:
         similarity = agreement * max(overlap, contained)

@@ -73,7 +73,7 @@ def dedupe(folder: Path, out: Path) -> None:
 
     prints = make_prints(table(schemas.HASHES), table(schemas.FINGERPRINTS))
     groups = group(prints, find_matches(prints, settings), settings)
-    by_id = {row["image_id"]: row for row in rows(prints, groups)}
+    by_id = {row["image_id"]: row for row in rows(prints, groups, settings)}
     result = []
     first: set[str] = set()
     for path, key in keys:

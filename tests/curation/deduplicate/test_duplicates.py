@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from catalog.images import decode
 from catalog.settings.curation import Deduplicate
 from curation.deduplicate.contamination import contaminated
 from curation.deduplicate.duplicates import find_matches, group, rows
 from curation.deduplicate.memory import Memory
+from curation.deduplicate.prints import Prints
+from curation.deduplicate.verify import Match
 from tests.curation.deduplicate.photos import (
     KEEP_FRAME,
     MOVE_FRAME,
@@ -26,7 +29,11 @@ LOCAL = Deduplicate()
 
 def _table(encoded: list[bytes], settings: Deduplicate = SETTINGS) -> list[dict]:
     prints = prints_of(encoded)
-    return rows(prints, group(prints, find_matches(prints, settings), settings))
+    return rows(prints, group(prints, find_matches(prints, settings), settings), settings)
+
+
+def _rows(prints: Prints, matches: list[Match]) -> list[dict]:
+    return rows(prints, group(prints, matches, SETTINGS), SETTINGS)
 
 
 @pytest.mark.parametrize("name", [*KEEP_FRAME, *MOVE_FRAME])
@@ -113,7 +120,7 @@ def test_a_new_snapshot_gives_the_groups_of_a_run_from_scratch(tmp_path) -> None
     later = find_matches(both, SETTINGS, memory)
     scratch = find_matches(both, SETTINGS)
     assert [(match.a, match.b) for match in later] == [(match.a, match.b) for match in scratch]
-    assert rows(both, group(both, later, SETTINGS)) == rows(both, group(both, scratch, SETTINGS))
+    assert _rows(both, later) == _rows(both, scratch)
     assert Memory(tmp_path, "key").ids == set(both.ids)
 
 
@@ -150,3 +157,42 @@ def test_an_empty_benchmark_and_an_empty_collection_give_empty_tables() -> None:
     assert contaminated(some, none, [], LOCAL) == []
     assert contaminated(none, some, ["a"], LOCAL) == []
     assert _table([]) == []
+
+
+def test_plain_photos_that_agree_only_roughly_are_different() -> None:
+    """Two skies: their coarse layout is one, their fine structure is each its own."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:240, 0:320] / 240.0
+    encoded = []
+    for _ in range(4):
+        sky = 120 + 90 * y + 12 * np.cos(2.5 * x)
+        clouds = [blur(rng.normal(0, 40 * s, (240, 320)).astype(np.float32), s) for s in (1, 2, 4)]
+        sky = np.clip(sky + sum(clouds), 0, 255).astype(np.uint8)
+        encoded.append(jpeg(np.repeat(sky[:, :, None], 3, axis=2), 90))
+    halves = [jpeg(resize(decode(data), 0.5), 80) for data in encoded]
+    table = _table([*encoded, *halves])
+    assert len({row["group"] for row in table[:4]}) == 4
+    assert [row["group"] for row in table[4:]] == [row["group"] for row in table[:4]]
+
+
+def test_the_same_text_on_different_photos_makes_no_pair() -> None:
+    change = KEEP_FRAME["text"]
+    table = _table([change(photo) for photo in photos()], LOCAL)
+    assert len({row["group"] for row in table}) == len(photos())
+
+
+def test_a_crowd_of_copies_is_one_group_though_each_has_few_neighbours() -> None:
+    photo = resize(photos()[2], 0.6)
+    crowd = [jpeg(photo, quality) for quality in range(71, 95)]
+    settings = Deduplicate(local_features_up_to=0, max_neighbours=3, max_hamming=0)
+    table = _table([*crowd, jpeg(photos()[3])], settings)
+    assert len({row["group"] for row in table[:-1]}) == 1
+    assert table[-1]["keeper"]
+
+
+def test_variants_go_where_the_setting_says_so() -> None:
+    photo = photos()[0]
+    encoded = [jpeg(photo, 95), jpeg(blur(photo, 4), 90)]
+    settings = Deduplicate(local_features_up_to=0, keep_variants=False)
+    assert [row["relation"] for row in _table(encoded)] == ["keeper", "variant"]
+    assert [row["relation"] for row in _table(encoded, settings)] == ["keeper", "copy"]
