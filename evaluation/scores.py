@@ -21,8 +21,8 @@ from catalog import schemas
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.tables import read_table, write_table
-from networks.consistency.published import LPIPS_IDENTITY
 from networks.interfaces import Identity
+from networks.scoring import product, score_name
 
 SCORED = "scored"
 MODEL_FAILURES = frozenset({"missing-prediction", "unreadable-prediction", "restorer-failed"})
@@ -64,7 +64,7 @@ class ImageScore:
     @property
     def signed(self) -> float:
         """0.2 * (1 - LPS) * RS"""
-        return 0.2 * (1.0 - self.lps) * self.rs
+        return product(self.lps, self.rs)
 
     @property
     def released(self) -> float:
@@ -178,20 +178,6 @@ def _row(row: Mapping) -> ImageScore:
     numbers = {name: value for name, value in row.items() if isinstance(value, float)}
     fields = {**row, **{name: round(value, 6) for name, value in numbers.items()}}
     return ImageScore(**{**fields, "degradation": Degradation(row["degradation"])})
-
-
-def score_name(judge: Identity, consistency: Identity) -> str:
-    """`fs` only for the benchmark's own judge with LPIPS of the published weights, else `proxy_fs`.
-
-    The judge is Qwen3-VL-8B-Instruct here or on a server; a server does not tell its weights, so
-    there the model's name stands for them.
-    """
-    true_judge = (
-        judge.name in ("qwen3-vl", "openai")
-        and judge.version.rpartition("/")[2].lower() == "qwen3-vl-8b-instruct"
-        and judge.trained
-    )
-    return "fs" if true_judge and consistency == LPIPS_IDENTITY else "proxy_fs"
 
 
 def columns(rows: Sequence[ImageScore]) -> np.ndarray:

@@ -18,6 +18,7 @@ from networks.student.model import INSTRUCTIONS, NO_INSTRUCTION
 from networks.student.patches import to_tensor
 from training import timesteps
 from training.draws import Draws, Pair
+from training.fresh import Fresh
 from training.images import PairImages
 
 T = TypeVar("T")
@@ -111,12 +112,23 @@ class BatchMaker:
         web_style: WebStyle | None = None,
         noise_shape: Callable[[int, int], tuple[int, ...]] = noise_of_pixels,
         multiple: int = 16,
+        fresh: Fresh | None = None,
     ) -> None:
         """`noise_shape` of a sample's height and width; sides of buckets are multiples of
         `multiple` pixels.
         """
+        self.fresh = fresh
         self.draws, self.images, self.stage, self.web_style = draws, images, stage, web_style
         self.noise_shape, self.fit = noise_shape, Fit(stage, multiple)
+
+    def _sides(self, pair: Pair, number: int) -> tuple[Rgb, Rgb, bool]:
+        """Both sides of `pair`, and whether the degraded one was made anew."""
+        if self.fresh is not None and pair.origin == "synthetic":
+            rng = np.random.default_rng((self.stage.seed, 2, number))  # leaves other draws alone
+            if rng.random() < self.stage.fresh:
+                clean = self.images.image(pair.clean_id)
+                return self.fresh(clean, pair.degradation, rng), clean, True
+        return *self.images.get(pair), False
 
     def sample(self, number: int) -> dict[str, Any]:
         """The fields of `Batch` for sample `number`, without the batch axis."""
@@ -127,7 +139,8 @@ class BatchMaker:
         flip, styled, dropped = rng.random(3)
         t = timesteps.draw(stage.timesteps, stage.shift, rng)
         noise = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        degraded, clean = self.fit(*self.images.get(pair), corner)
+        first, second, anew = self._sides(pair, number)
+        degraded, clean = self.fit(first, second, corner)
         if stage.flip and flip < 0.5:
             degraded, clean = degraded[:, ::-1], clean[:, ::-1]
         style = self.web_style is not None and styled < stage.web_style
@@ -144,7 +157,7 @@ class BatchMaker:
                 NO_INSTRUCTION if dropped < stage.instruction_dropout else instruction
             ),
             # A random crop hardly comes again either.
-            "styled": torch.tensor(style or stage.shapes == "crop"),
+            "styled": torch.tensor(style or anew or stage.shapes == "crop"),
         }
 
     def _samples(self, step: int, rank: int, ranks: int) -> list[dict[str, Any]]:

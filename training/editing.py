@@ -10,9 +10,12 @@ from torch import Tensor
 
 from catalog.degradations import WORDING
 from catalog.errors import UserError
+from catalog.settings.training import Stage
 from networks.editing import lora
 from networks.editing.base import Condition, Editor
+from networks.editing.restorer import EditingRestorer, Options
 from networks.editing.sampling import both, restore
+from networks.interfaces import Identity, Restorer
 from networks.student.model import INSTRUCTIONS, NO_INSTRUCTION
 from training.batches import Batch
 from training.encoded import EncodedCache
@@ -101,6 +104,16 @@ class EditorTrainable(Trainable):
         """By the editor's own sampler and guidance."""
         words = [instruction_of(row) for row in batch.instruction.tolist()]
         return restore(self.editor, batch.degraded, words, batch.noise, steps or None)
+
+    def restorer(self, stage: Stage) -> Restorer:
+        """At about `crop` pixels a side, in `validation_steps` or the editor's own."""
+        options = Options(
+            steps=stage.validation_steps or self.editor.steps,
+            guidance=self.editor.guidance,
+            side=stage.crop,
+            overlap=min(64, stage.crop // 2),
+        )
+        return EditingRestorer(self.editor, Identity("training", "0"), options)
 
     def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
         """Adapters alone, or the whole model in the layout it was read from."""

@@ -34,7 +34,8 @@ class PairImages:
                         "Run `dvc checkout` to get the shards, or `dvc repro assemble`.",
                     )
 
-    def _decode(self, key: str) -> Rgb:
+    def image(self, key: str) -> Rgb:
+        """One image by its id. Raises `UserError`."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -58,7 +59,7 @@ class PairImages:
 
     def get(self, pair: Pair) -> tuple[Rgb, Rgb]:
         """(degraded, clean), of the same size. Raises `UserError`."""
-        degraded, clean = self._decode(pair.degraded_id), self._decode(pair.clean_id)
+        degraded, clean = self.image(pair.degraded_id), self.image(pair.clean_id)
         if degraded.shape != clean.shape:
             raise UserError(
                 f"The sides of pair {pair.pair_id} differ in size: {degraded.shape[1]} x "

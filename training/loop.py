@@ -27,6 +27,7 @@ from training.parallel import World, apply, learning, model_state, whole
 from training.precision import Precision
 from training.recompute import fit_memory
 from training.samples import Samples
+from training.scoring import Scorer
 from training.stopping import StopRequest
 from training.throughput import Throughput
 from training.trainable import Trainable
@@ -38,8 +39,7 @@ BEST = "best"
 class Trainer:
     """Trains a network on the batches of `maker`; state below `scratch`, so a kill loses little.
 
-    The best model by validation score is in `scratch`/best. Without validation pairs it is the
-    last one.
+    The best model by `select_by` is in `scratch`/best, the last one where nothing can be scored.
     """
 
     def __init__(
@@ -51,7 +51,9 @@ class Trainer:
         scratch: Path,
         throughput_log: Path,
         group: World | None = None,
+        scorer: Scorer | None = None,
     ) -> None:
+        self.scorer = scorer
         self.stage, self.maker, self.validator, self.scratch = stage, maker, validator, scratch
         self.group = group or World()
         self.precision = Precision.of(stage)
@@ -229,7 +231,11 @@ class Trainer:
         self._log.info(
             "validated",
             step=progress.step,
-            **{name: round(row[name], 4) for name in ("loss", "gain_db") if name in row},
+            **{
+                name: round(row[name], 4)
+                for name in ("loss", "gain_db", "fs", "proxy_fs")
+                if name in row
+            },
             best_step=progress.best_step,
         )
         self.throughput.pause()
@@ -240,11 +246,16 @@ class Trainer:
         keep = self.samples.keeper(progress.step) if self.group.first else None
         with self.precision.autocast():
             row = self.validator(self.trainable, self.precision.device, keep)
-        progress.validations.append({"step": progress.step, **row})
         score = row.get("gain_db")
+        if self.scorer is not None:
+            row |= self._benchmark(self.scorer)
+            if self.stage.select_by == "score":
+                score = row.get(self.scorer.name)
+        progress.validations.append({"step": progress.step, **row})
         if score is not None and not math.isfinite(score):
             score = None
-        if score is None or progress.best_score is None or score > progress.best_score:
+        best = progress.best_score
+        if best is None or (score is not None and score > best):
             progress.best_step, progress.best_score, progress.stale = progress.step, score, 0
             weights = model_state(self.model, self.group)
             if self.group.first:
@@ -252,6 +263,14 @@ class Trainer:
                     self.trainable.save(folder, weights)
         else:
             progress.stale += 1
+        return row
+
+    def _benchmark(self, scorer: Scorer) -> dict[str, Any]:
+        """The benchmark's score on the fixed set: all restore, the first process judges."""
+        restorer = self.trainable.restorer(self.stage)
+        with torch.no_grad(), self.precision.autocast():
+            restored = scorer.restored(restorer)
+        row: dict[str, Any] = self.group.share(scorer.score(restored) if self.group.first else None)
         return row
 
     def _save(self) -> None:

@@ -20,6 +20,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
 from catalog.settings.training import Stage
+from networks.student.refiner import Block as PyramidBlock
 from training.recompute import Recompute
 
 PATIENCE = timedelta(minutes=10)
@@ -64,6 +65,14 @@ class World:
         longest = max(map(len, parts))
         return [values[i] for i in range(longest) for values in parts if i < len(values)]
 
+    def share(self, value: Any) -> Any:
+        """The first process's value in every process; a collective call."""
+        if self.size == 1:
+            return value
+        carried = [value]
+        dist.broadcast_object_list(carried, src=0)
+        return carried[0]
+
     def barrier(self) -> None:
         """Wait for all."""
         if self.size > 1:
@@ -102,13 +111,20 @@ def blocks_of(model: nn.Module) -> list[tuple[nn.ModuleList, int]]:
     return [(blocks, index) for blocks in outer for index in range(len(blocks))]
 
 
+def compiled_of(model: nn.Module) -> list[nn.Module]:
+    """What torch.compile takes one by one: the blocks, and those of a student's pyramid."""
+    pyramid = [module for module in model.modules() if isinstance(module, PyramidBlock)]
+    return [blocks[index] for blocks, index in blocks_of(model)] + pyramid
+
+
 def apply(model: nn.Module, stage: Stage, group: World) -> None:
     """Recompute, compile and shard `model` in place, block by block, as `stage` says."""
     for blocks, index in blocks_of(model):
         if stage.activation_checkpointing != "none":
             blocks[index] = Recompute(blocks[index], stage.activation_checkpointing == "selective")
-        if stage.compile:
-            blocks[index].compile()
+    if stage.compile:
+        for part in compiled_of(model):
+            part.compile()
     if group.size == 1:
         return
     kind = "cuda" if torch.cuda.is_available() else "cpu"

@@ -34,10 +34,12 @@ from training.checkpoint import Progress
 from training.draws import Draws, Pair
 from training.editing import EditorTrainable
 from training.encoded import EncodedCache
+from training.fresh import fresh, versions
 from training.images import PairImages
 from training.loop import BEST, Trainer
 from training.optimizer import freeze
 from training.parallel import World, world
+from training.scoring import Scorer, make_scorer
 from training.trainable import StudentTrainable, Trainable
 from training.validation import Validator
 
@@ -145,6 +147,7 @@ def run_key(parts: dict[str, Any], stage: Stage, inputs: Inputs, rooms: tuple[st
     parts = {
         **parts,
         "stage": stage.model_dump(mode="json", exclude=set(_NO_RESULT)),
+        "degraders": versions() if stage.fresh else None,
         "dataset": hashlib.sha256((inputs.dataset / "pairs.parquet").read_bytes()).hexdigest(),
         "code": code.hexdigest(),
     }
@@ -241,6 +244,7 @@ def _train(
     draws = make_draws(pairs, stage)
     images = PairImages(ShardStore(*inputs.shards), stage.cache_mib * 2**20)
     images.check(pairs["train"] + pairs["validation"])
+    scorer = make_scorer(stage, pairs["validation"], images, scratch)
     begun = start(inputs, student, stage, network, scratch)
     trainable = begun.trainable
     frozen = sum(p.numel() for p in trainable.module.parameters() if not p.requires_grad)
@@ -248,18 +252,35 @@ def _train(
     shape, multiple = trainable.noise_shape, begun.multiple
     trainer = Trainer(
         trainable,
-        BatchMaker(draws, images, stage, web_style(stage), shape, multiple),
+        BatchMaker(
+            draws,
+            images,
+            stage,
+            web_style(stage),
+            shape,
+            multiple,
+            fresh(stage, pairs["train"], images),
+        ),
         Validator(pairs["validation"], images, stage, shape, multiple),
         stage,
-        scratch / begun.key,
+        scratch / _with_scorer(begun.key, scorer),
         scratch / "throughput.jsonl",
         group,
+        scorer,
     )
     progress = trainer.run()
     if group.first:
         _finish(trainer, output, progress)
     group.barrier()
     return _counts(pairs, draws, stage, progress, parameters, frozen)
+
+
+def _with_scorer(key: str, scorer: Scorer | None) -> str:
+    """`key`, which another judge makes another one: what is best may hang on its answers."""
+    if scorer is None:
+        return key
+    parts = (key, scorer.judge.identity.digest, scorer.consistency.identity.digest)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _finish(trainer: Trainer, output: Path, progress: Progress) -> None:

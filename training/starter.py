@@ -27,6 +27,7 @@ from catalog.settings.training import Stage, Student
 from catalog.shards import ShardWriter
 from catalog.tables import write_table
 from networks.degraders import load_degrader
+from training.fresh import versions
 from training.stage import Inputs, train_stage
 
 PACKAGES = (
@@ -100,8 +101,13 @@ def squares(photo: Image.Image, count: int, rng: np.random.Generator) -> Iterato
         yield best
 
 
-def make_tree(photos: dict[str, Path], layout: Layout, per_photo: int, seed: int) -> None:
-    """Shards and dataset of a work tree: every square degraded once by each of the nine."""
+def make_tree(
+    photos: dict[str, Path], layout: Layout, per_photo: int, seed: int, fresh: bool = False
+) -> None:
+    """Shards and dataset of a work tree: every square degraded once by each of the nine.
+
+    fresh: training degrades its squares itself, so a training pair names its clean side twice.
+    """
     rows: list[dict[str, Any]] = []
     rng = np.random.default_rng(seed)
     clean: list[tuple[str, images.Rgb]] = []
@@ -120,23 +126,27 @@ def make_tree(photos: dict[str, Path], layout: Layout, per_photo: int, seed: int
         data = images.encode_png(image)
         return writer.add(data, images.read_header(data), {"source": source})
 
+    def row(degraded_id: str, clean_id: str, task: Degradation, name: str) -> dict[str, Any]:
+        return {
+            "pair_id": pair_id(degraded_id, clean_id, task),
+            "degraded_id": degraded_id,
+            "clean_id": clean_id,
+            "degradation": str(task),
+            "origin": "synthetic",
+            "group": name,
+            "split": "validation" if name in HELD_OUT else "train",
+        }
+
     with ShardWriter(layout.raw / "photos") as raw, ShardWriter(layout.synthetic) as synthetic:
         for name, square in track(clean, "squares degraded"):
             clean_id = store(raw, square, name)
             for task, degrader in degraders.items():
+                if fresh and name not in HELD_OUT:
+                    rows.append(row(clean_id, clean_id, task, name))
+                    continue
                 degraded = degrader.degrade(square, float(rng.uniform(1.0, 4.5)), rng)
                 degraded_id = store(synthetic, degraded, str(task))
-                rows.append(
-                    {
-                        "pair_id": pair_id(degraded_id, clean_id, task),
-                        "degraded_id": degraded_id,
-                        "clean_id": clean_id,
-                        "degradation": str(task),
-                        "origin": "synthetic",
-                        "group": name,
-                        "split": "validation" if name in HELD_OUT else "train",
-                    }
-                )
+                rows.append(row(degraded_id, clean_id, task, name))
     write_table(layout.dataset / "pairs.parquet", rows, schemas.DATASET)
 
 
@@ -156,19 +166,21 @@ def settings(arguments: argparse.Namespace) -> tuple[Student, Stage]:
         seed=arguments.seed,
         steps=arguments.steps,
         batch=9,
-        crop=96,
+        crop=arguments.crop,
+        fresh=1.0 if arguments.fresh else 0.0,
         learning_rate=arguments.learning_rate,
         schedule=arguments.schedule,
-        warmup=100,
+        warmup=min(100, arguments.steps // 10),
         loss="psnr",
         timesteps="one",
-        ema=0.998,
+        ema=arguments.ema,
         precision="bf16",
         web_style=0.05,
         web_style_strength=0.3,
-        validate_every=500,
+        validate_every=arguments.validate_every,
         validation_pairs=8,
         checkpoint_every=100,
+        compile=arguments.compile,
         cache_mib=4096,
     )
     return student, stage
@@ -181,6 +193,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--first", type=Path, help="model folder to go on from")
+    parser.add_argument(
+        "--fresh", action="store_true", help="degrade anew each time, in place of once"
+    )
+    parser.add_argument("--crop", type=int, default=96)
+    parser.add_argument("--ema", type=float, default=0.998)
+    parser.add_argument("--compile", action="store_true", help="torch.compile, block by block")
+    parser.add_argument("--validate-every", type=int, default=500)
     parser.add_argument("--per-photo", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=3000)
@@ -192,7 +211,7 @@ def main() -> None:
     if not (layout.dataset / "pairs.parquet").exists():
         for folder in (layout.raw, layout.synthetic):
             shutil.rmtree(folder, ignore_errors=True)
-        make_tree(photos, layout, arguments.per_photo, arguments.seed)
+        make_tree(photos, layout, arguments.per_photo, arguments.seed, arguments.fresh)
     student, stage = settings(arguments)
     counts = train_stage(
         "transfer",
@@ -213,6 +232,7 @@ def main() -> None:
             "held_out": HELD_OUT,
             "per_photo": arguments.per_photo,
             "stage": stage.model_dump(mode="json"),
+            "degraders": versions(),
             "first": (arguments.first / "record.json").read_text() if arguments.first else None,
             "counts": counts.as_json(),
         },

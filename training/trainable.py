@@ -7,6 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from catalog.settings.training import Stage
+from networks.interfaces import Identity, Restorer
 from training.batches import Batch
 
 
@@ -36,6 +38,10 @@ class Trainable(ABC):
 
         `steps`: of the sampler, 0 for the model's own.
         """
+
+    @abstractmethod
+    def restorer(self, stage: Stage) -> Restorer:
+        """The model as it is now, as a finished one would restore images of any size."""
 
     @abstractmethod
     def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
@@ -76,6 +82,13 @@ class StudentTrainable(Trainable):
 
         own = steps or self.model.architecture.sampling_steps
         return flow.sample(self.model, batch.degraded, batch.instruction, batch.noise, own)
+
+    def restorer(self, stage: Stage) -> Restorer:
+        """In its own tiles and steps."""
+        from networks.student.restorer import StudentRestorer
+
+        device = next(self.model.parameters()).device
+        return StudentRestorer(self.model, Identity("training", "0"), device)
 
     def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
         """config.json and model.safetensors."""

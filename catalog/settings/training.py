@@ -162,6 +162,16 @@ class Stage(Settings):
     instruction_dropout: float = Field(
         default=0.0, ge=0, le=1, description="Share of samples trained without their instruction."
     )
+    fresh: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of synthetic samples whose clean side is degraded anew, whole, each "
+        "time it is drawn, in place of the stored degraded side.",
+    )
+    fresh_severity: tuple[float, float] = Field(
+        default=(1.0, 4.5), description="Severities of `fresh`, drawn evenly; 1 is extreme."
+    )
     web_style: float = Field(
         default=0.0, ge=0, le=1, description="Share of samples with web-style degradation on top."
     )
@@ -196,10 +206,25 @@ class Stage(Settings):
     validation_steps: int = Field(
         default=0, ge=0, description="Sampling steps of a validation; 0: the model's own."
     )
+    select_by: Literal["gain", "score"] = Field(
+        default="gain",
+        description="What makes a checkpoint the best: the PSNR gain on the validation pairs, or "
+        "the benchmark's score on `score_images`.",
+    )
+    score_images: int = Field(
+        default=0,
+        ge=0,
+        description="Real degraded images a degradation, of the validation split, that are "
+        "restored and judged at every validation; 0: none.",
+    )
+    score_judge: str = Field(default="proxy", description="Name given to load_judge.")
+    score_consistency: str = Field(
+        default="ms-ssim", description="Name given to load_consistency, as in `evaluate`."
+    )
     patience: int = Field(
         default=0,
         ge=0,
-        description="Stop after so many validations without a better score; 0: never.",
+        description="Stop after so many validations without a better one by `select_by`; 0: never.",
     )
     checkpoint_every: int = Field(default=100, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(default=1, ge=1, description="The newest ones that are kept.")
@@ -215,6 +240,11 @@ class Stage(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        low, high = self.fresh_severity
+        if not 1 <= low <= high <= 5:
+            raise ValueError(f"fresh_severity {low} to {high} is not a range within 1 to 5")
+        if self.select_by == "score" and not self.score_images:
+            raise ValueError("select_by: score needs score_images, at least 1 a degradation")
         if self.synthetic + self.real == 0:
             raise ValueError("synthetic and real cannot both be 0")
         if self.shapes == "buckets" and self.micro_batch != 1:

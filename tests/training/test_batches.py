@@ -13,10 +13,13 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.training import Stage
 from catalog.shards import ShardStore
+from networks.degraders import load_degrader
 from networks.student.model import NO_INSTRUCTION
+from networks.student.patches import to_tensor
 from tests.training.dataset import make_dataset
 from training.batches import BatchMaker, crop, prefetch
 from training.draws import Draws, Pair
+from training.fresh import fresh
 from training.images import PairImages
 from training.stage import read_pairs
 
@@ -139,3 +142,34 @@ def test_sides_of_different_size_are_refused(layout: Layout, tmp_path: Path) -> 
     mixed = Pair("p", large.degraded_id, small.clean_id, large.degradation, "synthetic")
     with pytest.raises(UserError, match="differ in size: 96 x 80 and 40 x 40"):
         images.get(mixed)
+
+
+def test_fresh_samples_are_degraded_anew_and_nothing_else_changes(layout: Layout) -> None:
+    stage = STAGE.model_copy(update={"fresh": 1.0, "shapes": "square", "batch": 18})
+    images = PairImages(ShardStore(layout.raw, layout.synthetic), 10**9)
+    pairs = read_pairs(layout.dataset)["train"]
+    anew = fresh(stage, pairs, images)
+    assert anew is not None
+    made = BatchMaker(Draws(pairs, 1, 1, 0), images, stage, fresh=anew)
+    new, again = made.batch(0), made.batch(0)
+    old = BatchMaker(Draws(pairs, 1, 1, 0), images, stage).batch(0)
+    for name in ("clean", "noise", "t", "instruction"):
+        assert torch.equal(getattr(new, name), getattr(old, name)), name
+    assert torch.equal(new.degraded, again.degraded)
+    synthetic = [pair.origin == "synthetic" for pair in new.pairs]
+    assert 0 < sum(synthetic) < len(synthetic)
+    changed = [not torch.equal(a, b) for a, b in zip(new.degraded, old.degraded, strict=True)]
+    assert changed == synthetic
+    assert new.styled.tolist() == synthetic  # so no cache takes them for what comes again
+    assert not old.styled.any()
+    number = synthetic.index(True)
+    rng = np.random.default_rng((stage.seed, 2, number))
+    rng.random()
+    pair = new.pairs[number]
+    whole = images.image(pair.clean_id)
+    severity = float(rng.uniform(1.0, 4.5))
+    expected = load_degrader(pair.degradation).degrade(whole, severity, rng)
+    sides = made.fit(expected, whole, (0, 0))
+    flipped = np.random.default_rng((stage.seed, 1, number)).random(3)[2] < 0.5
+    shown = sides[0][:, ::-1] if flipped else sides[0]
+    assert torch.equal(new.degraded[number], to_tensor(np.ascontiguousarray(shown)))
