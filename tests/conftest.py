@@ -14,6 +14,9 @@ os.environ.update(
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
 )
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Several workers with a thread for every core each wait for one another: half the speed.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
