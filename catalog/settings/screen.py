@@ -67,7 +67,7 @@ class Screen(Settings):
         description="Share of the line inside a plain border that may differ from it.",
     )
     max_collage: float = Field(
-        0.8,
+        0.7,
         ge=0.0,
         le=1.0,
         description="Share of a line from edge to edge along which the picture may be cut.",

@@ -1,7 +1,7 @@
 """Fit the detectors of screenshots and drawings: `python -m curation.screen.fit_forms --photos D`.
 
-Images that the script makes are told from photos, half of them degraded, by logistic regression on
-the measures of `forms` and their products. The photos are those of
+Images that the script makes are told from photos, a third of them degraded and a third dark, by
+logistic regression on the measures of `forms` and their products. The photos are those of
 networks/judges/proxy/fit/photos.json; every fourth is held out.
 """
 
@@ -46,6 +46,13 @@ def _web(image: Rgb, rng: np.random.Generator) -> Rgb:
     return np.asarray(Image.open(buffer))
 
 
+def _dark(photo: Rgb, rng: np.random.Generator) -> Rgb:
+    """Too little light: most of the picture in a few dark levels, as in a flat drawing."""
+    values = (photo / 255.0) ** rng.uniform(1.0, 2.5) * rng.uniform(0.08, 0.5) * 255
+    grain = rng.normal(0, rng.uniform(0, 3), photo.shape)
+    return np.clip(values + grain + 0.5, 0, 255).astype(np.uint8)
+
+
 def _measures(image: Rgb) -> np.ndarray:
     small = reduced(image)
     return features(small, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
@@ -71,12 +78,13 @@ def fit(photos: Path, versions: int) -> None:
             kind = list(Degradation)[int(rng.integers(len(Degradation)))]
             made["photo"] = crops[0]
             made["degraded"] = load_degrader(kind).degrade(crops[1], float(rng.uniform(1, 4)), rng)
+            made["dark"] = _dark(crops[0], rng)
             for name, image in made.items():
                 rows.append(_measures(_web(image, rng)))
                 kinds.append(name)
                 held.append(is_held_out(index))
     values, names, out = np.array(rows), np.array(kinds), np.array(held)
-    photo_rows = np.isin(names, ["photo", "degraded"])
+    photo_rows = np.isin(names, ["photo", "degraded", "dark"])
     content = {}
     for form in FITTED:
         used = photo_rows | (names == form.value)

@@ -24,6 +24,11 @@ LONGEST_SIDE = 800
 
 DIFFERENT = 10.0
 """Grey levels by which a pixel beside a border or a gutter differs from it."""
+PLAIN = 3.0
+"""Deviation along a line, in grey levels, of what is of one colour."""
+UNIFORM, UNIFORM_SPAN = 0.3, 0.2
+"""Deviation of a step along its line over its mean size: up to 0.3 at most horizons, 0.6 and more
+between most pairs of pictures."""
 LEAST_BORDER = 0.012
 """Of a side; and at least three pixels."""
 
@@ -90,7 +95,8 @@ def cut(grey: np.ndarray) -> float:
     """How much of an upright line from top to bottom is a cut between two pictures, at most.
 
     Either an abrupt step, one or two pixels wide, that its neighbours do not continue, or a plain
-    gutter whose both sides differ from it.
+    gutter whose both sides differ from it. A step that is the same all along, unless one side of it
+    is of one colour, is a horizon.
     """
     values = grey.astype(np.float32)
     width = values.shape[1]
@@ -99,14 +105,17 @@ def cut(grey: np.ndarray) -> float:
         return 0.0
     best = 0.0
     for reach in (1, 2):
-        step = np.abs(values[:, reach:] - values[:, :-reach])
+        step = values[:, reach:] - values[:, :-reach]
         near = np.abs(np.diff(values, axis=1))
         # `step` at x spans x .. x + reach; its neighbours are the single steps beside the span.
-        spans = np.arange(max(first, 2), min(last, width - reach - 2))
+        spans = np.arange(max(first, 4), min(last, width - reach - 4))
         beside = np.maximum(near[:, spans - 1], near[:, spans + reach])
-        own = step[:, spans]
-        abrupt = (own > DIFFERENT) & (own > 2.5 * beside)
-        best = max(best, float(abrupt.mean(axis=0).max(initial=0)))
+        own = np.abs(step[:, spans])
+        abrupt = ((own > DIFFERENT) & (own > 2.5 * beside)).mean(axis=0)
+        varied = step[:, spans].std(axis=0) / (own.mean(axis=0) + 1)
+        sides = np.minimum(values[:, spans - 3].std(axis=0), values[:, spans + reach + 3].std(0))
+        trust = np.where(sides < PLAIN, 1.0, np.clip((varied - UNIFORM) / UNIFORM_SPAN, 0, 1))
+        best = max(best, float((abrupt * trust).max(initial=0)))
     return max(best, _gutter(values, first, last))
 
 
@@ -133,7 +142,7 @@ def _differing(line: np.ndarray, colour: float) -> float:
 
 FEATURES = (
     "flat", "flat_inside", "palette", "straight", "flat_sided", "noise", "white", "black",
-    "saturation", "edges", "width", "colours",
+    "saturation", "edges", "width", "colours", "between", "between_wide", "flat_wide", "peaks",
 )  # fmt: skip
 
 
@@ -183,8 +192,40 @@ def features(image: Rgb, grey: np.ndarray) -> np.ndarray:
             np.log(strong.mean() + 1e-3),
             ratio,
             np.log((counts > 1e-4).sum() + 1),
+            *_softened(image),
         ]
     )
+
+
+def _softened(image: Rgb) -> tuple[float, float, float, float]:
+    """How much lies between flat and edge, after a median that takes a codec's noise away.
+
+    Of the pixels that are not flat, the share that is no edge either; of the neither dark nor burnt
+    ones, the share whose 9 x 9 surroundings are neither flat nor an edge, the share where they are
+    flat, and the share of the six most frequent spans of five grey levels.
+    """
+    grey = cv2.cvtColor(cv2.medianBlur(image, 5), cv2.COLOR_RGB2GRAY)
+    near, wide = (_span(grey, side) for side in (3, 9))
+    inside = (grey > 12) & (grey < 250)
+    number = max(int(inside.sum()), 1)
+    rough = max(int((near > 6).sum()), 1)
+    left = np.bincount(grey[inside], minlength=256) / number
+    peaks = 0.0
+    for _ in range(6):
+        middle = int(np.convolve(left, np.ones(5), "same").argmax())
+        peaks += float(left[max(middle - 2, 0) : middle + 3].sum())
+        left[max(middle - 2, 0) : middle + 3] = 0
+    return (
+        float(((near > 6) & (near <= 24)).sum()) / rough,
+        float(((wide > 5) & (wide <= 30) & inside).sum()) / number,
+        float(((wide <= 5) & inside).sum()) / number,
+        peaks,
+    )
+
+
+def _span(grey: np.ndarray, side: int) -> np.ndarray:
+    kernel = np.ones((side, side), np.uint8)
+    return cv2.dilate(grey, kernel).astype(np.int16) - cv2.erode(grey, kernel)
 
 
 def expand(values: np.ndarray) -> np.ndarray:
