@@ -133,50 +133,25 @@ class Pair(Settings):
         le=1,
         description="Correlation of the structures below which nothing agrees.",
     )
-    max_added: dict[str, float] = Field(
-        default={
-            "default": 0.95,
-            "blur": 0.85,
-            "compression": 0.45,
-            "moire": 0.53,
-            "low-light": 0.5,
-            "noise": 0.31,
-            "flare": 0.94,
-            "reflection": 0.78,
-            "haze": 0.73,
-            "rain": 0.68,
-        },
-        description="Most that a window of the target may agree less than those around it.",
+    max_warp: dict[str, float] = Field(
+        default={"default": 0.12, "blur": 0.28},
+        description="Most of the missing correlation that moving one part of the image may win "
+        "back, by degradation.",
     )
-    max_removed: dict[str, float] = Field(
+    max_changed: dict[str, float] = Field(
         default={
-            "default": 1.46,
-            "blur": 0.52,
-            "compression": 0.46,
-            "moire": 0.68,
-            "low-light": 0.34,
-            "noise": 0.58,
-            "flare": 1.27,
-            "reflection": 1.46,
-            "haze": 0.34,
-            "rain": 1.29,
+            "default": 0.5,
+            "blur": 0.55,
+            "compression": 0.99,
+            "moire": 0.99,
+            "low-light": 0.99,
+            "noise": 0.92,
+            "flare": 0.8,
+            "reflection": 0.55,
+            "haze": 0.48,
+            "rain": 0.23,
         },
-        description="Most that a window of the degraded image may agree less than those around it.",
-    )
-    max_mismatch: dict[str, float] = Field(
-        default={
-            "default": 1.46,
-            "blur": 1.11,
-            "compression": 0.65,
-            "moire": 0.66,
-            "low-light": 0.67,
-            "noise": 0.58,
-            "flare": 1.46,
-            "reflection": 1.12,
-            "haze": 1.19,
-            "rain": 0.84,
-        },
-        description="Most that the worst window may correlate less than the median one.",
+        description="Probability from which content counts as added or removed, by degradation.",
     )
     max_colour_drift: dict[str, float] = Field(
         default={
@@ -220,9 +195,8 @@ class Pair(Settings):
     @field_validator(
         "min_difference",
         "max_distance",
-        "max_added",
-        "max_removed",
-        "max_mismatch",
+        "max_warp",
+        "max_changed",
         "max_colour_drift",
         "max_exposure_drift",
     )

@@ -10,9 +10,10 @@ from catalog.degradations import Degradation
 from catalog.images import Rgb
 from catalog.settings.pairs import Pair
 from catalog.shards import ShardStore
-from curation.pair import alignment, colour, content
+from curation.pair import alignment, colour, warps
 from curation.pair.measures import measure
 from curation.units import Made
+from networks.changes.detector import load_detector
 from networks.consistency import load_consistency
 from networks.interfaces import Consistency, Judge
 from networks.judges import load_judge
@@ -49,14 +50,15 @@ class Checker:
         return {"raw": self.raw, "targets": self.targets, "settings": self.settings}
 
     def key(self, unit: Candidate) -> str:
-        """Over the pair, the judge, the consistency measure and the code of the alignment."""
+        """Over the pair and all that measures it."""
         parts = [
             unit.degraded_id,
             unit.clean_id,
             unit.degradation,
             alignment.VERSION,
-            content.VERSION,
+            warps.VERSION,
             colour.VERSION,
+            load_detector().identity.digest,
         ]
         parts += [self._judge.identity.digest, self._consistency.identity.digest]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -7,7 +7,8 @@ from catalog.degradations import Degradation
 from catalog.images import Rgb
 from curation.pair.alignment import find_movement
 from curation.pair.colour import find_drift
-from curation.pair.content import compare_content
+from curation.pair.warps import find_warp
+from networks.changes.detector import load_detector
 from networks.interfaces import Consistency, Judge
 
 _DIGITS = 4
@@ -49,10 +50,9 @@ def measure(
     scores |= {f"clean-{name}": value for name, value in after.scores.items()}
     shift = 0.0
     if not aligned:
-        movement = find_movement(degraded, clean)
-        shift = movement.rms
-        scores |= movement.scores() | compare_content(degraded, clean).scores()
-        scores |= find_drift(degraded, clean).scores()
+        found = compare(degraded, clean, degradation)
+        shift = found["move-rms"]
+        scores |= found
     # SIMD sums depend on where an array lies in memory; the last digits are no measurement, and
     # the same input must give the same bytes.
     return Measures(
@@ -62,6 +62,16 @@ def measure(
         round(shift, _DIGITS),
         {name: round(float(value), _DIGITS) for name, value in sorted(scores.items())},
     )
+
+
+def compare(degraded: Rgb, clean: Rgb, degradation: Degradation) -> dict[str, float]:
+    """What moved, drifted or changed from one side to the other, by name."""
+    return {
+        **find_movement(degraded, clean).scores(),
+        "move-warp": find_warp(degraded, clean),
+        "content-changed": load_detector().probability(degraded, clean, degradation),
+        **find_drift(degraded, clean).scores(),
+    }
 
 
 def _rounded(severity: float | None) -> float | None:

@@ -64,11 +64,7 @@ def movement_fault(
     gain = (after - before) / max(1 - before, 1e-6)
     if scores["move-relative"] > settings.max_shift and gain > settings.min_gain:
         return "shifted"
-    for name, limits in (
-        ("added", settings.max_added),
-        ("removed", settings.max_removed),
-        ("mismatch", settings.max_mismatch),
-    ):
-        if scores[f"content-{name}"] > limits.get(degradation, limits["default"]):
-            return f"content-{name}"
-    return None
+    if scores["move-warp"] > settings.max_warp.get(degradation, settings.max_warp["default"]):
+        return "warped"
+    most = settings.max_changed.get(degradation, settings.max_changed["default"])
+    return "content-changed" if scores["content-changed"] > most else None

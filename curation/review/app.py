@@ -116,8 +116,14 @@ def make_app(
         degradation: str | None = None,
         teacher: str | None = None,
         verdict: str | None = None,
+        least: str | None = None,
+        most: str | None = None,
     ) -> list[dict[str, Any]]:
-        wanted = Filter(degradation or None, teacher or None, verdict or None)
+        try:
+            ends = [float(end) if end else None for end in (least, most)]
+        except ValueError:
+            raise HTTPException(422, "The severity gained is no number.") from None
+        wanted = Filter(degradation or None, teacher or None, verdict or None, *ends)
         with lock:
             found = queue.upcoming(reviewer, decided, wanted, _AHEAD)
         return [{name: pair[name] for name in _SHOWN} for pair in found]

@@ -23,39 +23,67 @@ async function call(path, body) {
 }
 
 function filters() {
-  return new URLSearchParams(["degradation", "teacher", "verdict"].map((id) => [id, $(id).value]));
+  return new URLSearchParams(["degradation", "teacher", "verdict", "least", "most"].map((id) => [id, $(id).value]));
 }
 
-const preloaded = new Map();
-function preload(pair) {
-  for (const id of [pair.degraded_id, pair.clean_id]) {
-    if (!preloaded.has(id)) {
-      const image = new Image();
-      image.src = "/image/" + id;
-      image.decode().catch(() => {});
-      preloaded.set(id, image);
-    }
+// Pairs ahead are decoded to bitmaps: an <img> would be decoded again when it is first painted.
+const AHEAD = 3;
+const ready = new Map();
+async function bitmap(id) {
+  const response = await fetch("/image/" + id);
+  if (!response.ok) throw new Error("The image " + id.slice(0, 12) + " cannot be read.");
+  return createImageBitmap(await response.blob());
+}
+function decoded(pair) {
+  if (!ready.has(pair.pair_id)) {
+    const sides = Promise.all([bitmap(pair.degraded_id), bitmap(pair.clean_id)]);
+    sides.catch(() => ready.delete(pair.pair_id));
+    ready.set(pair.pair_id, sides);
+    while (ready.size > AHEAD + 1) forget(ready.keys().next().value);
   }
-  while (preloaded.size > 16) preloaded.delete(preloaded.keys().next().value);
+  return ready.get(pair.pair_id);
+}
+function forget(key) {
+  const sides = ready.get(key);
+  ready.delete(key);
+  sides.then((both) => both.forEach((one) => one.close()), () => {});
 }
 
-function show(pair) {
+// A key means the pair that is on the screen, never one that is still being loaded.
+let visible = null;
+async function show(pair) {
   shown = pair;
-  zoom = { scale: 1, x: 0, y: 0 };
-  place();
-  const started = performance.now();
   if (!pair) {
-    for (const id of ["before", "after"]) $(id).removeAttribute("src");
+    visible = null;
+    for (const id of ["before", "after"]) $(id).width = $(id).height = 0;
     $("facts").textContent = "";
     say("No pair is left for these filters.");
     return;
   }
-  $("before").src = "/image/" + pair.degraded_id;
-  $("after").src = "/image/" + pair.clean_id;
+  let sides;
+  try {
+    sides = await decoded(pair);
+  } catch (error) {
+    if (shown === pair) { visible = pair; facts(pair); say(error.message); }
+    return;
+  }
+  if (shown !== pair) return;
+  ready.delete(pair.pair_id);
+  zoom = { scale: 1, x: 0, y: 0 };
+  place();
+  ["before", "after"].forEach((id, side) => {
+    const canvas = $(id);
+    canvas.width = sides[side].width;
+    canvas.height = sides[side].height;
+    canvas.getContext("bitmaprenderer").transferFromImageBitmap(sides[side]);
+  });
+  visible = pair;
   document.body.dataset.pair = pair.pair_id;
-  Promise.all([$("before").decode(), $("after").decode()]).then(
-    () => { document.body.dataset.shownMs = (performance.now() - started).toFixed(1); document.body.dataset.ready = pair.pair_id; },
-    () => {});
+  facts(pair);
+  requestAnimationFrame(() => { if (visible === pair) document.body.dataset.ready = pair.pair_id; });
+}
+
+function facts(pair) {
   const number = (value) => (value === null ? "?" : value.toFixed(2));
   $("facts").textContent = `${pair.degradation}, severity ${number(pair.severity_degraded)} to ${number(pair.severity_clean)}, ` +
     `distance ${number(pair.consistency)}, shift ${number(pair.shift)} px, screening: ${pair.verdict} (${pair.reason}), ${pair.teacher}`;
@@ -65,7 +93,7 @@ async function refill() {
   // An answer may be older than the last decision.
   const asked = await call("/api/next?" + filters());
   queue = asked.filter((pair) => (!shown || pair.pair_id !== shown.pair_id) && !settled.has(pair.pair_id));
-  queue.forEach(preload);
+  queue.forEach((pair) => decoded(pair).catch(() => {}));
 }
 
 async function advance() {
@@ -88,7 +116,7 @@ function say(text) { $("message").textContent = text; }
 // Decisions are sent one after the other; one that was meant for a pair that is gone is dropped.
 let last = Promise.resolve();
 function decide(decision, reason) {
-  const pair = shown;
+  const pair = visible;
   last = last.then(() => (pair && pair === shown ? settle(pair, decision, reason) : undefined));
   return last;
 }
@@ -115,6 +143,7 @@ async function settle(pair, decision, reason) {
 }
 
 async function undo() {
+  await last;  // the decision that is meant may still be on its way
   const { pair_id } = await call("/api/undo", {});
   if (!pair_id) { say("Nothing to undo."); return; }
   past = past.filter((pair) => pair.pair_id !== pair_id);
@@ -125,6 +154,7 @@ async function undo() {
 }
 
 async function back() {
+  await last;
   const pair = past.pop();
   if (!pair) { say("No earlier pair."); return; }
   const again = await call("/api/pair/" + pair.pair_id);
@@ -171,7 +201,7 @@ REASONS.forEach((reason, index) => {
   $("reasons").append(button);
 });
 $("why").addEventListener("close", () => { if ($("why").returnValue) decide("reject", $("why").returnValue); });
-function reject() { if (shown) { $("why").returnValue = ""; $("why").showModal(); } }
+function reject() { if (visible) { $("why").returnValue = ""; $("why").showModal(); } }
 
 const KEYS = { a: () => decide("accept"), r: reject, s: () => decide("unsure"), u: undo, b: back,
   ArrowLeft: () => { cut(cutNow() - 0.05); place(); }, ArrowRight: () => { cut(cutNow() + 0.05); place(); } };
@@ -189,6 +219,6 @@ for (const [id, action] of Object.entries({ accept: KEYS.a, reject, unsure: KEYS
   $(id).addEventListener("click", () => Promise.resolve(action()).catch((error) => say(error.message)));
 }
 function restart() { localStorage.setItem("reviewer", $("reviewer").value); queue = []; past = []; settled.clear(); advance().catch((error) => say(error.message)); }
-for (const id of ["reviewer", "degradation", "teacher", "verdict"]) $(id).addEventListener("change", restart);
+for (const id of ["reviewer", "degradation", "teacher", "verdict", "least", "most"]) $(id).addEventListener("change", restart);
 cut(0.5);
 restart();

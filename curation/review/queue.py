@@ -1,6 +1,7 @@
 """Which pair a reviewer sees next: what screening was least sure of, first."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,21 +17,73 @@ class Filter:
     degradation: str | None = None
     teacher: str | None = None
     verdict: str | None = None
+    least: float | None = None
+    """Least difference of the two sides' severities."""
+    most: float | None = None
+
+    def matches(self, pair: Mapping[str, Any]) -> bool:
+        """Whether the reviewer wants to see this pair."""
+        if any(
+            asked is not None and pair[name] != asked
+            for name, asked in (
+                ("degradation", self.degradation),
+                ("teacher", self.teacher),
+                ("verdict", self.verdict),
+            )
+        ):
+            return False
+        gained = _gained(pair)
+        if gained is None:
+            return self.least is None and self.most is None
+        return (self.least is None or gained >= self.least) and (
+            self.most is None or gained <= self.most
+        )
 
 
 def doubt(pair: Mapping[str, Any], settings: Pair) -> float:
-    """How near a pair is to a limit of the screening: 0 far away .. 1 on it."""
-    margins = []
-    task = pair["degradation"]
-    if pair["severity_degraded"] is not None and pair["severity_clean"] is not None:
-        least = settings.min_difference.get(task, settings.min_difference["default"])
-        margins.append(abs(pair["severity_clean"] - pair["severity_degraded"] - least))
+    """How unsure screening was: 1 on a limit, towards 0 far from all of them.
+
+    A pair that passes is as sure as its closest limit, one that fails as the limit it fails most.
+    """
+    slacks = _slacks(pair, settings)
+    return float(1 / (1 + abs(min(slacks)))) if slacks else 1.0
+
+
+def _slacks(pair: Mapping[str, Any], settings: Pair) -> list[float]:
+    """By how much each limit is kept (negative: missed), in units of what is a clear difference."""
+    task, scores = pair["degradation"], dict(pair.get("scores") or {})
+
+    def limit(given: Mapping[str, float]) -> float:
+        return given.get(task, given["default"])
+
+    found: list[float] = []
+    gained = _gained(pair)
+    if gained is not None:
+        found.append(gained - limit(settings.min_difference))
+        found.append(pair["severity_clean"] - settings.min_clean_severity)
     if pair["consistency"] is not None:
-        most = settings.max_distance.get(task, settings.max_distance["default"])
-        margins.append(abs(pair["consistency"] - most) / most)
-    if pair["shift"] is not None and settings.max_shift > 0:
-        margins.append(abs(pair["shift"] - settings.max_shift) / settings.max_shift)
-    return float(1 / (1 + min(margins))) if margins else 1.0
+        found.append((limit(settings.max_distance) - pair["consistency"]) / 0.1)
+    if "move-relative" in scores and settings.max_shift > 0:
+        found.append((settings.max_shift - scores["move-relative"]) / settings.max_shift)
+    if "move-warp" in scores:
+        found.append((limit(settings.max_warp) - scores["move-warp"]) / 0.1)
+    if "content-changed" in scores:
+        odds = [
+            _log_odds(value) for value in (limit(settings.max_changed), scores["content-changed"])
+        ]
+        found.append(odds[0] - odds[1])
+    return found
+
+
+def _log_odds(probability: float) -> float:
+    kept = min(max(probability, 1e-4), 1 - 1e-4)
+    return math.log(kept / (1 - kept))
+
+
+def _gained(pair: Mapping[str, Any]) -> float | None:
+    if pair["severity_degraded"] is None or pair["severity_clean"] is None:
+        return None
+    return float(pair["severity_clean"]) - float(pair["severity_degraded"])
 
 
 class Queue:
@@ -55,7 +108,7 @@ class Queue:
             if len(found) >= count:
                 break
             pair, said = self.pairs[key], decided.get(key, {})
-            if reviewer in said or not _matches(pair, wanted):
+            if reviewer in said or not wanted.matches(pair):
                 continue
             if key not in self.shared:
                 if said or self._claimed.get(key, reviewer) != reviewer:
@@ -63,17 +116,6 @@ class Queue:
                 self._claimed[key] = reviewer
             found.append(pair)
         return found
-
-
-def _matches(pair: Mapping[str, Any], wanted: Filter) -> bool:
-    return all(
-        asked is None or pair[name] == asked
-        for name, asked in (
-            ("degradation", wanted.degradation),
-            ("teacher", wanted.teacher),
-            ("verdict", wanted.verdict),
-        )
-    )
 
 
 def _fraction(key: str) -> float:

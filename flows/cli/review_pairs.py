@@ -7,6 +7,7 @@ import click
 from catalog.errors import UserError
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_WILDCARD = ("0.0.0.0", "::")  # noqa: S104 - a token is asked for
 
 
 @click.command("review-pairs")
@@ -73,7 +74,8 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
         decisions,
         load_params(layout.params).pair,
         share,
-        (*_LOOPBACK[:2], host),
+        # Under a wildcard the names are not known; the token keeps out a page that was rebound.
+        ("*",) if host in _WILDCARD else (*_LOOPBACK[:2], host),
         token,
     )
     click.echo(f"{len(pairs)} pairs: http://{host}:{port}/ (Ctrl-C ends; decisions are kept)")

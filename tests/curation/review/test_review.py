@@ -1,7 +1,5 @@
 """The review server: real processes over HTTP, a crash, two reviewers, a real browser."""
 
-import asyncio
-import json
 import os
 import shutil
 import signal
@@ -12,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import httpx
 import numpy as np
 import pytest
@@ -24,7 +21,8 @@ from catalog.settings.pairs import Pair
 from catalog.shards import ShardWriter
 from catalog.tables import read_table, write_table
 from curation.review.agreement import cohen_kappa, fleiss_kappa
-from curation.review.queue import Filter, Queue
+from curation.review.queue import Filter, Queue, doubt
+from tests.evaluation.browser import CHROMIUM, Page, chromium
 
 REPOSITORY = Path(__file__).parents[3]
 PAIRS = 12
@@ -70,8 +68,8 @@ def _free_port() -> int:
 class Running:
     """`mendline review-pairs` as a process."""
 
-    def __init__(self, root: Path, *options: str, **environment: str) -> None:
-        self.port = _free_port()
+    def __init__(self, root: Path, *options: str, port: int = 0, **environment: str) -> None:
+        self.port = port or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         code = "from flows.cli import main; main()"
         command = [sys.executable, "-c", code, "review-pairs", "--port", str(self.port)]
@@ -213,93 +211,103 @@ def test_kappas_are_those_of_the_literature() -> None:
     assert cohen_kappa(["accept"], ["accept"]) is None
 
 
-CHROMIUM = shutil.which("chromium")
+READY = "document.body.dataset.ready"
 
 
-class Browser:
-    """One page of a headless Chromium, over its debugging protocol."""
+def until(page: Page, condition: str) -> Any:
+    """Wait in the page for a condition; it is looked at when the document changes."""
+    return page.run(
+        f"""new Promise((done) => {{
+            const look = () => {{ const found = {condition}; if (found) done(found); }};
+            new MutationObserver(look).observe(document,
+                {{subtree: true, childList: true, attributes: true, characterData: true}});
+            look();
+        }})"""
+    )
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket, self.number = socket, 0
 
-    async def send(self, method: str, **params: Any) -> Any:
-        self.number += 1
-        await self.socket.send_json({"id": self.number, "method": method, "params": params})
-        while True:
-            reply = json.loads((await self.socket.receive(60)).data)
-            if reply.get("id") == self.number:
-                return reply
+def open_page(page: Page, running: Running, reviewer: str) -> str:
+    """Go to the page; the id of the first pair, once it is on the screen."""
+    page.events.clear()
+    for domain in ("Page", "Runtime"):
+        page.send(f"{domain}.enable")
+    page.send("Page.navigate", url=f"{running.url}/?reviewer={reviewer}")
+    page.wait_for("Page.loadEventFired")
+    return str(until(page, READY))
 
-    async def run(self, expression: str) -> Any:
-        """Value of a promise or expression in the page."""
-        options = {"awaitPromise": True, "returnByValue": True}
-        reply = await self.send("Runtime.evaluate", expression=expression, **options)
-        while "error" in reply:  # the page was replaced while it waited
-            reply = await self.send("Runtime.evaluate", expression=expression, **options)
-        found = reply["result"]
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
 
-    async def press(self, key: str) -> None:
-        for kind in ("keyDown", "keyUp"):
-            await self.send("Input.dispatchKeyEvent", type=kind, key=key)
-
-    async def until(self, condition: str) -> Any:
-        """Wait in the page for a condition; it is looked at when the document changes."""
-        return await self.run(
-            f"""new Promise((done) => {{
-                const look = () => {{
-                    const found = document.body && ({condition});
-                    if (found) done(found);
-                }};
-                new MutationObserver(look).observe(document,
-                    {{subtree: true, childList: true, attributes: true, characterData: true}});
-                look();
-            }})"""
-        )
+def decide(page: Page, key: str, code: int, before: str) -> str:
+    """Press a key; the id of the pair that is shown then."""
+    page.press(key, code, key)
+    return str(until(page, f"{READY} !== '{before}' && {READY}"))
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on this machine")
-def test_a_person_reviews_by_keyboard_in_a_browser(running: Running, tmp_path: Path) -> None:
-    async def review(endpoint: str) -> None:
-        async with aiohttp.ClientSession() as session:
-            async with session.put(f"{endpoint}/json/new?{running.url}/?reviewer=ann") as reply:
-                address = (await reply.json(content_type=None))["webSocketDebuggerUrl"]
-            async with session.ws_connect(address, max_msg_size=0) as page:
-                browser = Browser(page)
-                first = await browser.until("document.body.dataset.ready")
-                await browser.press("a")
-                ready = "document.body.dataset.ready"
-                second = await browser.until(f"{ready} !== '{first}' && {ready}")
-                await browser.press("r")
-                await browser.until("document.getElementById('why').open")
-                await browser.press("2")
-                third = await browser.until(f"{ready} !== '{second}' && {ready}")
-                await browser.press("u")
-                back = await browser.until(f"{ready} !== '{third}' && {ready}")
-                assert back == second
-                await browser.until(
-                    "document.getElementById('progress').textContent.startsWith('you 1,')"
-                )
-                await browser.press("ArrowRight")
-                assert "55" in await browser.run("document.getElementById('stage').style.cssText")
+def test_two_people_review_by_keyboard_while_the_server_is_killed(
+    running: Running, tmp_path: Path
+) -> None:
+    with chromium(tmp_path / "one") as ann, chromium(tmp_path / "two") as bob:
+        first = open_page(ann, running, "ann")
+        assert open_page(bob, running, "bob") == first
+        # Both sides are drawn, and what is drawn are their pixels.
+        sizes = ann.run("['before', 'after'].map((id) => [$(id).width, $(id).height])")
+        assert sizes == [[64, 48], [64, 48]]
+        second = decide(ann, "a", 65, first)
+        ann.press("r", 82, "r")
+        until(ann, "$('why').open")
+        third = decide(ann, "2", 50, second)
+        assert decide(ann, "u", 85, third) == second
+        until(ann, "$('progress').textContent.startsWith('you 1,')")
+        assert decide(bob, "s", 83, first) == second
+        until(bob, "$('progress').textContent.startsWith('you 1, team 1')")
+        ann.press("ArrowRight", 39)
+        assert "55" in ann.run("$('stage').style.cssText")
 
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    profile = tmp_path / "profile"
-    process = subprocess.Popen(
-        [str(CHROMIUM), *options, "--remote-debugging-port=0", f"--user-data-dir={profile}"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+        running.kill()
+        ann.press("a", 65, "a")
+        until(ann, "$('message').textContent.startsWith('Not stored')")
+        assert until(ann, f"{READY} === '{second}' && {READY}") == second
+        again = Running(tmp_path, "--share", "1", port=running.port)
+        try:
+            decide(ann, "a", 65, second)
+            until(ann, "$('progress').textContent.startsWith('you 2, team 2')")
+            assert decide(bob, "a", 65, second) == third
+            assert again.call("GET", "/api/agreement").json()["shared_pairs"] == 2
+        finally:
+            again.kill()
+
+
+def test_pairs_are_chosen_by_what_was_gained(running: Running) -> None:
+    def ask(**wanted: str) -> list[float]:
+        found = running.call("GET", "/api/next", params=wanted).json()
+        return [round(pair["severity_clean"] - pair["severity_degraded"], 1) for pair in found]
+
+    assert all(gained >= 1.2 for gained in ask(least="1.2"))
+    assert all(0.55 <= gained <= 0.85 for gained in ask(least="0.55", most="0.85"))
+    assert len(ask(least="0.55", most="0.85")) == 3
+    assert ask(least="9") == []
+    assert running.call("GET", "/api/next", params={"least": "much"}).status_code == 422
+
+
+def test_what_screening_was_least_sure_of_comes_first() -> None:
+    def pair(changed: float, warp: float = 0.0, gained: float = 2.0) -> dict[str, Any]:
+        scores = {"content-changed": changed, "move-warp": warp, "move-relative": 0.1}
+        sides = {"severity_degraded": 2.0, "severity_clean": 2.0 + gained, "consistency": 0.1}
+        return {"degradation": "haze", "scores": list(scores.items()), **sides}
+
+    unsure, kept, lost = pair(0.45), pair(0.001), pair(0.999)
+    assert doubt(unsure, Pair()) > 0.8 > doubt(kept, Pair()) > 0
+    assert doubt(lost, Pair()) < 0.2, "what fails by far is sure, however near another limit is"
+    assert doubt(pair(0.999, warp=0.12), Pair()) == doubt(lost, Pair())
+
+
+def test_a_wildcard_address_answers_under_any_name_but_only_with_the_token(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    server = Running(tmp_path, "--host", "0.0.0.0", MENDLINE_REVIEW_TOKEN="a-token")
     try:
-        assert process.stderr is not None
-        line = next(line for line in process.stderr if "DevTools listening on" in line)
-        endpoint = "http://" + line.split("ws://")[1].split("/")[0]
-        asyncio.run(asyncio.wait_for(review(endpoint), 120))
+        named = {"Host": "reviews.example:8712"}
+        assert server.call("GET", "/api/next", headers=named).status_code == 401
+        named |= {"Authorization": "Bearer a-token"}
+        assert server.call("GET", "/api/next", headers=named).status_code == 200
     finally:
-        process.kill()
-        process.wait()
-    database = tmp_path / ".mendline/reviews.db"
-    assert database.exists()
-    mine = running.call("GET", "/api/progress").json()["mine"]
-    assert mine == 1
+        server.kill()
