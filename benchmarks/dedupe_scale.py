@@ -102,6 +102,7 @@ def prints_of_frames(frames: np.ndarray) -> Prints:
     """Prints that hold frames only."""
     n = len(frames)
     none = np.zeros(0)
+    nothing = pa.chunked_array([pa.array([], pa.binary())])
     return Prints(
         [str(row) for row in range(n)],
         *(none,) * 4,
@@ -109,8 +110,10 @@ def prints_of_frames(frames: np.ndarray) -> Prints:
         *(none,) * 4,
         frames,
         frames,
-        pa.chunked_array([pa.array([], pa.binary())]),
+        nothing,
         *(none,) * 2,
+        nothing,
+        nothing,
     )
 
 

@@ -122,6 +122,21 @@ def decode_luma(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> np.ndar
         raise ImageRefused("broken-image", f"The image cannot be decoded: {error}.") from error
 
 
+def decode_reduced(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Rgb:
+    """`decode`, but a JPEG at 1/2, 1/4 or 1/8 of its size while both sides stay at least `side`."""
+    read_header(data, max_pixels)
+    image = _open(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if image.mode == "RGB":
+                image.draft("RGB", (side, side))
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except Exception as error:
+        raise ImageRefused("broken-image", f"The image cannot be decoded: {error}.") from error
+
+
 def to_rgb(image: Image.Image) -> Rgb:
     """Convert a Pillow image of any mode to (height, width, 3) uint8."""
     if image.mode.startswith("I") or image.mode == "F":

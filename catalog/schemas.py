@@ -84,6 +84,8 @@ FINGERPRINTS = _schema(
     thumbnail=pa.binary(),  # luma, JPEG
     grain=_REAL,  # standard deviation of the noise in the even parts, grey levels
     blockiness=_REAL,  # steps at the borders of 8 x 8 blocks over those inside, less 1
+    texture=pa.binary(256),  # middle frequencies at full size by cell of 16 x 16, log scale
+    colour=pa.binary(),  # Cb above Cr, small, JPEG
 )
 """What verifies a candidate pair without going back to the images."""
 

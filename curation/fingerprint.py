@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from catalog.images import decode_luma
+from curation.structure import colour_map, texture_map
 
 DECODE_SIDE = 512
 FRAME = 32
@@ -41,7 +42,10 @@ def _ijg_sums() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Hashes as 32 bytes; frames as (32, 32) uint8; `trim` as left, top, right, bottom in 0..1."""
+    """Hashes as 32 bytes; frames as (32, 32) uint8; `trim` as left, top, right, bottom in 0..1.
+
+    `texture` and `colour` are those of `curation.structure`.
+    """
 
     phash: bytes
     pdq: bytes
@@ -52,6 +56,8 @@ class Fingerprint:
     thumbnail: bytes
     grain: float
     blockiness: float
+    texture: np.ndarray
+    colour: bytes
 
 
 def phash(luma: np.ndarray) -> bytes:
@@ -182,4 +188,6 @@ def make_fingerprint(data: bytes, thumbnail_side: int) -> Fingerprint:
         buffer.getvalue(),
         grain(luma),
         blockiness(luma),
+        texture_map(luma),
+        colour_map(data),
     )

@@ -21,7 +21,7 @@ from catalog.tables import write_table
 from curation.by_shard import fresh_rows, map_shards, snapshot_of
 from curation.fingerprint import jpeg_quality, make_fingerprint
 
-VERSION = "4"
+VERSION = "5"
 """Part of the cache's key; to be raised by whoever changes what a row holds."""
 
 _BOTH = pa.schema(
@@ -48,6 +48,8 @@ def hash_image(data: bytes, thumbnail_side: int) -> dict[str, Any]:
         "thumbnail": made.thumbnail,
         "grain": made.grain,
         "blockiness": made.blockiness,
+        "texture": made.texture.tobytes(),
+        "colour": made.colour,
     }
 
 

@@ -117,7 +117,9 @@ def content_overlap(
     return max(one for one, _ in found), max(two for _, two in found)
 
 
-def _sampled(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.ndarray:
+def _sampled(
+    image: np.ndarray, matrix: np.ndarray, height: int, width: int, sigma: float
+) -> np.ndarray:
     """(height, width) float32 of an image whose point `matrix` @ p is at p, both unit squares.
 
     It is smoothed by the same Gaussian in pixels of the result, whatever the scale, and read by
@@ -128,7 +130,7 @@ def _sampled(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> 
     onto = _pixels(np.empty((height, width)))
     warp = (_pixels(image) @ matrix @ np.linalg.inv(onto))[:2]
     step = float(np.sqrt(abs(np.linalg.det(warp[:, :2]))))  # pixels of the image by one of these
-    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), max(_SMOOTH * step, 0.1))
+    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), max(sigma * step, 0.1))
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     found = cv2.warpAffine(
         smooth, warp, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
@@ -137,9 +139,12 @@ def _sampled(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> 
 
 
 def warped(
-    a: np.ndarray, b: np.ndarray, matrix: np.ndarray, longest: int
+    a: np.ndarray, b: np.ndarray, matrix: np.ndarray, longest: int, smooth: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A at `longest` pixels, B laid on it, and where both are: (h, w) float32, float32, bool."""
+    """A at `longest` pixels, B laid on it, and where both are: (h, w) float32, float32, bool.
+
+    Both are smoothed alike first, unless `smooth` is false, for maps that are smooth themselves.
+    """
     scale = longest / max(a.shape)
     height, width = (max(8, round(n * scale)) for n in a.shape)
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
@@ -148,11 +153,12 @@ def warped(
     # Pixels at the edge would be mixed with what is repeated beyond it.
     edge = 2.0 / max(b.shape)
     inside = (u > edge) & (u < 1 - edge) & (v > edge) & (v < 1 - edge)
-    laid = _sampled(b, matrix, height, width)
-    return _sampled(a, np.eye(3), height, width), laid, inside
+    sigma = _SMOOTH if smooth else 0.1
+    laid = _sampled(b, matrix, height, width, sigma)
+    return _sampled(a, _IDENTITY, height, width, sigma), laid, inside
 
 
-def _content(
+def content(
     shape: tuple[int, ...], matrix: np.ndarray, trim_a: np.ndarray, trim_b: np.ndarray
 ) -> np.ndarray:
     """(h, w) bool over A: neither in A's plain border nor in B's."""
@@ -197,7 +203,7 @@ def align(
         if coefficient > best:
             best, matrix = coefficient, first @ found
     one, two, inside = warped(a, b, matrix, FINE)
-    inside &= _content(inside.shape, matrix, trim_a, trim_b)
+    inside &= content(inside.shape, matrix, trim_a, trim_b)
     correlation, detail = agreement(one, two, inside)
     # What turning left at the corners is fine structure that all turned images share.
     scene_a, scene_b, _ = warped(scene(a), scene(b), matrix, FINE)

@@ -10,13 +10,14 @@ import numpy as np
 from catalog.progress import track
 from catalog.settings.curation import Deduplicate
 from curation.deduplicate.candidates import candidates, within
-from curation.deduplicate.difference import LIMITS, Version, clearly, difference, version_of
+from curation.deduplicate.difference import LIMITS, clearly, difference
 from curation.deduplicate.grouping import Member, make_groups, preference
 from curation.deduplicate.index import Store
 from curation.deduplicate.local import LocalIndex, shared_features
 from curation.deduplicate.memory import Memory
 from curation.deduplicate.prints import Prints, take
 from curation.deduplicate.verify import Match, Question, answer, questions
+from curation.deduplicate.versions import Version, version_of
 
 _ROUNDS = 10
 """Times at most that the keepers of joined groups are compared; a crowd merges like a tree."""

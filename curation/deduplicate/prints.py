@@ -28,6 +28,8 @@ class Prints:
     thumbnail: pa.ChunkedArray
     grain: np.ndarray
     blockiness: np.ndarray
+    texture: pa.ChunkedArray
+    colour: pa.ChunkedArray
     embedding: np.ndarray | None = None  # (n, width) float32 of length 1
 
     def __len__(self) -> int:
@@ -73,6 +75,8 @@ def make_prints(
         fingerprints["thumbnail"],
         fingerprints["grain"].to_numpy(),
         fingerprints["blockiness"].to_numpy(),
+        fingerprints["texture"],
+        fingerprints["colour"],
         embedding,
     )
 

@@ -18,6 +18,7 @@ CPU time."""
 EXACT_VECTORS = 20_000
 
 _BLOCK = 4096
+_RANGED = 1024  # queries at a time whose hits are all in memory before a crowd is cut
 _PROBES = 16
 # Above EXACT_HASHES: 13 tables of 19 bits, each also looked up with every single bit flipped. That
 # finds all pairs up to 25 bits apart for certain, and most further ones up to the radius.
@@ -167,8 +168,8 @@ def near_vectors(
     index = index if index is not None else Index(vector_index(base))
     on_gpus = _on_gpus(index.faiss)
     pairs = []
-    for start in range(0, len(queries), _BLOCK):
-        block = np.ascontiguousarray(queries[start : start + _BLOCK], np.float32)
+    for start in range(0, len(queries), _RANGED):
+        block = np.ascontiguousarray(queries[start : start + _RANGED], np.float32)
         if on_gpus is None:
             rows, positions = _by_range(index.faiss, block, least, most)
         else:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
@@ -12,7 +13,15 @@ from catalog.settings.curation import Deduplicate
 from curation.deduplicate.duplicates import find_matches
 from curation.deduplicate.index import Store
 from curation.deduplicate.memory import Memory
-from curation.deduplicate.search import Pairs, near_hashes, near_vectors
+from curation.deduplicate.search import (
+    Pairs,
+    _by_neighbours,
+    _by_range,
+    _on_gpus,
+    near_hashes,
+    near_vectors,
+    vector_index,
+)
 from tests.curation.deduplicate.photos import KEEP_FRAME, jpeg, photos, prints_of
 
 COUNT = 3000
@@ -131,3 +140,28 @@ def test_a_new_snapshot_is_compared_with_the_stored_index(tmp_path: Path) -> Non
     later = find_matches(both, settings, Memory(tmp_path, "key"), store())
     found = {(match.a, match.b) for match in later}
     assert found == {(row, row + len(first)) for row in range(len(first))}
+
+
+def test_a_search_by_range_and_one_by_neighbours_find_the_same() -> None:
+    """The first is that of the CPU, the second that of a GPU, which has no search by range."""
+    for most in (2, 33):
+        for index in (vector_index(BASE), vector_index(BASE, exact=100)):
+            queries = BASE[-300:]
+            pairs = []
+            for search in (_by_range, _by_neighbours):
+                rows, positions = search(index, queries, 0.5, most)
+                pairs.append(set(zip(rows.tolist(), positions.tolist(), strict=True)))
+            assert pairs[0] == pairs[1]
+            assert len(pairs[0]) > 300
+
+
+@pytest.mark.skipif(
+    not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus(),
+    reason="faiss-gpu is not installed, or there is no GPU",
+)
+def test_a_gpu_finds_what_the_cpu_finds() -> None:
+    index = vector_index(BASE, exact=100)
+    on_gpus = _on_gpus(index)
+    rows, positions = _by_neighbours(on_gpus, BASE[:500], 0.9, 33)
+    wanted = _by_range(index, BASE[:500], 0.9, 33)
+    assert set(zip(rows, positions, strict=True)) == set(zip(*wanted, strict=True))
