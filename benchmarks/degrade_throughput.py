@@ -1,10 +1,14 @@
 """Degraders against a straightforward SciPy and Pillow version of the same steps, one thread.
 
     OMP_NUM_THREADS=1 python benchmarks/degrade_throughput.py [--seeds 6] [--only rain]
+    python benchmarks/degrade_throughput.py --device cuda [--batch 8] [--threads 8]
 
 The reference does what a first version would: float64 arrays, scipy.ndimage and scipy.signal,
 numpy.random's legacy generator, Pillow's resize and JPEG. It is our own stand-in: the released
 RealRestorer pipeline is not on this machine.
+
+With --device, the tensor path is timed instead, by the clock: batches that lie on the device
+already and stay there, their plans drawn by --threads.
 """
 
 import argparse
@@ -107,6 +111,44 @@ def _degrade(degrader: Degrader, image: Rgb, rng: np.random.Generator) -> Rgb:
     return degrader.degrade(image, 2.5, rng)
 
 
+def time_device(image: Rgb, names: list[str], options: argparse.Namespace) -> None:
+    """Print milliseconds an image on a device: all of it, and of that the plans alone."""
+    import torch
+
+    from networks.degraders.tensors import TensorDegrader, TensorWebStyle, device_named
+    from networks.degraders.tensors.operators import upload
+    from networks.degraders.web_style import WebStyle
+
+    device = device_named(options.device)
+    count = options.batch
+    batch = (upload(image, device) / 255).expand(count, -1, -1, -1).contiguous()
+
+    def done() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    for name in names:
+        best, plans = float("inf"), float("nan")
+        for turn in range(options.repeats + 1):  # the first one warms up
+            generators = [np.random.default_rng(seed) for seed in range(count)]
+            started = done()
+            if name == "web-style":
+                TensorWebStyle(WebStyle(), device).augment_batch(batch, generators)
+            else:
+                tensors = TensorDegrader(load_degrader(name), device)
+                tensors.degrade_batch(batch, [2.5] * count, generators, options.threads)
+            if turn:
+                best = min(best, done() - started)
+        if name != "web-style":
+            degrader = load_degrader(name)
+            started = time.perf_counter()
+            for seed in range(count):
+                degrader.plan(image, 2.5, np.random.default_rng(seed))
+            plans = (time.perf_counter() - started) * 1000 / count
+        print(f"| {name} | {best * 1000 / count:.1f} | {plans:.1f} |", flush=True)
+
+
 def main() -> None:
     """Print CPU milliseconds an image and ratios."""
     parser = argparse.ArgumentParser()
@@ -114,6 +156,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="*", help="Names; all when left out.")
+    parser.add_argument("--device", help="Time the tensor path there, such as cuda.")
+    parser.add_argument("--batch", type=int, default=8, help="Images a batch, with --device.")
+    parser.add_argument("--threads", type=int, default=4, help="That draw plans, with --device.")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     image = cv2.resize(data.astronaut(), (options.side, options.side))
@@ -123,9 +168,12 @@ def main() -> None:
         "rain": reference_rain,
         "web-style": reference_web_style,
     }
-    for name in [*(task.value for task in Degradation), "web-style"]:
-        if options.only and name not in options.only:
-            continue
+    names = [*(task.value for task in Degradation), "web-style"]
+    names = [name for name in names if not options.only or name in options.only]
+    if options.device:
+        time_device(image, names, options)
+        return
+    for name in names:
         make: Callable[[Rgb, np.random.Generator], Rgb] = web_style
         if name != "web-style":
             make = partial(_degrade, load_degrader(name))

@@ -10,4 +10,9 @@ def web_style(stage: Stage) -> WebStyle | None:
         return None
     from networks.degraders.web_style import WebStyle as Chain
 
-    return Chain(strength=stage.web_style_strength).augment
+    chain = Chain(strength=stage.web_style_strength)
+    if stage.degrade_device is None:
+        return chain.augment
+    from networks.degraders.tensors import TensorWebStyle
+
+    return TensorWebStyle(chain, stage.degrade_device).augment

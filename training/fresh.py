@@ -1,12 +1,13 @@
 """Synthetic samples degraded anew each time they are drawn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from catalog.settings.training import Stage
+from networks.degraders.base import RecordingDegrader
 from training.draws import Pair
 from training.images import PairImages
 
@@ -28,14 +29,21 @@ def fresh(stage: Stage, pairs: Sequence[Pair], images: PairImages) -> Fresh | No
 
     clean = sorted({pair.clean_id for pair in pairs if pair.origin == "synthetic"})
     layers = [images.image(key) for key in clean[:: max(1, len(clean) // LAYERS)][:LAYERS]]
-    degraders = {
+    plain = {
         task: load_degrader(task, layers=layers if task is Degradation.REFLECTION else ())
         for task in Degradation
     }
+    degraders: Mapping[Degradation, RecordingDegrader] = plain
+    if stage.degrade_device is not None:
+        from networks.degraders.tensors import TensorDegrader
+
+        degraders = {
+            task: TensorDegrader(each, stage.degrade_device) for task, each in plain.items()
+        }
 
     def degrade(image: Rgb, task: Degradation, rng: np.random.Generator) -> Rgb:
         severity = float(rng.uniform(*stage.fresh_severity))
-        return degraders[task].degrade(image, severity, rng)
+        return degraders[task].degrade_with_parameters(image, severity, rng)[0]
 
     return degrade
 

@@ -187,6 +187,12 @@ class FlareRanges(Settings):
     leak: Probability = 0.3
     """Share of images with a wide coloured glow from the border, as against a low sun."""
 
+    pattern: Probability = 0.5
+    """Share of images with a photographed flare instead, where a folder of them is given."""
+
+    gain: Graded = (0.35, 1.6)
+    """Strength of a photographed flare, linear light."""
+
 
 class ReflectionRanges(Settings):
     """A pane of glass that mirrors a second scene."""
@@ -228,6 +234,9 @@ class HazeRanges(Settings):
     near: Uniform = (0.08, 0.35)
     """Thickness that the nearest point already has, as a share of the greatest."""
 
+    pattern: Probability = 0.5
+    """Share of images whose fog follows a photographed pattern, where a folder is given."""
+
 
 class RainRanges(Settings):
     """Streaks by depth, splashes, drops on the lens and a veil."""
@@ -258,6 +267,9 @@ class RainRanges(Settings):
 
     veil: Graded = (0.05, 0.7)
     """Optical thickness of the rain's mist at the greatest depth."""
+
+    pattern: Probability = 0.5
+    """Share of images with photographed streaks before the drawn ones, where a folder is given."""
 
 
 class WebStyleRanges(Settings):

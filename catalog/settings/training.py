@@ -178,6 +178,11 @@ class Stage(Settings):
     web_style_strength: float = Field(
         default=1.0, gt=0, le=1, description="Of its blur, down-scaling, noise and loss of quality."
     )
+    degrade_device: str | None = Field(
+        default=None,
+        description="Where `web_style` and `fresh` compute pixels: null for NumPy and OpenCV, or a "
+        "device of torch such as cuda:0 or cpu.",
+    )
     flip: bool = Field(default=True, description="Horizontal flips, of both sides of a pair.")
     ema: float = Field(
         default=0.0,
@@ -199,6 +204,11 @@ class Stage(Settings):
         "products and attention; whole blocks; or as many whole blocks as must be.",
     )
     compile: bool = Field(default=False, description="torch.compile, block by block.")
+    attention: Literal["flash", "efficient", "cudnn", "any"] = Field(
+        default="flash",
+        description="Kernel of attention on a GPU: FlashAttention, the memory-efficient one, "
+        "cuDNN's, or whatever PyTorch takes. cuDNN's failed at 8,832 tokens on an H100.",
+    )
     validate_every: int = Field(default=100, ge=1, description="Steps between validations.")
     validation_pairs: int = Field(
         default=4, ge=1, description="Validation pairs a degradation, at most."

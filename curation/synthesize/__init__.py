@@ -1,8 +1,9 @@
-"""Stage synthesize: clean photos x nine degradations -> data/synthetic."""
+"""Stage synthesize: clean photos x nine degradations, and clips of motion -> data/synthetic."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Set
+from itertools import chain
 from pathlib import Path
 
 from catalog import schemas
@@ -12,6 +13,7 @@ from catalog.stage import Counts
 from catalog.tables import write_table
 from curation.select import Selected, select_images
 from curation.synthesize.maker import Maker
+from curation.synthesize.windows import WindowMaker, clips_of
 from curation.units import compute, write_images
 
 
@@ -32,20 +34,26 @@ def synthesize(
     used = photos[: settings.max_photos]
     dropped["not-needed"] += len(photos) - len(used)
     maker = Maker(raw, settings, pair, _layers(used, settings))
-    results = compute(used, maker, scratch, "synthesize")
+    # Several processes would each hold a context of the same GPU.
+    processes = None if settings.device in (None, "cpu") else 1
+    results = compute(used, maker, scratch, "synthesize", processes)
+    clips = clips_of(settings)
+    windows = compute(clips, WindowMaker(settings, pair), scratch, "average clips")
     with atomic_folder(out) as folder:
-        rows = write_images(folder, results)
+        rows = write_images(folder, chain(results, windows))
         rows = [row | {"scores": sorted(row["scores"].items())} for row in rows]
         rows.sort(key=lambda row: row["pair_id"])
         write_table(folder / "pairs.parquet", rows, schemas.PAIRS)
     kept = [row for row in rows if row["verdict"] == "keep"]
-    dropped["too-small"] += len(used) - len({row["clean_id"] for row in rows})
+    made = {row["photo_id"] for row in rows}
+    dropped["too-small"] += sum(photo.image_id not in made for photo in used)
     dropped += Counter(row["reason"] for row in rows if row["verdict"] == "drop")
     counts.dropped = +dropped
     counts.rows_out = len(kept)
     by_task = Counter(row["degradation"] for row in kept)
     counts.extra = {
         "photos": len(used),
+        "clips": len(clips),
         "pairs": {name: by_task[name] for name in settings.degradations},
     }
     return counts

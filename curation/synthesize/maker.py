@@ -11,17 +11,16 @@ import numpy as np
 from catalog import images
 from catalog.degradations import Degradation
 from catalog.images import Rgb
-from catalog.pairs import pair_id
 from catalog.settings.pairs import Pair, Synthesize
 from catalog.shards import ShardStore
-from curation.pair.measures import measure
-from curation.pair.verdict import verdict_of
 from curation.select import Selected
+from curation.synthesize.row import pair_row
 from curation.units import Made
 from networks.consistency import load_consistency
 from networks.degraders import load_degrader
-from networks.degraders.base import ParametricDegrader
+from networks.degraders.base import RecordingDegrader
 from networks.degraders.seeds import image_seed
+from networks.degraders.sources import load_sources
 from networks.interfaces import Consistency, Judge
 from networks.judges import load_judge
 
@@ -53,16 +52,23 @@ class Maker:
         return ShardStore(self.raw)
 
     @cached_property
-    def _degraders(self) -> dict[Degradation, ParametricDegrader[Any]]:
+    def _degraders(self) -> dict[Degradation, RecordingDegrader]:
         # In the order of ids, not of the shards: which photo is drawn must not depend on which
         # of them was downloaded first.
-        shown = [
-            scaled(self._store.get(key).decode(), self.settings.max_side) for key in self.layers
-        ]
-        return {
-            name: load_degrader(name, self.settings.ranges, shown)
-            for name in self.settings.degradations
+        settings = self.settings
+        shown = [scaled(self._store.get(key).decode(), settings.max_side) for key in self.layers]
+        sources = load_sources(
+            shown, settings.patterns, settings.depth, settings.segments, settings.device
+        )
+        plain = {
+            name: load_degrader(name, settings.ranges, sources=sources)
+            for name in settings.degradations
         }
+        if settings.device is None:
+            return dict(plain)
+        from networks.degraders.tensors import TensorDegrader
+
+        return {name: TensorDegrader(each, settings.device) for name, each in plain.items()}
 
     @cached_property
     def _judge(self) -> Judge:
@@ -74,7 +80,13 @@ class Maker:
 
     @cached_property
     def _constants(self) -> str:
-        parts = [self.settings.model_dump_json(), self.pair.model_dump_json(), *self.layers]
+        # Folders count by their content, which the degraders' identities name.
+        without = {"patterns", "depth", "segments", "clips", "clip_windows", "clip_frames"}
+        parts = [
+            self.settings.model_dump_json(exclude=without),
+            self.pair.model_dump_json(),
+            *self.layers,
+        ]
         parts += [self._judge.identity.digest, self._consistency.identity.digest]
         parts += [degrader.identity.digest for degrader in self._degraders.values()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -96,7 +108,6 @@ class Maker:
         origin = {"license": stored.provenance["license"], "creator": stored.provenance["creator"]}
         origin |= {"source_page": stored.provenance["source_page"]}
         clean = images.encode_png(photo)
-        clean_id = images.image_id(clean)
         pictures: list[tuple[bytes, dict[str, str | None]]] = [
             (clean, {**origin, "url": stored.provenance["url"], "source": "scaled"})
         ]
@@ -109,27 +120,20 @@ class Maker:
                 degraded, drawn = degrader.degrade_with_parameters(photo, severity, rng)
                 data = images.encode_png(degraded)
                 pictures.append((data, {**origin, "source": str(degrader.identity)}))
-                measures = measure(
-                    degraded, photo, degradation, self._judge, self._consistency, aligned=True
+                row = pair_row(
+                    (degraded, data),
+                    (photo, clean),
+                    degradation,
+                    self.pair,
+                    self._judge,
+                    self._consistency,
+                    drawn,
+                    {
+                        "group": unit.group,
+                        "photo_id": unit.image_id,
+                        "teacher": str(degrader.identity),
+                        "seed": seed,
+                    },
                 )
-                verdict, reason = verdict_of(measures, degradation, self.pair, synthetic=True)
-                row = {
-                    "pair_id": pair_id(images.image_id(data), clean_id, degradation),
-                    "degraded_id": images.image_id(data),
-                    "clean_id": clean_id,
-                    "degradation": degradation.value,
-                    "origin": "synthetic",
-                    "group": unit.group,
-                    "photo_id": unit.image_id,
-                    "teacher": str(degrader.identity),
-                    "seed": seed,
-                    "verdict": verdict,
-                    "reason": reason,
-                } | measures.columns()
-                row["scores"] = dict(measures.scores) | {
-                    f"drawn-{name}": float(value)
-                    for name, value in drawn.items()
-                    if not isinstance(value, str)
-                }
                 rows.append(row)
         return Made(tuple(pictures), tuple(rows))

@@ -2,11 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
+from catalog.settings.pairs import PATTERNED
+
+if TYPE_CHECKING:
+    from networks.degraders.base import RecordingDegrader
+
+_MOST_FRAMES = 121
+"""Half a second at 240 frames a second."""
 
 
 @click.command()
@@ -23,7 +31,15 @@ from catalog.errors import UserError
     type=click.FloatRange(1, 5),
     help="1 (extreme) to 5 (barely visible); drawn by the seed when not given.",
 )
-@click.option("--video", is_flag=True, help="PATH is a folder of frames: average them to blur.")
+@click.option(
+    "--video", is_flag=True, help="PATH is a video or a folder of frames: average them to blur."
+)
+@click.option(
+    "--patterns",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of photographed flares, fog or rain to blend in.",
+)
+@click.option("--device", help="Compute pixels on this device of torch, such as cuda:0.")
 @click.option("--gallery", is_flag=True, help="Write a page of all nine at five severities.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder."
@@ -34,6 +50,8 @@ def degrade(
     seed: int,
     severity: float | None,
     video: bool,
+    patterns: Path | None,
+    device: str | None,
     gallery: bool,
     out: Path,
 ) -> None:
@@ -44,6 +62,9 @@ def degrade(
     """
     from flows.cli.folders import image_files
 
+    if video:
+        _average(path, out)
+        return
     files = image_files(path)
     if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
         raise UserError(
@@ -55,18 +76,37 @@ def degrade(
 
         page = write_gallery(files, seed, out)
         click.echo(f"Open {page}")
-    elif video:
-        _average(files, out)
     elif degradation is None:
         raise UserError("No degradation is named.", "Add --degradation NAME, or --gallery.")
     else:
-        _degrade(path, files, Degradation(degradation), seed, severity, out)
+        degrader = _load(Degradation(degradation), patterns, device)
+        _degrade(path, files, degrader, seed, severity, out)
+
+
+def _load(
+    degradation: Degradation, patterns: Path | None, device: str | None
+) -> "RecordingDegrader":
+    from networks.degraders import load_degrader
+    from networks.degraders.sources import load_sources
+
+    if patterns is not None and degradation not in PATTERNED:
+        raise UserError(
+            f"No patterns are blended for {degradation}.",
+            f"Leave --patterns out; it is for {', '.join(sorted(PATTERNED))}.",
+        )
+    sources = load_sources(patterns={degradation: patterns} if patterns else None)
+    plain = load_degrader(degradation, sources=sources)
+    if device is None:
+        return plain
+    from networks.degraders.tensors import TensorDegrader
+
+    return TensorDegrader(plain, device)
 
 
 def _degrade(
     path: Path,
     files: list[Path],
-    degradation: Degradation,
+    degrader: "RecordingDegrader",
     seed: int,
     severity: float | None,
     out: Path,
@@ -77,13 +117,11 @@ def _degrade(
     from catalog.images import encode_png, image_id
     from catalog.progress import track
     from flows.cli.folders import decoded, name_in
-    from networks.degraders import load_degrader
     from networks.degraders.seeds import image_seed
 
-    degrader = load_degrader(degradation)
     drawn_by_name = {}
     for file, image in decoded(track(files, "degrade")):
-        own = image_seed(seed, image_id(file.read_bytes()), degradation)
+        own = image_seed(seed, image_id(file.read_bytes()), degrader.degradation)
         rng = np.random.default_rng(own)
         level = float(rng.uniform(1, 4))
         result, drawn = degrader.degrade_with_parameters(
@@ -96,17 +134,31 @@ def _degrade(
     with atomic_file(out / "parameters.jsonl") as temporary:
         lines = [json.dumps({"file": key} | value) for key, value in drawn_by_name.items()]
         temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    click.echo(f"{len(drawn_by_name)} of {len(files)} images degraded by {degradation}: {out}")
+    click.echo(
+        f"{len(drawn_by_name)} of {len(files)} images degraded by {degrader.degradation}: {out}"
+    )
 
 
-def _average(files: list[Path], out: Path) -> None:
+def _average(path: Path, out: Path) -> None:
+    from catalog.errors import ImageRefused
     from catalog.files import atomic_file
     from catalog.images import encode_png
-    from flows.cli.folders import decoded
     from networks.degraders.blur import average_frames
+    from networks.degraders.clips import open_clip
 
-    blurred, sharp = average_frames([image for _, image in decoded(iter(files))])
+    if not path.exists():
+        raise UserError(f"There is no {path}.", "Name a video or a folder of frames.")
+    try:
+        clip = open_clip(path)
+        if clip.length > _MOST_FRAMES:
+            raise UserError(
+                f"{path} has {clip.length} frames, too many for one exposure.",
+                f"Give at most {_MOST_FRAMES}, cut from where the motion is.",
+            )
+        blurred, sharp = average_frames(clip.frames(0, clip.length))
+    except ImageRefused as refused:
+        raise UserError(f"{path}: {refused.what}", "Name a video or a folder of frames.") from None
     for name, image in (("blurred.png", blurred), ("sharp.png", sharp)):
         with atomic_file(out / name) as temporary:
             temporary.write_bytes(encode_png(image))
-    click.echo(f"{len(files)} frames averaged: {out}/blurred.png, and sharp.png, the middle one")
+    click.echo(f"{clip.length} frames averaged: {out}/blurred.png, and sharp.png, the middle one")

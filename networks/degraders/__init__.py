@@ -4,43 +4,34 @@
 """
 
 import difflib
-import importlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
-from catalog.images import Rgb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from catalog.images import Rgb
     from catalog.settings.degraders import DegraderRanges
     from networks.degraders.base import ParametricDegrader
-
-_CLASSES: dict[Degradation, str] = {
-    Degradation.BLUR: "blur:BlurDegrader",
-    Degradation.COMPRESSION: "compression:CompressionDegrader",
-    Degradation.MOIRE: "moire:MoireDegrader",
-    Degradation.LOW_LIGHT: "low_light:LowLightDegrader",
-    Degradation.NOISE: "noise:NoiseDegrader",
-    Degradation.FLARE: "flare:FlareDegrader",
-    Degradation.REFLECTION: "reflection:ReflectionDegrader",
-    Degradation.HAZE: "haze:HazeDegrader",
-    Degradation.RAIN: "rain:RainDegrader",
-}
+    from networks.degraders.sources import Sources
 
 
 def load_degrader(
     degradation: Degradation | str,
     ranges: "DegraderRanges | None" = None,
-    layers: Sequence[Rgb] = (),
-) -> "ParametricDegrader[Any]":
+    layers: "Sequence[Rgb]" = (),
+    sources: "Sources | None" = None,
+) -> "ParametricDegrader[Any, Any]":
     """The degrader of one degradation.
 
-    `ranges` are those of all nine (defaults of catalog.settings.degraders). `layers` are photos
-    that the glass of a reflection may mirror; without any, a scene is generated.
+    `ranges` are those of all nine (defaults of catalog.settings.degraders). `sources` are photos,
+    patterns and estimators that it may use; `layers` are short for sources with these alone.
     Raises `UserError` for an unknown name.
     """
     from catalog.settings.degraders import DegraderRanges
+    from networks.degraders.sources import Sources
 
     try:
         degradation = Degradation(degradation)
@@ -48,7 +39,50 @@ def load_degrader(
         near = difflib.get_close_matches(str(degradation), list(Degradation), n=1)
         hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(Degradation)}."
         raise UserError(f"{degradation!r} is not a degradation.", hint) from None
-    module, name = _CLASSES[degradation].split(":")
-    kind = getattr(importlib.import_module(f"networks.degraders.{module}"), name)
-    own = getattr(ranges or DegraderRanges(), degradation.value.replace("-", "_"))
-    return kind(own, layers) if degradation is Degradation.REFLECTION else kind(own)
+    return _make(degradation, ranges or DegraderRanges(), sources or Sources(layers=layers))
+
+
+def _make(
+    degradation: Degradation, ranges: "DegraderRanges", sources: "Sources"
+) -> "ParametricDegrader[Any, Any]":
+    patterns = sources.patterns.get(degradation, ())
+    named = sources.named(f"patterns-{degradation}")
+    match degradation:
+        case Degradation.BLUR:
+            from networks.degraders.blur import BlurDegrader
+
+            return BlurDegrader(ranges.blur)
+        case Degradation.COMPRESSION:
+            from networks.degraders.compression import CompressionDegrader
+
+            return CompressionDegrader(ranges.compression)
+        case Degradation.MOIRE:
+            from networks.degraders.moire import MoireDegrader
+
+            return MoireDegrader(ranges.moire)
+        case Degradation.LOW_LIGHT:
+            from networks.degraders.low_light import LowLightDegrader
+
+            return LowLightDegrader(ranges.low_light)
+        case Degradation.NOISE:
+            from networks.degraders.noise import NoiseDegrader
+
+            return NoiseDegrader(ranges.noise, sources.segments, *sources.named("segments"))
+        case Degradation.FLARE:
+            from networks.degraders.flare import FlareDegrader
+
+            return FlareDegrader(ranges.flare, patterns, *named)
+        case Degradation.REFLECTION:
+            from networks.degraders.reflection import ReflectionDegrader
+
+            return ReflectionDegrader(ranges.reflection, sources.layers)
+        case Degradation.HAZE:
+            from networks.degraders.haze import HazeDegrader
+
+            named += sources.named("depth")
+            return HazeDegrader(ranges.haze, sources.depth, patterns, *named)
+        case Degradation.RAIN:
+            from networks.degraders.rain import RainDegrader
+
+            named += sources.named("depth")
+            return RainDegrader(ranges.rain, sources.depth, patterns, *named)

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ Twice as much let a picture asked for at 3 look milder than one asked for at 3.5
 """
 
 R = TypeVar("R", bound=Settings)
+P = TypeVar("P")
 
 
 class Draw:
@@ -76,20 +77,31 @@ class Draw:
         self.drawn[name] = value
         return value
 
+    def seed(self) -> int:
+        """The seed of a noise field, 63 bits; the field itself is made where the pixels are."""
+        return int(self.rng.integers(2**63 - 1))
 
-class ParametricDegrader(ABC, Generic[R]):
+
+class ParametricDegrader(ABC, Generic[R, P]):
     """A degradation whose parameters come from frozen ranges and a generator.
+
+    The work has two halves. `plan` draws everything that is random into a `P`: numbers, kernels,
+    small maps, drawn layers, seeds of noise. Rendering turns the plan into pixels, without a
+    generator: here on NumPy arrays by OpenCV, in networks.degraders.tensors on a torch device. So
+    one drawing serves both.
 
     The same image, severity, generator state, ranges and version give the same image.
     """
 
     degradation: ClassVar[Degradation]
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
-    def __init__(self, ranges: R) -> None:
+    def __init__(self, ranges: R, *sources: str) -> None:
+        """`sources` name what else the result depends on: estimators, folders by content."""
         self.ranges = ranges
-        text = hashlib.sha256(ranges.model_dump_json().encode()).hexdigest()
-        self.identity = Identity(f"degrade-{self.degradation}", self.version, prompt=text)
+        text = "\n".join([ranges.model_dump_json(), *sources])
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self.identity = Identity(f"degrade-{self.degradation}", self.version, prompt=digest)
 
     def degrade(self, image: Rgb, severity: float, rng: np.random.Generator) -> Rgb:
         """(h, w, 3) uint8, at least 32 px a side -> the same size; `severity` 1 .. 5."""
@@ -102,6 +114,14 @@ class ParametricDegrader(ABC, Generic[R]):
 
         Raises `UserError` for a severity outside 1..5 or an image that is too small.
         """
+        plan, drawn = self.plan(image, severity, rng)
+        return self._render(image, plan), drawn
+
+    def plan(self, image: Rgb, severity: float, rng: np.random.Generator) -> tuple[P, Drawn]:
+        """What shall be done to `image`, and the parameters to record.
+
+        Raises as `degrade_with_parameters`.
+        """
         if not 1.0 <= severity <= 5.0 or math.isnan(severity):
             raise UserError(
                 f"Severity {severity} is outside 1 (extreme) to 5 (barely visible).",
@@ -113,10 +133,30 @@ class ParametricDegrader(ABC, Generic[R]):
                 f"Give one of at least {MIN_SIDE} px a side.",
             )
         draw = Draw(rng, severity)
-        return self._apply(image, draw), draw.drawn
+        return self._plan(image, draw), draw.drawn
 
     @abstractmethod
-    def _apply(self, image: Rgb, draw: Draw) -> Rgb: ...
+    def _plan(self, image: Rgb, draw: Draw) -> P: ...
+
+    @abstractmethod
+    def _render(self, image: Rgb, plan: P) -> Rgb: ...
+
+
+class RecordingDegrader(Protocol):
+    """A degrader that says what it drew, whatever its pixels are computed on."""
+
+    identity: Identity
+
+    @property
+    def degradation(self) -> Degradation:
+        """What it stands for."""
+        ...
+
+    def degrade_with_parameters(
+        self, image: Rgb, severity: float, rng: np.random.Generator
+    ) -> tuple[Rgb, Drawn]:
+        """As `ParametricDegrader.degrade_with_parameters`."""
+        ...
 
 
 def scale_of(image: Rgb) -> float:

@@ -1,5 +1,6 @@
 """Compression: what re-uploading does to a picture."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import cv2
@@ -18,12 +19,33 @@ _SCALED, _UNSCALED = 1.25, 0.8
 down-scaling differ by 0.5 to 0.7 of a severity."""
 
 
-class CompressionDegrader(ParametricDegrader[CompressionRanges]):
+@dataclass(frozen=True)
+class Encoding:
+    """One turn through a codec."""
+
+    quality: int
+    chroma: bool
+    """JPEG with colour at half resolution."""
+    webp: bool = False
+    offset: tuple[int, int] = (0, 0)
+    """(y, x): how far the grid of blocks lies from the image's corner."""
+
+
+@dataclass(frozen=True)
+class CompressionPlan:
+    """A smaller size, encodings in order, and how the old size comes back."""
+
+    small: tuple[int, int]
+    encodings: tuple[Encoding, ...]
+    up: str
+
+
+class CompressionDegrader(ParametricDegrader[CompressionRanges, CompressionPlan]):
     """Down-scaling, then one or more encodings, then the old size again."""
 
     degradation: ClassVar[Degradation] = Degradation.COMPRESSION
 
-    def _apply(self, image: Rgb, draw: Draw) -> Rgb:
+    def _plan(self, image: Rgb, draw: Draw) -> CompressionPlan:
         ranges, rng = self.ranges, draw.rng
         height, width = image.shape[:2]
         factor = draw.graded("downscale", ranges.downscale) if rng.random() < 0.6 else 1.0
@@ -33,20 +55,31 @@ class CompressionDegrader(ParametricDegrader[CompressionRanges]):
         last = draw.graded("quality", ranges.quality)
         # Scaled up again, blocks show more; the same severity should look as strong either way.
         last = draw.record("quality", last * (_SCALED if factor > 1 else _UNSCALED))
-        current = resize(image, *small, cv2.INTER_AREA) if small != (height, width) else image
+        encodings = []
         for turn in range(rounds - 1):
             # Earlier rounds were milder, and their grid of blocks lay elsewhere.
             quality = int(np.clip(draw.uniform(f"quality-{turn}", (last, 95.0)), 1, 100))
-            dy, dx = int(rng.integers(0, 8)), int(rng.integers(0, 8))
-            moved = cv2.copyMakeBorder(current, dy, 0, dx, 0, cv2.BORDER_REFLECT_101)
-            current = jpeg(moved, quality, bool(rng.random() < ranges.chroma))[dy:, dx:]
+            offset = (int(rng.integers(0, 8)), int(rng.integers(0, 8)))
+            chroma = bool(rng.random() < ranges.chroma)
+            encodings.append(Encoding(quality, chroma, offset=offset))
         if draw.chance("webp", ranges.webp):
             # WebP's scale is milder than JPEG's at the same number.
-            current = webp(np.ascontiguousarray(current), max(1, int(last * 0.5)))
+            encodings.append(Encoding(max(1, int(last * 0.5)), True, webp=True))
         else:
             chroma = draw.chance("chroma", ranges.chroma)
-            current = jpeg(np.ascontiguousarray(current), max(1, int(last)), chroma)
-        if current.shape[:2] == (height, width):
-            return current
+            encodings.append(Encoding(max(1, int(last)), chroma))
         up = draw.kind("up", {"cubic": 0.6, "linear": 0.3, "nearest": 0.1})
-        return resize(current, height, width, _UP[up])
+        return CompressionPlan(small, tuple(encodings), up)
+
+    def _render(self, image: Rgb, plan: CompressionPlan) -> Rgb:
+        size = (image.shape[0], image.shape[1])
+        current = resize(image, *plan.small, cv2.INTER_AREA) if plan.small != size else image
+        for turn in plan.encodings:
+            dy, dx = turn.offset
+            moved = cv2.copyMakeBorder(current, dy, 0, dx, 0, cv2.BORDER_REFLECT_101)
+            if turn.webp:
+                current = webp(moved, turn.quality)
+            else:
+                current = jpeg(moved, turn.quality, turn.chroma)
+            current = np.ascontiguousarray(current[dy:, dx:])
+        return current if plan.small == size else resize(current, *size, _UP[plan.up])

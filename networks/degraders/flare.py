@@ -5,6 +5,8 @@ aperture's blades diffract, ghosts (mirrored images of the aperture on the line 
 centre) and a veil over the frame.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import cv2
@@ -14,40 +16,71 @@ from catalog.degradations import Degradation
 from catalog.images import Rgb
 from catalog.settings.degraders import FlareRanges
 from networks.degraders.base import Draw, ParametricDegrader
-from networks.degraders.imaging import gaussian, luminance, smooth_noise, to_linear, to_srgb
+from networks.degraders.fields import smooth_noise
+from networks.degraders.imaging import gaussian, luminance, repeated, to_linear, to_srgb
+from networks.degraders.patterns import draw_pattern
 
 _WARM = np.array([1.0, 0.86, 0.66], np.float32)
 _COLD = np.array([0.78, 0.9, 1.0], np.float32)
+SPILL = 0.5
+"""Share of the light above white that spreads evenly to the three channels."""
+
 _COARSE = 512
 """The parts without fine detail are drawn at this long side and enlarged."""
 
 
-class FlareDegrader(ParametricDegrader[FlareRanges]):
-    """One light source, in the frame or just outside."""
+@dataclass(frozen=True)
+class FlarePlan:
+    """Light that is added to the scene."""
+
+    layer: np.ndarray
+    """(h', w', 3) float32 linear light, to be enlarged."""
+    pattern: Rgb | None = None
+    """(h, w, 3) uint8: a photographed flare on black, added too."""
+    gain: float = 0.0
+    """Of the pattern's linear light."""
+
+
+class FlareDegrader(ParametricDegrader[FlareRanges, FlarePlan]):
+    """One light source, in the frame or just outside; or a photographed pattern."""
 
     degradation: ClassVar[Degradation] = Degradation.FLARE
 
-    def _apply(self, image: Rgb, draw: Draw) -> Rgb:
+    def __init__(self, ranges: FlareRanges, patterns: Sequence[Rgb] = (), *sources: str) -> None:
+        super().__init__(ranges, *sources)
+        self.patterns = patterns
+
+    def _plan(self, image: Rgb, draw: Draw) -> FlarePlan:
         height, width = image.shape[:2]
+        if len(self.patterns) and draw.chance("patterned", self.ranges.pattern):
+            pattern = draw_pattern(self.patterns, height, width, draw, upright=False)
+            veil = np.full((2, 2, 3), draw.graded("veil", self.ranges.veil), np.float32)
+            return FlarePlan(veil, pattern, draw.graded("gain", self.ranges.gain))
         factor = min(1.0, _COARSE / max(height, width))
         size = (max(32, round(height * factor)), max(32, round(width * factor)))
-        linear = to_linear(image)
-        place = self._place(linear, draw)
+        place = self._place(image, draw)
         mix = draw.uniform("warmth", (0.0, 1.0))
         light = (_WARM * mix + _COLD * (1 - mix)).astype(np.float32)
-        flare = self._glare(size, place, light, draw)
-        flare += self._star(size, place, light, draw)
-        flare += self._ghosts(size, place, light, draw)
-        flare += draw.graded("veil", self.ranges.veil) * light
+        layer = self._glare(size, place, light, draw)
+        layer += self._star(size, place, light, draw)
+        layer += self._ghosts(size, place, light, draw)
+        layer += draw.graded("veil", self.ranges.veil) * light
         if draw.chance("leak", self.ranges.leak):
-            flare += self._leak(size, draw)
-        flare = cv2.resize(flare, (width, height), interpolation=cv2.INTER_LINEAR)
-        total = linear + flare
-        # Highlights roll off as film and tone curves do, so that the core is white, not coloured.
-        spill = np.maximum(total - 1, 0).mean(axis=2, keepdims=True)
-        return to_srgb(total + 0.5 * spill)
+            layer += self._leak(size, draw)
+        return FlarePlan(layer.astype(np.float32))
 
-    def _place(self, linear: np.ndarray, draw: Draw) -> tuple[float, float]:
+    def _render(self, image: Rgb, plan: FlarePlan) -> Rgb:
+        size = image.shape[1::-1]
+        total = cv2.resize(plan.layer, size, interpolation=cv2.INTER_LINEAR)
+        total += to_linear(image)
+        if plan.pattern is not None:
+            cv2.scaleAdd(to_linear(plan.pattern), plan.gain, total, dst=total)
+        # Highlights roll off as film and tone curves do, so that the core is white, not coloured.
+        spill = cv2.transform(np.maximum(total - 1, 0), np.full((1, 3), SPILL / 3))
+        total += repeated(spill)
+        return to_srgb(total)
+
+    def _place(self, image: Rgb, draw: Draw) -> tuple[float, float]:
         """(x, y) of the source in shares of the frame; near what is brightest if it is inside."""
         rng = draw.rng
         if draw.chance("outside", self.ranges.outside):
@@ -55,7 +88,8 @@ class FlareDegrader(ParametricDegrader[FlareRanges]):
             if rng.random() < 0.4:
                 x, y = (-0.07 if rng.random() < 0.5 else 1.07), rng.uniform(0.0, 0.5)
         elif rng.random() < 0.6:
-            small = cv2.resize(luminance(linear), (24, 24), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(image, (24, 24), interpolation=cv2.INTER_AREA)
+            small = luminance(to_linear(small))
             odds = (small**3 + 1e-6).ravel()
             index = int(rng.choice(odds.size, p=odds / odds.sum()))
             x, y = (index % 24 + rng.random()) / 24, (index // 24 + rng.random()) / 24

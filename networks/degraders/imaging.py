@@ -4,16 +4,17 @@ Linear images are (h, w, 3) float32, 0 .. 1 (IEC 61966-2-1), and may exceed 1 be
 encoded.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from statistics import NormalDist
+from typing import Any
 
 import cv2
 import numpy as np
 
 from catalog.images import Rgb
 
-_STEPS = 8192
-_TOP = 4.0
+REC_709 = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -33,9 +34,8 @@ def encode_curve(linear: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _to_srgb_table() -> np.ndarray:
-    """Encoded 8-bit value (with fraction) by the square root of linear light, which is smooth."""
-    root = np.arange(_STEPS + 1) / _STEPS
-    return np.rint(encode_curve(root**2) * 255.0).astype(np.uint8)
+    """Encoded 8-bit value of 16-bit linear light; near black a step is 0.05 of an 8-bit level."""
+    return np.rint(encode_curve(np.arange(65536) / 65535.0) * 255.0).astype(np.uint8)
 
 
 def to_linear(image: Rgb) -> np.ndarray:
@@ -43,83 +43,107 @@ def to_linear(image: Rgb) -> np.ndarray:
     return cv2.LUT(image, _to_linear_table())
 
 
+def scaled(image: np.ndarray, factor: float, depth: int = cv2.CV_32F) -> np.ndarray:
+    """image factor, rounded and saturated where OpenCV's `depth` is of whole numbers."""
+    scalar: Any = (factor,) * 4  # OpenCV's type hints know no scalars
+    return cv2.multiply(image, scalar, dtype=depth)
+
+
 def to_srgb(linear: np.ndarray) -> Rgb:
     """Linear light to uint8 sRGB, clipped."""
-    root = np.maximum(linear, 0)
-    np.sqrt(root, out=root)
-    root *= _STEPS
-    root += 0.5
-    index = np.minimum(root, _STEPS, out=root).astype(np.uint16)
-    return np.take(_to_srgb_table(), index)
-
-
-def to_uint8(values: np.ndarray) -> Rgb:
-    """Floats in 0 .. 255 to rounded, clipped uint8."""
-    return cv2.convertScaleAbs(np.maximum(values, 0.0))
+    return cv2.LUT(scaled(linear, 65535.0, cv2.CV_16U), _to_srgb_table())
 
 
 def luminance(image: np.ndarray) -> np.ndarray:
     """Rec. 709 luminance, (h, w) float32, in the unit of the input."""
-    return image.astype(np.float32, copy=False) @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-
-
-def normals(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Standard normal float32."""
-    return rng.standard_normal(shape, dtype=np.float32)
+    return cv2.transform(image.astype(np.float32, copy=False), REC_709)
 
 
 @lru_cache(maxsize=1)
 def _quantiles() -> np.ndarray:
-    """256 equally likely values of a standard normal, scaled to a variance of 1."""
-    middle = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(256)])
-    return (middle / middle.std()).astype(np.float32)
+    """65,536 equally likely values of a standard normal; none lies beyond 4.3 sigma."""
+    half = [NormalDist().inv_cdf((i + 0.5) / 65536) for i in range(32768)]
+    return np.array(half + [-value for value in reversed(half)], np.float32)
 
 
-def with_grain(image: Rgb, sigma: float, rng: np.random.Generator) -> Rgb:
-    """Add weak Gaussian noise of `sigma` 8-bit levels, independent in each channel.
+def normals(shape: tuple[int, ...], seed: int, sigma: float = 1.0) -> np.ndarray:
+    """Normal float32 of deviation `sigma` by 16-bit quantiles.
 
-    Each value is one of 256 quantiles (none beyond 2.9 sigma), which rounding to 8 bits hides as
-    long as sigma is a few levels; it costs a byte of randomness instead of a float.
+    They take a quarter of the time of NumPy's own normals; in images of 8 bits nothing shows the
+    difference.
     """
-    drawn = np.frombuffer(rng.bytes(image.size), np.uint8).reshape(image.shape)
-    grain = cv2.LUT(drawn, _quantiles() * np.float32(sigma))
-    return cv2.add(image, grain, dtype=cv2.CV_8U)
+    generator = np.random.Generator(np.random.SFC64(seed))
+    drawn = generator.integers(0, 65536, shape, dtype=np.uint16)
+    return cv2.LUT(drawn, _quantiles() * np.float32(sigma)).reshape(shape)
 
 
-def smooth_noise(
-    height: int, width: int, cells: float, rng: np.random.Generator, octaves: int = 3
+def repeated(mask: np.ndarray) -> np.ndarray:
+    """(h, w) -> (h, w, 3), which OpenCV's arithmetic needs where NumPy would broadcast."""
+    return cv2.merge([mask, mask, mask])
+
+
+def bands(height: int, rows: int = 64) -> Iterator[slice]:
+    """Slices of `rows` rows: what is computed pixel by pixel then stays in the processor's cache,
+    and its temporary arrays are too small to be given back to the system each time.
+    """
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
+def tinted(linear: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """(h, w, 3) times (3,), in place: several times as quick as NumPy's broadcasting."""
+    scalar: Any = (*colour.tolist(), 0.0)
+    return cv2.multiply(linear, scalar, dst=linear)
+
+
+def mixed(
+    linear: np.ndarray, gain: np.ndarray, *lights: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
-    """(h, w) float32 in 0..1: value noise, `cells` cells along the long side, halved by octave."""
-    total = np.zeros((height, width), np.float32)
-    weight = 1.0
-    for octave in range(octaves):
-        count = cells * 2**octave
-        rows = max(2, round(count * height / max(height, width)) + 1)
-        columns = max(2, round(count * width / max(height, width)) + 1)
-        grid = rng.random((rows, columns), dtype=np.float32)
-        total += weight * cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
-        weight /= 2
-    low, high = float(total.min()), float(total.max())
-    return (total - low) / max(high - low, 1e-6)
+    """linear gain + the sum of plane colour over `lights`, in place.
+
+    (h, w, 3), (h, w), and pairs of (h, w) and (3,).
+    """
+    cv2.multiply(linear, repeated(gain), dst=linear)
+    planes = cv2.merge([plane for plane, _ in lights])
+    linear += cv2.transform(planes, np.stack([colour for _, colour in lights], axis=1))
+    return linear
+
+
+def blend(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """first (1 - mask) + second mask, for (h, w, 3) and a mask (h, w); `second` is overwritten."""
+    second -= first
+    cv2.multiply(second, repeated(mask), dst=second)
+    second += first
+    return second
+
+
+def shrinking(sigma: float) -> int:
+    """By how much an image is scaled down before a Gaussian blur of `sigma` px, 1 for not at all.
+
+    The blur takes away what the smaller image cannot hold.
+    """
+    return max(1, int(sigma / 3))
+
+
+def shrunk_sigma(sigma: float, factor: float) -> float:
+    """Sigma at the smaller scale, less what averaging `factor` pixels has blurred already."""
+    return float(np.sqrt(max(sigma**2 - (factor**2 - 1) / 12, 0.01))) / factor
 
 
 def gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian blur with mirrored borders; unchanged for a sigma near 0."""
     if sigma < 0.15:
         return image
-    if sigma > 24:  # a large blur loses nothing at a lower resolution
-        factor = sigma / 8
-        height, width = image.shape[:2]
-        small = cv2.resize(
-            image,
-            (max(2, round(width / factor)), max(2, round(height / factor))),
-            interpolation=cv2.INTER_AREA,
-        )
-        blurred = cv2.GaussianBlur(
-            small, (0, 0), sigma * small.shape[1] / width, borderType=cv2.BORDER_REFLECT
-        )
-        return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_CUBIC)
-    return cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    factor = shrinking(sigma)
+    if factor == 1:
+        return cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    height, width = image.shape[:2]
+    size = (max(2, round(width / factor)), max(2, round(height / factor)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    across, down = shrunk_sigma(sigma, width / size[0]), shrunk_sigma(sigma, height / size[1])
+    blurred = cv2.GaussianBlur(
+        small, (0, 0), across, sigmaY=down, borderType=cv2.BORDER_REFLECT_101
+    )
+    return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def jpeg(image: Rgb, quality: int, subsample: bool = True) -> Rgb:
@@ -158,9 +182,8 @@ def mosaic(linear: np.ndarray) -> np.ndarray:
 
 def demosaic(raw: np.ndarray) -> np.ndarray:
     """Bilinear demosaicing of an RGGB pattern of 0..1: (h, w, 3) float32."""
-    levels = np.clip(raw * 65535.0 + 0.5, 0, 65535).astype(np.uint16)
+    levels = scaled(raw, 65535.0, cv2.CV_16U)
     padded = cv2.copyMakeBorder(levels, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
     # OpenCV names the pattern by its second row: BayerBG is RGGB.
-    return cv2.demosaicing(padded, cv2.COLOR_BayerBG2BGR)[2:-2, 2:-2, ::-1].astype(
-        np.float32
-    ) / np.float32(65535)
+    colour = cv2.demosaicing(padded, cv2.COLOR_BayerBG2RGB)[2:-2, 2:-2]
+    return scaled(colour, 1 / 65535.0)

@@ -5,6 +5,7 @@ by Schlick's approximation of Fresnel's law over the pane.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import cv2
@@ -14,7 +15,14 @@ from catalog.degradations import Degradation
 from catalog.images import Rgb
 from catalog.settings.degraders import ReflectionRanges
 from networks.degraders.base import Draw, ParametricDegrader, scale_of
-from networks.degraders.imaging import gaussian, smooth_noise, to_linear, to_srgb
+from networks.degraders.fields import Field, draw_field, smooth_noise
+from networks.degraders.imaging import gaussian, repeated, tinted, to_linear, to_srgb
+
+LEVEL = 0.5
+"""Linear light that the 97th percentile of a mirrored scene is brought to."""
+
+PATCHES = (0.55, 0.9)
+"""Least weight of the mirrored light over the pane, and how much more it may be."""
 
 
 def generated_scene(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
@@ -49,37 +57,69 @@ def generated_scene(height: int, width: int, rng: np.random.Generator) -> np.nda
     return scene
 
 
-class ReflectionDegrader(ParametricDegrader[ReflectionRanges]):
+@dataclass(frozen=True)
+class ReflectionPlan:
+    """A mirrored scene and how much of it is seen."""
+
+    scene: np.ndarray
+    """(h, w, 3): uint8 sRGB of a photo, or float32 linear light of a generated scene."""
+    blur: float
+    """Sigma, px."""
+    second: tuple[float, float] | None
+    """(x, y) offset of the second image, px; None for a single one."""
+    share: float
+    """Of the first image where there are two."""
+    weight: np.ndarray
+    """(rows, columns) float32: Fresnel's weight times brightness, small, to be enlarged."""
+    patches: Field
+    """Uneven light on the mirrored side."""
+    transmission: float
+    tint: np.ndarray
+    """(3,) float32."""
+
+
+class ReflectionDegrader(ParametricDegrader[ReflectionRanges, ReflectionPlan]):
     """One mirrored scene, taken from `layers`, or generated where there are none."""
 
     degradation: ClassVar[Degradation] = Degradation.REFLECTION
 
-    def __init__(self, ranges: ReflectionRanges, layers: Sequence[Rgb] = ()) -> None:
-        super().__init__(ranges)
+    def __init__(self, ranges: ReflectionRanges, layers: Sequence[Rgb] = (), *sources: str) -> None:
+        super().__init__(ranges, *sources)
         self.layers = layers
 
-    def _apply(self, image: Rgb, draw: Draw) -> Rgb:
+    def _plan(self, image: Rgb, draw: Draw) -> ReflectionPlan:
         ranges, rng = self.ranges, draw.rng
         height, width = image.shape[:2]
         scale = scale_of(image)
         scene = self._scene(image, draw)
-        scene = gaussian(scene, max(0.3, draw.uniform("blur", ranges.blur) * scale))
+        blur = max(0.3, draw.uniform("blur", ranges.blur) * scale)
+        second, share = None, 1.0
         if draw.chance("ghost", ranges.ghost):
             shift = max(1.0, draw.uniform("double", ranges.double) * scale)
             angle = draw.uniform("angle", (0.0, 2 * float(np.pi)))
-            move = np.array(
-                [[1, 0, shift * np.cos(angle)], [0, 1, shift * np.sin(angle)]], np.float32
-            )
-            second = cv2.warpAffine(scene, move, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+            second = (shift * float(np.cos(angle)), shift * float(np.sin(angle)))
             share = draw.uniform("share", (0.55, 0.8))
-            scene = share * scene + (1 - share) * second
-        # A brightly lit scene is what is seen in glass, whatever the photo of it was exposed for.
-        scene = scene * (0.5 / max(float(np.percentile(scene, 97)), 0.05))
         # Dark scenes show their reflections; over bright parts they vanish by themselves.
         weight = draw.graded("weight", ranges.weight) * self._fresnel(height, width, draw)
+        patches = draw_field(height, width, 2, rng, octaves=1)
         through = draw.graded("transmission", ranges.transmission)
-        tint = 1 + rng.uniform(-0.08, 0.08, 3).astype(np.float32)
-        return to_srgb(through * to_linear(image) + weight[:, :, None] * scene * tint)
+        tint = (1 + rng.uniform(-0.08, 0.08, 3)).astype(np.float32)
+        return ReflectionPlan(scene, blur, second, share, weight, patches, through, tint)
+
+    def _render(self, image: Rgb, plan: ReflectionPlan) -> Rgb:
+        height, width = image.shape[:2]
+        scene = to_linear(plan.scene) if plan.scene.dtype == np.uint8 else plan.scene
+        scene = gaussian(scene, plan.blur)
+        if plan.second is not None:
+            move = np.array([[1, 0, plan.second[0]], [0, 1, plan.second[1]]], np.float32)
+            other = cv2.warpAffine(scene, move, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+            scene = cv2.addWeighted(scene, plan.share, other, 1 - plan.share, 0)
+        # A brightly lit scene is what is seen in glass, whatever the photo of it was exposed for.
+        level = LEVEL / max(float(np.percentile(scene[::4, ::4], 97)), 0.05)
+        weight = cv2.resize(plan.weight, (width, height), interpolation=cv2.INTER_LINEAR)
+        weight = weight * (PATCHES[0] + PATCHES[1] * plan.patches.on(height, width))
+        mirrored = tinted(cv2.multiply(scene, repeated(weight)), plan.tint * np.float32(level))
+        return to_srgb(cv2.scaleAdd(to_linear(image), plan.transmission, mirrored, dst=mirrored))
 
     def _scene(self, image: Rgb, draw: Draw) -> np.ndarray:
         rng = draw.rng
@@ -100,17 +140,16 @@ class ReflectionDegrader(ParametricDegrader[ReflectionRanges]):
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
         crop = np.ascontiguousarray(crop)
-        resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA)
-        return to_linear(resized)
+        return cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA)
 
     def _fresnel(self, height: int, width: int, draw: Draw) -> np.ndarray:
-        """(h, w) weight, mean about 1: R0 + (1 - R0)(1 - cos a)^5 over the angles of the pane."""
+        """Weight, mean about 1: R0 + (1 - R0)(1 - cos a)^5 over the angles of the pane; small."""
         amount = draw.uniform("fresnel", self.ranges.fresnel)
         facing = draw.uniform("facing", (0.0, 2 * float(np.pi)))
-        x = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :]
-        y = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
+        rows, columns = min(height, 64), min(width, 64)
+        x = (np.arange(columns, dtype=np.float32)[None, :] + 0.5) / columns - 0.5
+        y = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / rows - 0.5
         angle = np.radians(45 + 28 * (np.cos(facing) * x + np.sin(facing) * y) * 1.4)
         weight = 0.08 + 0.92 * (1 - np.cos(angle)) ** 5  # both faces of the glass: 2 x 0.04
         weight /= float(weight.mean())
-        patches = smooth_noise(height, width, 2, draw.rng, octaves=1)
-        return ((1 - amount + amount * weight) * (0.55 + 0.9 * patches)).astype(np.float32)
+        return (1 - amount + amount * weight).astype(np.float32)

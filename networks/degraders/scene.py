@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from catalog.images import Rgb
-from networks.degraders.imaging import smooth_noise
+from networks.degraders.fields import smooth_noise
 
 _SIDE = 128
 

@@ -1,0 +1,111 @@
+"""Synthesis with clips, patterns and the tensor path."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+from skimage import data
+
+from catalog import schemas
+from catalog.degradations import Degradation
+from catalog.settings.pairs import Pair, Synthesize
+from catalog.shards import ShardStore
+from catalog.stage import Counts
+from catalog.tables import read_table
+from curation.synthesize import synthesize
+from tests.curation.conftest import Tree, picture
+
+
+@pytest.fixture
+def small_tree(empty_tree: Tree) -> Tree:
+    """Two clean photos."""
+    for number in range(2):
+        empty_tree.add(picture(number), "clean", license="CC0-1.0", source="folder")
+    return empty_tree.write()
+
+
+def run(tree: Tree, settings: Synthesize) -> tuple[Counts, list[dict[str, object]]]:
+    layout = tree.layout
+    counts = synthesize(
+        layout.raw,
+        layout.screening,
+        layout.duplicates,
+        layout.contamination,
+        layout.scratch("synthesize"),
+        layout.synthetic,
+        settings,
+        Pair(),
+    )
+    rows = read_table(layout.synthetic / "pairs.parquet", schemas.PAIRS).to_pylist()
+    return counts, rows
+
+
+def write_clip(folder: Path, shown: list[np.ndarray]) -> None:
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(shown):
+        Image.fromarray(frame).save(folder / f"{number}.png")
+
+
+def test_clips_give_pairs_of_their_middle_frames(small_tree: Tree, tmp_path: Path) -> None:
+    photo = data.coffee()
+    moving = [photo[20:140, 10 + 6 * n : 170 + 6 * n] for n in range(9)]
+    write_clip(tmp_path / "clips/pan", moving)
+    write_clip(tmp_path / "clips/cut", moving[:3] + [255 - frame for frame in moving[3:5]])
+    settings = Synthesize(
+        degradations=[Degradation.BLUR], max_side=128, clips=str(tmp_path / "clips"), clip_windows=2
+    )
+    counts, rows = run(small_tree, settings)
+    assert counts.extra["clips"] == 2
+    clips = [row for row in rows if str(row["group"]).startswith("clip-")]
+    assert len(rows) - len(clips) == 2  # those of the photos
+    assert len({row["group"] for row in clips}) == 2
+    store = ShardStore(small_tree.layout.synthetic)
+    for row in clips:
+        assert row["degradation"] == "blur"
+        assert row["photo_id"] == row["clean_id"]
+        scores = dict(row["scores"])  # type: ignore[call-overload]
+        first, count = int(scores["drawn-first-frame"]), int(scores["drawn-frames"])
+        sharp, blurred = store.get(str(row["clean_id"])), store.get(str(row["degraded_id"]))
+        assert sharp.decode().shape == blurred.decode().shape
+        assert f"frame {first + count // 2}" in str(sharp.provenance["source"])
+        assert count in (5, 7, 9)
+    verdicts = {row["reason"] for row in clips if row["verdict"] == "drop"}
+    assert "scene-cut" in verdicts
+    assert any(row["verdict"] == "keep" for row in clips)
+
+    again, rows_again = run(small_tree, settings)
+    assert rows_again == rows
+    assert again.extra == counts.extra
+
+
+def test_the_device_is_a_setting_and_marks_what_it_made(small_tree: Tree) -> None:
+    tasks = [Degradation.HAZE, Degradation.COMPRESSION]
+    plain = Synthesize(degradations=tasks, max_side=128)
+    _, rows = run(small_tree, plain)
+    _, made = run(small_tree, plain.model_copy(update={"device": "cpu"}))
+    by_seed = {row["seed"]: row for row in rows}
+    for row in made:
+        other = by_seed[row["seed"]]
+        assert "-tensors/" in str(row["teacher"])
+        assert row["teacher"] != other["teacher"]
+        drawn = {k: v for k, v in row["scores"] if k.startswith("drawn-")}  # type: ignore[attr-defined]
+        assert drawn == {k: v for k, v in other["scores"] if k.startswith("drawn-")}  # type: ignore[attr-defined]
+        assert row["consistency"] == pytest.approx(other["consistency"], abs=0.02)
+
+
+def test_other_patterns_make_other_pairs(small_tree: Tree, tmp_path: Path) -> None:
+    settings = Synthesize(
+        degradations=[Degradation.FLARE], max_side=128, patterns={"flare": str(tmp_path / "glare")}
+    )
+    (tmp_path / "glare").mkdir()
+    glare = np.zeros((60, 80, 3), np.uint8)
+    glare[20:40, 30:50] = 250
+    Image.fromarray(glare).save(tmp_path / "glare/a.png")
+    _, rows = run(small_tree, settings)
+    Image.fromarray(np.roll(glare, 20, axis=1)).save(tmp_path / "glare/a.png")
+    _, changed = run(small_tree, settings)
+    assert {row["teacher"] for row in rows}.isdisjoint({row["teacher"] for row in changed})
+    with pytest.raises(ValidationError, match="no patterns are blended for blur"):
+        Synthesize(patterns={"blur": "x"})
