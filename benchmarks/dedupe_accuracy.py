@@ -14,7 +14,7 @@ are those of `report`, the other half.
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -54,17 +54,31 @@ SEVERITY = 2.0
 """Of the degraders: 5 is hardly visible, 1 the worst."""
 
 
+@dataclass(frozen=True)
+class Embeddings:
+    """An embedder that remembers the vectors of the images it was made with."""
+
+    embedder: Embedder
+    known: dict[bytes, np.ndarray]
+
+    def __call__(self, encoded: list[bytes]) -> np.ndarray:
+        """(n, width) float32."""
+        new = [data for data in encoded if data not in self.known]
+        vectors = self.embedder.embed_images([decode(data) for data in new]) if new else []
+        found = self.known | dict(zip(new, vectors, strict=True))
+        return np.stack([found[data] for data in encoded])
+
+
 def relations(
-    encoded: list[bytes], settings: Deduplicate, embedder: Embedder | None = None
+    encoded: list[bytes], settings: Deduplicate, embeddings: Embeddings | None = None
 ) -> dict[tuple[int, int], str]:
     """Pairs of rows that ended in one group, each with how the later relates to its keeper.
 
     Of a photo and its copy, in that order, the one that is not the keeper counts.
     """
     prints = prints_of(encoded)
-    if embedder is not None:
-        vectors = embedder.embed_images([decode(data) for data in encoded])
-        prints = replace(prints, embedding=vectors)
+    if embeddings is not None:
+        prints = replace(prints, embedding=embeddings(encoded))
     found = {}
     for members in group(prints, find_matches(prints, settings), settings):
         for one, two in combinations(members, 2):
@@ -115,11 +129,17 @@ def main() -> None:
     parser.add_argument("--only", default="", help="transformations that hold this word")
     given = parser.parse_args()
     settings = Deduplicate(local_features_up_to=1_000_000 if given.local else 0)
-    embedder = None if given.embedder == "none" else load_embedder(given.embedder)
     paths = find_images(given.photos)[HALVES[given.half]][: given.most]
     photos = [decode(path.read_bytes()) for path in paths]
     count = len(photos)
     originals = [jpeg(photo, 95) for photo in photos]
+    embeddings = None
+    if given.embedder != "none":
+        embedder = load_embedder(given.embedder)
+        known = dict(
+            zip(originals, embedder.embed_images([decode(data) for data in originals]), strict=True)
+        )
+        embeddings = Embeddings(embedder, known)
     right = wrong = 0
     print(
         f"{count} photos, half {given.half}\n\n"
@@ -131,7 +151,7 @@ def main() -> None:
             continue
         started = time.perf_counter()
         copies = [change(photo, number) for number, photo in enumerate(photos)]
-        found = relations(originals + copies, settings, embedder)
+        found = relations(originals + copies, settings, embeddings)
         good = [found[pair] for i in range(count) if (pair := (i, count + i)) in found]
         false = len(found) - len(good)
         right, wrong = right + len(good), wrong + false
@@ -144,7 +164,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     crops = [jpeg(part, 95) for photo in photos for part in hard_negatives(photo, rng)]
     for what, images in (("alone", crops), ("with their photos", crops + originals)):
-        false = len(relations(images, settings, embedder))
+        false = len(relations(images, settings, embeddings))
         wrong += false
         print(f"\nhard negatives {what}: {count} pairs of crops, {false} false pairs", flush=True)
     print(f"\npair precision over all of it: {right / max(right + wrong, 1):.4f} ({wrong} false)")

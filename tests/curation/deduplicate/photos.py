@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -153,13 +154,18 @@ DEGRADED: dict[str, Callable[[Rgb], bytes]] = {
 """Versions that differ clearly in severity of a degradation."""
 
 
+@lru_cache(maxsize=300)
+def _hashed(data: bytes) -> dict[str, Any]:
+    return hash_image(data, 256)
+
+
 def prints_of(encoded: Sequence[bytes]) -> Prints:
     """Fingerprints of encoded images, in their order."""
     rows = []
     for data in encoded:
         header = read_header(data)
         sizes = {"width": header.width, "height": header.height, "format": header.format}
-        rows.append({"image_id": image_id(data), **sizes, **hash_image(data, 256)})
+        rows.append({"image_id": image_id(data), **sizes, **_hashed(data)})
 
     def table(schema: pa.Schema) -> pa.Table:
         lines = [{k: v for k, v in row.items() if k in schema.names} for row in rows]
