@@ -15,15 +15,16 @@ import statistics
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from benchmarks.whole_step import Surroundings
 from catalog.settings.training import Stage
+from networks.editing.attention import kernels
 from networks.editing.base import transformer_flops
 from networks.editing.lora import add_lora
 from networks.step1x.config import Step1XConfig
@@ -42,7 +43,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cudnn attention, compiled, all checkpointed": {
         "checkpointed": 1.0,
         "compile": True,
-        "attention": "CUDNN_ATTENTION",
+        "attention": "cudnn",
+    },
+    "efficient attention, compiled, all checkpointed": {
+        "checkpointed": 1.0,
+        "compile": True,
+        "attention": "efficient",
+    },
+    "PyTorch's own choice, compiled, all checkpointed": {
+        "checkpointed": 1.0,
+        "compile": True,
+        "attention": "any",
     },
     "compiled, half checkpointed": {"checkpointed": 0.5, "compile": True},
     "compiled, selective": {"checkpointed": 1.0, "selective": True, "compile": True},
@@ -54,6 +65,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "compile": True,
         "step": "adamw-8bit",
     },
+    "whole step, 8-bit states, gradients freed, all checkpointed": {
+        "checkpointed": 1.0,
+        "compile": True,
+        "step": "adamw-8bit",
+        "whole": True,
+    },
     "forward, compiled": {"checkpointed": 0.0, "compile": True, "kind": "forward"},
     "image, 28 steps with guidance, eager": {"checkpointed": 0.0, "kind": "image"},
     "image, 28 steps with guidance, compiled": {
@@ -62,9 +79,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "kind": "image",
     },
 }
-"""Attention is FlashAttention 2 unless named: under diffusers' classes the default of
-scaled_dot_product_attention, cuDNN's kernel, died of an illegal memory access at this length. Where
-a machine has FlashAttention 3, it is the first thing to try beyond these."""
+"""Attention is FlashAttention unless named (networks.editing.attention says why). Where a machine
+has FlashAttention 3, it is the first thing to try beyond these.
+
+The whole step reads, decodes and crops two PNG files of 1024 x 1024 in threads, encodes both by an
+autoencoder of FLUX's size, and writes its row; text states are given, as from the cache. It also
+says the seconds of the network alone in the same process, and the share of time spent waiting for
+data."""
 
 
 def build(config: Step1XConfig, device: torch.device) -> Step1XTransformer:
@@ -143,12 +164,6 @@ def run(name: str, debug: bool, repeats: int) -> dict[str, Any]:
         "mask": torch.ones(1, text, dtype=torch.bool, device=device),
     }
     goal = torch.randn(1, target, config.channels, device=device, dtype=dtype)
-    kernel = variant.get("attention", "FLASH_ATTENTION")
-    attention = (
-        sdpa_kernel([SDPBackend[kernel], SDPBackend.MATH])
-        if device.type == "cuda"
-        else nullcontext()
-    )
     kind = variant.get("kind", "training")
 
     def backward() -> torch.Tensor:
@@ -168,26 +183,47 @@ def run(name: str, debug: bool, repeats: int) -> dict[str, Any]:
             latents = latents + (after - now) * guide(conditional, unconditional, now, 3.0)
         return latents.mean()
 
+    def whole_step(around: Surroundings) -> torch.Tensor:
+        nonlocal goal
+        reference, clean = around.latents()
+        noise = torch.randn_like(clean)
+        batch["reference"] = reference.to(dtype)
+        batch["noisy"] = (0.5 * clean + 0.5 * noise).to(dtype)
+        goal = noise - clean
+        loss = network_step()
+        around.write(loss.item())
+        return loss
+
+    def network_step() -> torch.Tensor:
+        return freed.step(backward, 1e-5)[0] if freed is not None else backward()
+
     def once() -> torch.Tensor:
-        if kind == "training" and freed is not None:
-            return freed.step(backward, 1e-5)[0]
+        if around is not None:
+            return whole_step(around)
         if kind == "training":
-            return backward()
+            return network_step()
         with torch.no_grad():
             return image() if kind == "image" else model(**batch).float().mean()
 
-    times = []
-    warm = 1 if kind == "image" else 3
-    for _ in range(repeats + warm):
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        began = time.perf_counter()
-        with attention:
-            loss = once()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
-    seconds = statistics.median(times[warm:])
+    def median(one: Callable[[], torch.Tensor], warm: int) -> tuple[float, torch.Tensor]:
+        times = []
+        for number in range(repeats + warm):
+            if number == warm and around is not None:
+                around.waited = 0.0
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            began = time.perf_counter()
+            with kernels(variant.get("attention", "flash"), device):
+                loss = one()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - began)
+        return statistics.median(times[warm:]), loss
+
+    around = (
+        Surroundings(side * 8, config.channels, debug, device) if variant.get("whole") else None
+    )
+    seconds, loss = median(once, 1 if kind == "image" else 3)
     passes = {"training": 2 if variant.get("lora") else 3, "forward": 1, "image": 56}[kind]
     work = tflop(config, text + 2 * target) * passes
     row: dict[str, Any] = {
@@ -198,6 +234,13 @@ def run(name: str, debug: bool, repeats: int) -> dict[str, Any]:
         "finite": bool(torch.isfinite(loss)),
         "torch": torch.__version__,
     }
+    if around is not None:
+        waited = around.waited
+        around.close()
+        alone, _ = median(network_step, 1)
+        row["network_seconds"] = round(alone, 4)
+        row["beside_network"] = round(seconds / alone - 1, 4)
+        row["data_wait"] = round(waited / repeats / seconds, 4)
     if device.type == "cuda":
         card = torch.cuda.get_device_name()
         row["device"] = card

@@ -29,10 +29,11 @@ def model_folder(uri: str, store: str | None = None) -> Path:
             f"The model {uri} cannot be read from the registry: {error}.",
             "`mendline review` lists the versions; MLFLOW_TRACKING_URI names the registry.",
         ) from error
-    for weights in sorted(folder.rglob("model.safetensors")):
-        if (weights.parent / "config.json").is_file():
-            return weights.parent
-    raise UserError(f"The model {uri} holds no model.safetensors.", "Name another version.")
+    from evaluation.registry.bundles import folder_in
+
+    if found := folder_in(folder):
+        return found
+    raise UserError(f"The model {uri} holds none of Mendline's models.", "Name another version.")
 
 
 def fetch_teachers(layout: Layout, params: Params) -> list[str]:

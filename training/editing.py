@@ -1,7 +1,7 @@
 """Large editing models in the loop: encoders, cached where nothing random touches their input."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -114,6 +114,14 @@ class EditorTrainable(Trainable):
             overlap=min(64, stage.crop // 2),
         )
         return EditingRestorer(self.editor, Identity("training", "0"), options)
+
+    def kept(self, name: str) -> bool:
+        """The adapters alone, where there are any."""
+        return not self.lora or ".lora_" in name
+
+    def kinds(self) -> Mapping[str, torch.dtype]:
+        """Those of the file that was read; adapters are written in float32."""
+        return {} if self.lora else self.editor.stored
 
     def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
         """Adapters alone, or the whole model in the layout it was read from."""

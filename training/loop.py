@@ -16,12 +16,14 @@ from catalog.files import atomic_folder
 from catalog.log import logger
 from catalog.progress import track
 from catalog.settings.training import Stage
+from networks.editing.attention import kernels
 from training import failures
 from training.average import Average
 from training.batches import Batch, BatchMaker, prefetch
 from training.checkpoint import Checkpoints, Progress, state_of
 from training.draws import Pair
 from training.freed import FreedGradients
+from training.live import FILES, LiveLog
 from training.optimizer import learning_rate, make_optimizer, optimizer_step, set_rate
 from training.parallel import World, apply, learning, model_state, whole
 from training.precision import Precision
@@ -68,6 +70,7 @@ class Trainer:
         self.progress = Progress()
         self.checkpoints = Checkpoints(scratch, stage.keep_checkpoints, self.group)
         self.samples = Samples(throughput_log.parent / "samples")
+        self.live = [LiveLog(throughput_log.with_name(name)) for name in FILES[:2]]
         self.throughput = Throughput(throughput_log, trainable, self.group.size, every=20)
         self._log = logger(__name__)
 
@@ -81,12 +84,13 @@ class Trainer:
                 "Set optimizer to adamw and free_gradients to no, or start one process.",
             )
 
-        types = {parameter.dtype for parameter in self.model.parameters()}
+        # FSDP2 gathers frozen weights of any type beside these.
+        types = {parameter.dtype for parameter in learning(self.model).values()}
         if self.group.size > 1 and len(types) > 1:
             raise UserError(
-                "Several processes share weights of one type only, and these have "
+                "Several processes share learning weights of one type only, and these have "
                 f"{' and '.join(sorted(map(str, types)))}.",
-                "Set network.weights to fp32.",
+                "Set network.weights to fp32, or lora_rank to 64.",
             )
 
     def _states(self, parameter: Any) -> dict[str, Tensor]:
@@ -101,18 +105,33 @@ class Trainer:
         process of the run died. Exits with status 128 + signal after SIGTERM or Ctrl-C, with a
         checkpoint of the last step done.
         """
-        with StopRequest() as stop, failures.one_of_many(self.group, self.checkpoints.describe):
+        with (
+            StopRequest() as stop,
+            failures.one_of_many(self.group, self.checkpoints.describe),
+            kernels(self.stage.attention, self.precision.device),
+        ):
             found = self.checkpoints.load(self.model, self._states, self.average)
             if found is not None:
                 self.progress = found
                 if self.freed:
                     self.freed.last_norm = found.last_norm
                 self._log.info("resumed", step=found.step)
-            else:
+            self._begin_logs()
+            if found is None:
                 self._validate()
             self._train(stop)
             self.checkpoints.wait()
+            for live in self.live:
+                live.close()
         return self.progress
+
+    def _begin_logs(self) -> None:
+        if self.group.first:
+            for live, rows in zip(
+                self.live, (self.progress.log, self.progress.validations), strict=True
+            ):
+                live.begin(rows)
+            self.throughput.begin(self.progress.step)
 
     def _train(self, stop: StopRequest) -> None:
         stage, group = self.stage, self.group
@@ -132,7 +151,9 @@ class Trainer:
             batch = [part.to(self.precision.device) for part in batch]
             if step == steps.start and stage.activation_checkpointing == "auto":
                 self._fit_memory(batch)
-            self.progress.log.append(self._step(step, batch))
+            row = self._step(step, batch)
+            self.progress.log.append(row)
+            self.live[0].add(row)
             self.progress.step = done = step + 1
             if group.first:
                 self.throughput.step(done, batch, self.precision.device)
@@ -251,13 +272,17 @@ class Trainer:
             row |= self._benchmark(self.scorer)
             if self.stage.select_by == "score":
                 score = row.get(self.scorer.name)
-        progress.validations.append({"step": progress.step, **row})
+        row = {"step": progress.step, **row}
+        progress.validations.append(row)
+        self.live[1].add(row)
         if score is not None and not math.isfinite(score):
             score = None
         best = progress.best_score
         if best is None or (score is not None and score > best):
             progress.best_step, progress.best_score, progress.stale = progress.step, score, 0
-            weights = model_state(self.model, self.group)
+            weights = model_state(
+                self.model, self.group, self.trainable.kept, self.trainable.kinds()
+            )
             if self.group.first:
                 with atomic_folder(self.scratch / BEST) as folder:
                     self.trainable.save(folder, weights)

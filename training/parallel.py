@@ -5,7 +5,7 @@ torch.compile, then sharding (the order of torchtitan). One process needs none o
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
@@ -29,7 +28,6 @@ PATIENCE = timedelta(minutes=10)
 State = dict[str, Any]
 """Names to tensors."""
 
-_FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _WRAPPED = "_checkpoint_wrapped_module."
 
 
@@ -151,8 +149,26 @@ def whole(value: Tensor) -> Tensor:
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
-def model_state(model: nn.Module, group: World) -> State:
-    """All weights, unsharded; complete in the first process, a collective call."""
-    if group.size == 1:
-        return {name: value.detach() for name, value in parameters_of(model).items()}
-    return get_model_state_dict(model, options=_FULL)
+def model_state(
+    model: nn.Module,
+    group: World,
+    kept: Callable[[str], bool] = lambda _: True,
+    kinds: Mapping[str, torch.dtype] | None = None,
+) -> State:
+    """The weights whose name is `kept`, unsharded, in the first process; a collective call.
+
+    With several processes one weight at a time is made whole, brought to the host, and cast to the
+    type of `kinds`, in which it is written: no second whole copy of master weights is ever held.
+    """
+    found: State = {}
+    for name, value in parameters_of(model).items():
+        if not kept(name):
+            continue
+        if group.size == 1:
+            found[name] = value.detach()
+            continue
+        one = whole(value.detach())
+        if group.first:
+            found[name] = one.to("cpu", (kinds or {}).get(name, one.dtype))
+        del one
+    return found

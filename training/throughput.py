@@ -1,12 +1,14 @@
 """Speed of a run: a log of wall-clock figures beside, never inside, the stage's outputs."""
 
 import json
+import math
 import resource
 import time
 from pathlib import Path
 
 import torch
 
+from catalog.files import atomic_file
 from training.batches import Batch
 from training.hardware import gpu_peak
 from training.trainable import Trainable
@@ -24,6 +26,13 @@ class Throughput:
     def __init__(self, path: Path, trainable: Trainable, processes: int, every: int) -> None:
         self.path, self.trainable, self.processes, self.every = path, trainable, processes, every
         self.pause()
+
+    def begin(self, step: int) -> None:
+        """Keep the lines up to `step`, which is gone on from; of a new run none."""
+        old = self.path.read_text("utf-8") if step and self.path.exists() else ""
+        with atomic_file(self.path) as temporary:
+            kept = (line for line in old.splitlines(keepends=True) if _step_of(line) <= step)
+            temporary.write_text("".join(kept), "utf-8")
 
     def pause(self) -> None:
         """Start the clock again, so that what happened between steps is not counted."""
@@ -67,3 +76,10 @@ class Throughput:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         self.pause()
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return math.inf  # torn by a kill

@@ -1,6 +1,7 @@
 """What the loop asks of a network, whatever it is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +43,14 @@ class Trainable(ABC):
     @abstractmethod
     def restorer(self, stage: Stage) -> Restorer:
         """The model as it is now, as a finished one would restore images of any size."""
+
+    def kept(self, name: str) -> bool:
+        """Whether the weight called `name` is part of what is saved."""
+        return True
+
+    def kinds(self) -> Mapping[str, torch.dtype]:
+        """Types in which weights are written, by name, where they differ from those in memory."""
+        return {}
 
     @abstractmethod
     def save(self, folder: Path, weights: dict[str, Tensor]) -> None:

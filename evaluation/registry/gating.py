@@ -17,6 +17,7 @@ from catalog.settings import Params
 from evaluation.benchmark import open_benchmark
 from evaluation.evaluate import evaluate_model
 from evaluation.gate import Verdict, decide
+from evaluation.registry.bundles import folder_in
 from evaluation.registry.flagging import blocked
 from evaluation.registry.records import NONE, report_path
 from evaluation.registry.register import EVALUATION
@@ -156,7 +157,7 @@ def _champion(
 
 
 def fetch_model(registry: Registry, version: str, target: Path) -> Path:
-    """Download a version's model; return the folder with config.json and model.safetensors."""
+    """Download a version's model; return the folder that `load_restorer` takes."""
     target.mkdir(parents=True, exist_ok=True)
     with registry.active():
         root = Path(
@@ -164,13 +165,13 @@ def fetch_model(registry: Registry, version: str, target: Path) -> Path:
                 artifact_uri=f"models:/{registry.name}/{version}", dst_path=str(target)
             )
         )
-    found = sorted(root.rglob("model.safetensors"))
-    if not found:
+    found = folder_in(root)
+    if found is None:
         raise UserError(
-            f"Version {version} of {registry.name} holds no model.safetensors.",
+            f"Version {version} of {registry.name} holds no model.",
             "It was not registered by Mendline; register the model anew.",
         )
-    return found[0].parent
+    return found
 
 
 def _repeat(summary: dict) -> Agreement:

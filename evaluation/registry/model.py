@@ -1,6 +1,5 @@
 """Log a trained folder as an MLflow model: its code, its safetensors, signature and example."""
 
-import hashlib
 import shutil
 import tempfile
 from importlib.metadata import version as installed
@@ -13,28 +12,13 @@ from mlflow.types import ColSpec, DataType, Schema
 
 import catalog
 import networks
-from catalog.errors import UserError
 from catalog.images import encode_png
+from evaluation.registry.bundles import FOLDER, Bundle, put, requirements
 
-FILES = ("config.json", "model.safetensors")
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "pyyaml", "safetensors", "torch")
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "image"), ColSpec(DataType.string, "degradation")]),
     outputs=Schema([ColSpec(DataType.binary, "image")]),
 )
-
-
-def weights_digest(model: Path) -> str:
-    """SHA-256 over the model's two files. Raises `UserError` where one is missing."""
-    digest = hashlib.sha256()
-    for name in FILES:
-        if not (model / name).is_file():
-            raise UserError(
-                f"There is no {name} in {model}.", "Run `dvc repro finetune`, then again."
-            )
-        with (model / name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def example() -> pd.DataFrame:
@@ -46,26 +30,29 @@ def example() -> pd.DataFrame:
     return pd.DataFrame({"image": [encode_png(image)], "degradation": ["noise"]})
 
 
-def log_model(model: Path, name: str = "model") -> str:
-    """Log `model` in the active run; return its model URI.
+def log_model(model: Bundle, kept: Path, title: str = "model") -> str:
+    """Log `model` in the active run; return its model URI. See `bundles.put`.
 
     The code that loads it (catalog and networks, without weights of other networks) goes along, so
     that a version stays loadable when the project moves on.
     """
     with tempfile.TemporaryDirectory() as folder:
         code = [_code(Path(package.__path__[0]), Path(folder)) for package in (catalog, networks)]
-        only = Path(folder) / "files"
+        only = Path(folder) / FOLDER
         only.mkdir()
-        for file in FILES:
-            shutil.copyfile(model / file, only / file)
+        put(model, only, kept)
         info = mlflow.pyfunc.log_model(
-            name=name,
+            name=title,
             python_model=str(Path(__file__).with_name("served.py")),
             artifacts={"model": str(only)},
             code_paths=[str(path) for path in code],
             signature=SIGNATURE,
-            input_example=example(),
-            pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
+            # MLflow runs the example at once: not for a model of many gigabytes.
+            input_example=example() if model.kind == "student" else None,
+            model_config={"options": ""},
+            pip_requirements=[
+                f"{package}=={installed(package)}" for package in requirements(model)
+            ],
         )
     return info.model_uri
 

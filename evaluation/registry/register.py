@@ -14,14 +14,17 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.lineage import dataset_digest, git_commit
+from evaluation.registry.bundles import read_bundle
 from evaluation.registry.lock import locked
-from evaluation.registry.model import log_model, weights_digest
+from evaluation.registry.model import log_model
 from evaluation.registry.store import CANDIDATE, TAG, Registry, connect
 from evaluation.scores import ScoreTable
 
 EVALUATION = "evaluation"
 """Artifact folder of a run that holds scores.parquet, summary.json and pictures."""
 LEARNED = "dataset/pairs.parquet"
+KEPT = ".mendline/bundles"
+"""Large models that versions refer to, in the work tree."""
 _BATCH = 900  # MLflow takes at most 1,000 metrics in one call
 _LONGEST = 500
 
@@ -53,20 +56,21 @@ def register_candidate(
     if not scores.exists():
         raise UserError(f"There are no scores {scores}.", "Run `dvc repro evaluate` first.")
     table = ScoreTable.read(scores)
-    weights, dataset = weights_digest(model), dataset_digest(layout)
+    bundle, dataset = read_bundle(model), dataset_digest(layout)
     summary = (evaluation / "summary.json").read_text("utf-8")
-    key = _key(weights, dataset, summary)
+    key = _key(bundle.digest, dataset, summary)
     with registry.reachable(), locked(registry):
         for version in registry.versions():
             if version.tags.get("key") == key:
                 return Candidate(version.number, version.run_id, False)
         run_id = _log_run(registry, layout, params, model, evaluation, json.loads(summary), dataset)
         with registry.active(), mlflow.start_run(run_id=run_id):
-            number = _version(registry, log_model(model), run_id)
+            number = _version(registry, log_model(bundle, layout.root / KEPT), run_id)
         registry.tag(
             number,
             key=key,
-            weights=weights,
+            weights=bundle.digest,
+            kind=bundle.kind,
             dataset=dataset,
             commit=git_commit(layout.root),
             judge=table.provenance.judge,

@@ -2,7 +2,9 @@
 
 MLflow runs this file (models from code). Input: one row an image, with columns `image` (bytes of a
 PNG, JPEG or WebP; base64 in JSON) and `degradation` (one of the nine). Output: column `image`,
-PNG bytes of the same size. What a caller can mend is answered with status 400 and words.
+PNG bytes of the same size. A large model takes options
+(`mlflow.pyfunc.load_model(URI, model_config={"options": "steps=8"})`), see networks.restorers. What
+a caller can mend is answered with status 400 and words.
 """
 
 import base64
@@ -19,10 +21,12 @@ class RestorationModel(PythonModel):
     """Restores images of any size."""
 
     def load_context(self, context: Any) -> None:
-        """Read config.json and model.safetensors."""
+        """Read the model; `options` of the model's configuration, such as "steps=8&side=768"."""
         from networks.restorers import load_restorer
 
-        self.restorer = load_restorer(context.artifacts["model"])
+        place = context.artifacts["model"]
+        options = (context.model_config or {}).get("options", "")
+        self.restorer = load_restorer(f"{place}?{options}" if options else place)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

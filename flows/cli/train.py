@@ -1,5 +1,6 @@
 """`mendline train`: show or run a training stage of the work tree."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -9,11 +10,13 @@ import click
 @click.argument("stage", type=click.Choice(["transfer", "finetune"]))
 @click.option("--dry-run", is_flag=True, help="Only say what the stage will do and cost.")
 @click.option("--processes", default=1, show_default=True, help="Of torchrun, for the estimates.")
-def train(stage: str, dry_run: bool, processes: int) -> None:
+@click.option("--run", metavar="RUN_ID", help="MLflow run that gets the metrics while it trains.")
+def train(stage: str, dry_run: bool, processes: int, run: str | None) -> None:
     """Run STAGE on the dataset of the current work tree, going on from where it stopped.
 
     --dry-run prints steps, samples by task, and estimates of memory and time. A full run does what
-    `dvc repro STAGE` does, without recording it in dvc.lock.
+    `dvc repro STAGE` does, without recording it in dvc.lock. With --run, metrics go to that run of
+    the work tree's store (or of MLFLOW_TRACKING_URI) every few seconds.
     """
     from catalog.files import write_json
     from catalog.layout import Layout
@@ -29,10 +32,20 @@ def train(stage: str, dry_run: bool, processes: int) -> None:
     click.echo(describe(stage, plan))
     if dry_run:
         return
-    output = getattr(layout, stage)
-    counts = train_stage(
-        stage, inputs, output, layout.scratch(stage), params.student, settings, params.network
-    )
+    output, scratch = getattr(layout, stage), layout.scratch(stage)
+    following: object = nullcontext()
+    if run is not None:
+        from evaluation.registry.store import connect
+        from flows.live_metrics import LiveMetrics
+
+        registry = connect(layout, params.gate.model_name)
+        with registry.reachable():
+            registry.client.get_run(run)
+        following = LiveMetrics(registry.client, run, stage, scratch)
+    with following:  # type: ignore[attr-defined]
+        counts = train_stage(
+            stage, inputs, output, scratch, params.student, settings, params.network
+        )
     write_json(layout.metrics(stage), counts.as_json())
     best = counts.extra["best"]
     score = f", {best['gain_db']:+.2f} dB on the validation pairs" if "gain_db" in best else ""

@@ -2,9 +2,10 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -48,6 +49,8 @@ class Editor(ABC):
     guidance = 3.0
     folder: Path | None = None
     """Where the weights came from."""
+    stored: Mapping[str, torch.dtype] = MappingProxyType({})
+    """Types of the network's weights in their file, by name in the network."""
 
     def __init__(self, device: torch.device | str = "cpu", offload: bool = False) -> None:
         self.device = torch.device(device)

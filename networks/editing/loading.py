@@ -11,13 +11,15 @@ import torch
 from catalog.errors import UserError
 from networks.editing import lora
 from networks.editing.families import family_of, open_editor
+from networks.editing.reference import REFERENCE, resolve
 from networks.editing.restorer import EditingRestorer, Options
 from networks.interfaces import Identity
 
 
 def is_editing(folder: Path) -> bool:
-    """Whether `folder` holds an editing model or adapters on one."""
-    return (folder / lora.CONFIG).is_file() or family_of(folder) is not None
+    """Whether `folder` holds an editing model, adapters on one, or a reference to one."""
+    named = (folder / lora.CONFIG).is_file() or (folder / REFERENCE).is_file()
+    return named or family_of(folder) is not None
 
 
 def read_options(text: str, defaults: Options) -> Options:
@@ -58,6 +60,8 @@ def load_editing(folder: Path, options: str = "", device: str | None = None) -> 
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
     adapters = (folder / lora.CONFIG).is_file()
     root, wanted = lora.read_base(folder) if adapters else (folder, "")
+    if (folder / REFERENCE).is_file():
+        root = resolve(folder)
     editor = open_editor(root, "cpu", dtype)
     weights = editor.identity_hash()
     if wanted and wanted != weights:

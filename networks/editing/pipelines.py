@@ -31,6 +31,7 @@ class PipelineEditor(Editor):
         self.pipe, self.folder = pipe, folder
         self.network = pipe.transformer
         self.dtypes = {name: value.dtype for name, value in self.network.state_dict().items()}
+        self.stored = self.dtypes
         for part in self.frozen().values():
             part.requires_grad_(False).eval()
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from catalog.degradations import WORDING, Degradation
 from catalog.errors import UserError
 from catalog.images import Rgb
+from networks.editing.attention import kernels
 from networks.editing.base import Editor
 from networks.editing.sampling import restore
 from networks.editing.sizes import working_size
@@ -83,14 +84,15 @@ class EditingRestorer:
         generator = torch.Generator().manual_seed(options.seed)
         noise = torch.randn(1, *editor.latent_shape(height, width), generator=generator)
         try:
-            restored = restore(
-                editor,
-                pixels,
-                [instruction] * len(pixels),
-                noise.expand(len(pixels), -1, -1),
-                options.steps,
-                options.guidance,
-            )
+            with kernels("flash", editor.device):
+                restored = restore(
+                    editor,
+                    pixels,
+                    [instruction] * len(pixels),
+                    noise.expand(len(pixels), -1, -1),
+                    options.steps,
+                    options.guidance,
+                )
         except torch.OutOfMemoryError as error:
             advice = (
                 f"Set batch to {options.batch // 2}."

@@ -49,6 +49,7 @@ class Step1XEditor(Editor):
         self.extra, self.places, self.folder = extra, places, places.root
         self.channels = autoencoder.channels
         self.dtypes = {name: value.dtype for name, value in published_state(network).items()}
+        self.stored = {name: value.dtype for name, value in network.state_dict().items()}
 
     @classmethod
     def open(

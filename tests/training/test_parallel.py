@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from catalog.degradations import Degradation
 from catalog.layout import Layout
 from catalog.settings import load_params
 from tests.training.dataset import ROOT, TINY, make_dataset, write_params
@@ -169,3 +171,44 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     refused = torchrun(layout, 2)
     assert refused.returncode != 0
     assert "cannot be shared equally by 2 processes" in refused.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_train_adapters_on_bf16_weights(tmp_path: Path) -> None:
+    """Frozen bf16 weights and fp32 adapters are shared alike; the first process saves adapters."""
+    from safetensors.torch import load_file
+
+    from tests.networks.editing import tiny
+
+    tasks = (Degradation.BLUR, Degradation.HAZE)
+    stage = {
+        **TINY["transfer"],
+        "steps": 2,
+        "batch": 2,
+        "crop": 32,
+        "shapes": "square",
+        "micro_batch": 1,
+        "validate_every": 2,
+        "validation_steps": 1,
+        "lora_rank": 4,
+        "lora_alpha": 4.0,
+        "loss": "velocity",
+        "timesteps": "uniform",
+        "web_style": 0.0,
+        "warmup": 1,
+    }
+    network = {"family": "step1x", "folder": str(tiny.bundle(tmp_path / "base")), "weights": "bf16"}
+    curves, saved = [], []
+    for processes in (1, 2):
+        layout = Layout(tmp_path / str(processes))
+        make_dataset(layout, per_task=3, tasks=tasks, real=(), size=(40, 56))
+        write_params(layout, network=network, transfer=stage)
+        done = torchrun(layout, processes)
+        assert done.returncode == 0, done.stderr
+        curves.append(curve(layout))
+        saved.append(load_file(layout.transfer / "adapter_model.safetensors"))
+    assert curves[1] == pytest.approx(curves[0], rel=2e-2)  # bf16 products
+    assert saved[0].keys() == saved[1].keys()
+    for name, value in saved[0].items():
+        assert value.shape == saved[1][name].shape
+        assert value.dtype == saved[1][name].dtype == torch.float32
