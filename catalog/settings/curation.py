@@ -101,8 +101,8 @@ class Deduplicate(Settings):
     )
     benchmarks: list[str] = Field(
         default=[],
-        description="Further benchmarks no collected image may be in: folders, or Hugging Face "
-        "datasets saved on disk. data/benchmark always counts.",
+        description="Further benchmarks no collected image may be in: folders of images, Hugging "
+        "Face datasets saved on disk, or their names (OWNER/NAME). data/benchmark always counts.",
     )
     contamination_overlap: float = Field(
         default=0.3,

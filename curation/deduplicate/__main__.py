@@ -7,6 +7,7 @@ data/contamination.parquet.
 
 import hashlib
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from catalog.settings import Params
 from catalog.stage import Counts, run_stage
 from catalog.tables import read_table, write_table
 from curation import hash as hashing
-from curation.deduplicate.benchmarks import fingerprint_benchmarks
+from curation.deduplicate.benchmarks import fingerprint_benchmarks, place_of
 from curation.deduplicate.contamination import contaminated
 from curation.deduplicate.duplicates import find_matches, group, rows
 from curation.deduplicate.index import Store
@@ -81,9 +82,9 @@ def run(layout: Layout, params: Params) -> Counts:
     memory, store = Memory(folder, digest), Store(folder, digest)
     groups = group(prints, find_matches(prints, settings, memory, store), settings)
     duplicates = rows(prints, groups, settings)
-    folders = [layout.benchmark] if layout.benchmark.is_dir() else []
-    folders += [layout.root / name for name in settings.benchmarks]
-    benchmark, names = fingerprint_benchmarks(folders, params.hash.thumbnail_side, embedder)
+    places: list[Path | str] = [layout.benchmark] if layout.benchmark.is_dir() else []
+    places += [place_of(name, layout.root) for name in settings.benchmarks]
+    benchmark, names = fingerprint_benchmarks(places, params.hash.thumbnail_side, embedder)
     matched = contaminated(prints, benchmark, names, settings)
     write_table(layout.duplicates, duplicates, schemas.DUPLICATES)
     write_table(layout.contamination, matched, schemas.CONTAMINATION)

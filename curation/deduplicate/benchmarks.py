@@ -1,5 +1,6 @@
 """The benchmark's images, fingerprinted like collected ones."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,36 @@ def _dataset(folder: Path) -> Iterator[tuple[str, bytes]]:
     if list(folder.rglob("*.parquet")):
         files = [str(path) for path in sorted(folder.rglob("*.parquet"))]
         loaded = datasets.load_dataset("parquet", data_files=files, split="train")
-        parts = {"": loaded}
     else:
-        found = datasets.load_from_disk(str(folder))
-        parts = dict(found) if isinstance(found, datasets.DatasetDict) else {"": found}
+        loaded = datasets.load_from_disk(str(folder))
+    yield from _images(loaded, str(folder))
+
+
+def _hub(name: str) -> Iterator[tuple[str, bytes]]:
+    """The images of all splits of a dataset of the Hugging Face hub, or of its local cache."""
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(name)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"The benchmark {name} is no folder here, and as a Hugging Face dataset it cannot be "
+            f"loaded: {error}.",
+            "Correct deduplicate.benchmarks, or save the dataset to a folder and name that.",
+        ) from error
+    yield from _images(loaded, name)
+
+
+def _images(loaded: Any, place: str) -> Iterator[tuple[str, bytes]]:
+    """The encoded images of all image columns of a dataset or of its splits."""
+    import datasets
+
+    parts = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
     for split, part in parts.items():
         names = [name for name, kind in part.features.items() if isinstance(kind, datasets.Image)]
         if not names:
             raise UserError(
-                f"The dataset {folder} has no image column.",
+                f"The dataset {place} has no image column.",
                 "Name one whose features hold datasets.Image in deduplicate.benchmarks.",
             )
         for name in names:
@@ -65,11 +87,16 @@ def _dataset(folder: Path) -> Iterator[tuple[str, bytes]]:
                 yield f"{split}/{name}/{number}".lstrip("/"), data
 
 
-def read_benchmark(folder: Path) -> Iterator[tuple[str, bytes]]:
+def read_benchmark(place: Path | str) -> Iterator[tuple[str, bytes]]:
     """Name and encoded bytes of each image of a folder or of a dataset saved on disk.
 
-    Raises `UserError` for a folder that does not exist.
+    A string of the form OWNER/NAME is a dataset of the Hugging Face hub. Raises `UserError` for
+    what does not exist.
     """
+    if isinstance(place, str):
+        yield from _hub(place)
+        return
+    folder = place
     if not folder.is_dir():
         raise UserError(
             f"The benchmark {folder} does not exist.",
@@ -80,8 +107,15 @@ def read_benchmark(folder: Path) -> Iterator[tuple[str, bytes]]:
     yield from _dataset(folder) if saved else _folder(folder)
 
 
+def place_of(name: str, root: Path) -> Path | str:
+    """What an entry of deduplicate.benchmarks means: a path from `root`, else OWNER/NAME."""
+    folder = root / name
+    is_name = re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
+    return name if is_name and not folder.exists() else folder
+
+
 def fingerprint_benchmarks(
-    folders: Sequence[Path], thumbnail_side: int, embedder: Embedder | None = None
+    places: Sequence[Path | str], thumbnail_side: int, embedder: Embedder | None = None
 ) -> tuple[Prints, list[str]]:
     """The fingerprints of all benchmark images, and their names, row by row.
 
@@ -91,8 +125,8 @@ def fingerprint_benchmarks(
     fingerprints: list[dict[str, Any]] = []
     vectors: list[np.ndarray] = []
     names: list[str] = []
-    for folder in folders:
-        for name, data in track(read_benchmark(folder), f"benchmark {folder.name}"):
+    for place in places:
+        for name, data in track(read_benchmark(place), f"benchmark {Path(place).name}"):
             try:
                 header = read_header(data)
                 row = hash_image(data, thumbnail_side)

@@ -16,6 +16,7 @@ from catalog.tables import read_table
 from curation import by_shard, embed
 from curation import hash as hashing
 from curation.deduplicate import __main__ as deduplicate
+from curation.deduplicate.benchmarks import place_of, read_benchmark
 from flows.cli import main
 from tests.curation.deduplicate.photos import blur, crop, jpeg, photos, resize
 
@@ -158,6 +159,20 @@ def test_a_hugging_face_dataset_is_a_benchmark(layout: Layout, tmp_path: Path) -
     deduplicate.run(layout, params)
     (match,) = read_table(layout.contamination, schemas.CONTAMINATION).to_pylist()
     assert (match["image_id"], match["reason"]) == (image_id(data), "exact")
+
+
+def test_a_dataset_of_the_hub_that_cannot_be_loaded_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    place = place_of("nobody/no-such-set", tmp_path)
+    assert place == "nobody/no-such-set"
+    with pytest.raises(UserError, match="nobody/no-such-set"):
+        list(read_benchmark(place))
+    (tmp_path / "nobody/no-such-set").mkdir(parents=True)
+    assert place_of("nobody/no-such-set", tmp_path) == tmp_path / "nobody/no-such-set"
 
 
 def test_a_benchmark_that_is_not_there_is_named(layout: Layout) -> None:
