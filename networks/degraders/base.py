@@ -81,6 +81,12 @@ class Draw:
         """The seed of a noise field, 63 bits; the field itself is made where the pixels are."""
         return int(self.rng.integers(2**63 - 1))
 
+    def apart(self) -> np.random.Generator:
+        """A generator for what takes more draws at another severity, so that all that is drawn
+        after it stays the same.
+        """
+        return np.random.default_rng(self.seed())
+
 
 class ParametricDegrader(ABC, Generic[R, P]):
     """A degradation whose parameters come from frozen ranges and a generator.

@@ -92,7 +92,7 @@ class RainDegrader(ParametricDegrader[RainRanges, RainPlan]):
     """A shower."""
 
     degradation: ClassVar[Degradation] = Degradation.RAIN
-    version: ClassVar[str] = "4"
+    version: ClassVar[str] = "5"
 
     def __init__(
         self,
@@ -122,11 +122,15 @@ class RainDegrader(ParametricDegrader[RainRanges, RainPlan]):
             # A photographed shower takes the place of the drawn near streaks.
             layers = (*layers[:-1], Layer(grey, 0.0, hidden=False))
         gusts = draw_field(height, width, 4, rng, octaves=1)
-        near = draw_near_drops(height, width, rng) if draw.chance("near", ranges.near) else None
+        near = (
+            draw_near_drops(height, width, draw.apart())
+            if draw.chance("near", ranges.near)
+            else None
+        )
         drops = None
         if draw.chance("droplets", ranges.droplets):
             count = round(draw.graded("drops", ranges.drops))
-            drops = draw_lens_drops(height, width, count, rng)
+            drops = draw_lens_drops(height, width, count, draw.apart())
         return RainPlan(depth, airlight, veil, banks, layers, gusts, opacity, near, drops)
 
     def _render(self, image: Rgb, plan: RainPlan) -> Rgb:

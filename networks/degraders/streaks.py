@@ -37,7 +37,7 @@ class Layer:
 
 def draw_streaks(height: int, width: int, ranges: RainRanges, draw: Draw) -> tuple[Layer, ...]:
     """Many short streaks far away, few long ones near."""
-    rng = draw.rng
+    rng = draw.apart()
     unit = max(0.4, min(height, width) / 1024)
     # Below the released pipeline's size there are as many streaks an area of a drop.
     events = draw.graded("events", ranges.events) * height * width / 1024**2 / unit**1.2
@@ -93,5 +93,7 @@ def draw_near_drops(height: int, width: int, rng: np.random.Generator) -> Layer:
     for _ in range(int(rng.integers(20, 140))):
         radius = max(1, round(side * 0.004 * float(np.exp(rng.normal(0, 0.7)))))
         at = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
-        cv2.circle(canvas, at, radius, int(rng.uniform(70, 230)), -1, cv2.LINE_AA)
-    return Layer(canvas, side * 0.002, hidden=False, gain=0.8)
+        # The larger a disc, the thinner the light of one drop is spread over it.
+        level = rng.uniform(70, 230) * min(1.0, 0.004 * side / radius)
+        cv2.circle(canvas, at, radius, int(level), -1, cv2.LINE_AA)
+    return Layer(canvas, side * 0.002, hidden=False, gain=0.7)

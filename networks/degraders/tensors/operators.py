@@ -51,7 +51,7 @@ def luminance(image: Tensor) -> Tensor:
 
 def upload(array: np.ndarray, device: torch.device) -> Tensor:
     """(h, w) or (h, w, 3) of any number type to (1 or 3, h, w) float32 on the device."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array)).to(device).float()
+    tensor = torch.from_numpy(np.require(array, requirements=("C", "W"))).to(device).float()
     return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
 
 

@@ -20,8 +20,8 @@ from tests.curation.conftest import Tree, picture
 
 @pytest.fixture
 def small_tree(empty_tree: Tree) -> Tree:
-    """Two clean photos."""
-    for number in range(2):
+    """One clean photo."""
+    for number in range(1):
         empty_tree.add(picture(number), "clean", license="CC0-1.0", source="folder")
     return empty_tree.write()
 
@@ -54,12 +54,12 @@ def test_clips_give_pairs_of_their_middle_frames(small_tree: Tree, tmp_path: Pat
     write_clip(tmp_path / "clips/pan", moving)
     write_clip(tmp_path / "clips/cut", moving[:3] + [255 - frame for frame in moving[3:5]])
     settings = Synthesize(
-        degradations=[Degradation.BLUR], max_side=128, clips=str(tmp_path / "clips"), clip_windows=2
+        degradations=[Degradation.BLUR], max_side=96, clips=str(tmp_path / "clips"), clip_windows=2
     )
     counts, rows = run(small_tree, settings)
     assert counts.extra["clips"] == 2
     clips = [row for row in rows if str(row["group"]).startswith("clip-")]
-    assert len(rows) - len(clips) == 2  # those of the photos
+    assert len(rows) - len(clips) == 1  # that of the photo
     assert len({row["group"] for row in clips}) == 2
     store = ShardStore(small_tree.layout.synthetic)
     for row in clips:
@@ -82,7 +82,7 @@ def test_clips_give_pairs_of_their_middle_frames(small_tree: Tree, tmp_path: Pat
 
 def test_the_device_is_a_setting_and_marks_what_it_made(small_tree: Tree) -> None:
     tasks = [Degradation.HAZE, Degradation.COMPRESSION]
-    plain = Synthesize(degradations=tasks, max_side=128)
+    plain = Synthesize(degradations=tasks, max_side=96)
     _, rows = run(small_tree, plain)
     _, made = run(small_tree, plain.model_copy(update={"device": "cpu"}))
     by_seed = {row["seed"]: row for row in rows}
@@ -97,7 +97,7 @@ def test_the_device_is_a_setting_and_marks_what_it_made(small_tree: Tree) -> Non
 
 def test_other_patterns_make_other_pairs(small_tree: Tree, tmp_path: Path) -> None:
     settings = Synthesize(
-        degradations=[Degradation.FLARE], max_side=128, patterns={"flare": str(tmp_path / "glare")}
+        degradations=[Degradation.FLARE], max_side=96, patterns={"flare": str(tmp_path / "glare")}
     )
     (tmp_path / "glare").mkdir()
     glare = np.zeros((60, 80, 3), np.uint8)
