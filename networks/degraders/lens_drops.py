@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from networks.degraders.imaging import blend, gaussian
+from networks.degraders.imaging import gaussian
 
 FOCUS = 0.002
 """Blur of the drops and of what is seen in them, as a share of the short side (sigma)."""
@@ -41,10 +41,11 @@ def draw_lens_drops(height: int, width: int, count: int, rng: np.random.Generato
     sides = 2 * reach + 1
     drop = np.repeat(np.arange(count), sides**2)
     within = np.arange(drop.size) - np.repeat(np.cumsum(sides**2) - sides**2, sides**2)
-    px = within % sides[drop] - reach[drop] + cx[drop].astype(int)
-    py = within // sides[drop] - reach[drop] + cy[drop].astype(int)
-    dx = (px - cx[drop]) / radii[drop]
-    dy = (py - cy[drop]) / (radii * tall)[drop]
+    left, top = cx.astype(int) - reach, cy.astype(int) - reach
+    px, py = within % sides[drop] + left[drop], within // sides[drop] + top[drop]
+    single = np.float32
+    dx = (px - cx[drop]).astype(single) * (1 / radii).astype(single)[drop]
+    dy = (py - cy[drop]).astype(single) * (1 / (radii * tall)).astype(single)[drop]
     distance = np.hypot(dx, dy)
     kept = np.flatnonzero((distance < _RIM) & (px >= 0) & (px < width) & (py >= 0) & (py < height))
     # A rim yields to the inside of any drop, an earlier drop to a later one.
@@ -67,7 +68,7 @@ def draw_lens_drops(height: int, width: int, count: int, rng: np.random.Generato
 
 
 def seen_through(linear: np.ndarray, drops: LensDrops) -> np.ndarray:
-    """The scene, (h, w, 3) linear light, with the drops before it."""
+    """The scene, (h, w, 3) linear light, with the drops before it, in place."""
     height, width = linear.shape[:2]
     count = drops.at.size
     if not count:
@@ -82,8 +83,11 @@ def seen_through(linear: np.ndarray, drops: LensDrops) -> np.ndarray:
     maps[0, :count], maps[1, :count] = (drops.x - 0.5) / 2, (drops.y - 0.5) / 2
     x, y = maps.reshape(2, rows, _COLUMNS)
     view = cv2.remap(half, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    seen = linear.copy()
-    seen.reshape(-1, 3)[drops.at] = view.reshape(-1, 3)[:count] * drops.shade[:, None]
+    view = view.reshape(-1, 3)[:count] * drops.shade[:, None]
     alpha = np.zeros((height, width), np.float32)
     alpha.reshape(-1)[drops.at] = drops.edge
-    return blend(linear, seen, gaussian(alpha, blur))
+    soft = gaussian(alpha, blur).reshape(-1)[drops.at]
+    pixels = linear.reshape(-1, 3)
+    behind = pixels[drops.at]
+    pixels[drops.at] = behind + (view - behind) * soft[:, None]
+    return linear

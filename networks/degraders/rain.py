@@ -16,7 +16,6 @@ from networks.degraders.haze import airlight_of
 from networks.degraders.imaging import (
     REC_709,
     bands,
-    gaussian,
     mixed,
     to_linear,
     to_srgb,
@@ -71,7 +70,10 @@ class RainPlan:
         streaks: Sequence[np.ndarray],
         near: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Shares of light, (h, w) each, that pass the mist and then the drops, in these rows."""
+        """Shares of light, (h, w) each, that pass the mist and then the drops, in these rows.
+
+        `streaks` and `near` are the softened layers.
+        """
         depth = self.depth[rows]
         through = cv2.exp(
             np.float32(-self.veil)
@@ -80,11 +82,13 @@ class RainPlan:
         )
         clear: np.ndarray = np.ones(depth.shape, np.float32)
         for layer, drawn in zip(self.layers, streaks, strict=True):
-            seen = drawn[rows] * (HIDDEN[0] + HIDDEN[1] * depth) if layer.hidden else drawn[rows]
+            seen = layer.opacity(drawn[rows])
+            if layer.hidden:
+                seen = seen * (HIDDEN[0] + HIDDEN[1] * depth)
             clear *= 1 - seen
         clear = 1 - (1 - clear) * (GUSTS[0] + GUSTS[1] * gusts[rows]) * np.float32(self.opacity)
-        if near is not None:
-            clear *= 1 - near[rows]
+        if self.near is not None and near is not None:
+            clear *= 1 - self.near.opacity(near[rows])
         return through, clear
 
 
@@ -122,12 +126,9 @@ class RainDegrader(ParametricDegrader[RainRanges, RainPlan]):
             # A photographed shower takes the place of the drawn near streaks.
             layers = (*layers[:-1], Layer(grey, 0.0, hidden=False))
         gusts = draw_field(height, width, 4, rng, octaves=1)
-        near = (
-            draw_near_drops(height, width, draw.apart())
-            if draw.chance("near", ranges.near)
-            else None
-        )
-        drops = None
+        near, drops = None, None
+        if draw.chance("near", ranges.near):
+            near = draw_near_drops(height, width, draw.apart())
         if draw.chance("droplets", ranges.droplets):
             count = round(draw.graded("drops", ranges.drops))
             drops = draw_lens_drops(height, width, count, draw.apart())
@@ -136,12 +137,13 @@ class RainDegrader(ParametricDegrader[RainRanges, RainPlan]):
     def _render(self, image: Rgb, plan: RainPlan) -> Rgb:
         height, width = image.shape[:2]
         banks, gusts = plan.banks.on(height, width), plan.gusts.on(height, width)
-        streaks = [gaussian(layer.opacity(), layer.sigma) for layer in plan.layers]
-        near = None if plan.near is None else gaussian(plan.near.opacity(), plan.near.sigma)
-        wet = np.empty(image.shape, np.float32)
+        streaks = [layer.softened() for layer in plan.layers]
+        near = None if plan.near is None else plan.near.softened()
+        wet = np.empty(image.shape, np.uint8 if plan.drops is None else np.float32)
         for rows in bands(height):
             through, clear = plan.passing(rows, banks, gusts, streaks, near)
             # The mist's light and the drops', which lie before it.
             lights = ((1 - through) * clear, plan.airlight), (1 - clear, plan.drop)
-            wet[rows] = mixed(to_linear(image[rows]), through * clear, *lights)
-        return to_srgb(wet if plan.drops is None else seen_through(wet, plan.drops))
+            part = mixed(to_linear(image[rows]), through * clear, *lights)
+            wet[rows] = to_srgb(part) if plan.drops is None else part
+        return wet if plan.drops is None else to_srgb(seen_through(wet, plan.drops))

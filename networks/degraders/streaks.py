@@ -7,7 +7,7 @@ import numpy as np
 
 from catalog.settings.degraders import RainRanges
 from networks.degraders.base import Draw
-from networks.degraders.imaging import scaled
+from networks.degraders.imaging import gaussian, scaled
 
 _LAYERS = 3
 _SHARES = (0.62, 0.28, 0.1)
@@ -30,9 +30,16 @@ class Layer:
     """Whether what is near hides it."""
     gain: float = 1.0
 
-    def opacity(self) -> np.ndarray:
-        """(h, w) float32 in 0..1, before the blur."""
-        return scaled(self.canvas, self.gain / 255)
+    def softened(self) -> np.ndarray:
+        """(h, w) uint8 after the blur, of which `opacity` takes rows.
+
+        Eight bits are enough: a level is less than 0.0025 of the light.
+        """
+        return gaussian(self.canvas, self.sigma)
+
+    def opacity(self, softened: np.ndarray) -> np.ndarray:
+        """(h, w) float32 in 0..1."""
+        return scaled(softened, self.gain / 255)
 
 
 def draw_streaks(height: int, width: int, ranges: RainRanges, draw: Draw) -> tuple[Layer, ...]:
