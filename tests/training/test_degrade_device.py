@@ -1,5 +1,6 @@
 """Degradation on the fly by tensors instead of NumPy arrays."""
 
+import cv2
 import numpy as np
 import pytest
 from skimage import data
@@ -22,7 +23,7 @@ def test_the_chain_on_a_device_does_what_the_plain_one_does() -> None:
         second = on_device(PHOTO, np.random.default_rng(seed)).astype(float)
         assert second.shape == PHOTO.shape
         moved.append((np.abs(first - PHOTO).mean(), np.abs(second - PHOTO).mean()))
-        # Only the noise is another, which is most of what differs.
-        assert np.abs(first - second).mean() < 0.8 * moved[-1][0]
+        # Only the noise is another; it goes in the mean of many pixels.
+        assert np.abs(cv2.blur(first, (15, 15)) - cv2.blur(second, (15, 15))).mean() < 1.5
     before, after = np.mean(moved, axis=0)
     assert after == pytest.approx(before, rel=0.05)
