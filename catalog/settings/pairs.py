@@ -97,7 +97,7 @@ class Pair(Settings):
         default="ms-ssim", description="Name given to networks.consistency.load_consistency."
     )
     min_difference: dict[str, float] = Field(
-        default={"default": 0.3, "blur": 0.1, "compression": 0.05, "reflection": 0.0, "rain": -0.1},
+        default={"default": 0.3, "blur": 0.0, "compression": 0.05, "reflection": 0.0, "rain": -0.1},
         description="By how much the judge must find the target better, by degradation "
         "(severity 1..5). The proxy sees little of some; a judge in whole steps needs 0.5.",
     )
@@ -123,12 +123,10 @@ class Pair(Settings):
         description="Greatest movement of the content that training can bear: root mean square in "
         "px of an image whose longer side is 512.",
     )
-    min_gain: float = Field(
-        default=0.02,
-        ge=0,
-        le=1,
+    min_gain: dict[str, float] = Field(
+        default={"default": 0.02, "blur": 0.1},
         description="Share of the missing correlation that undoing the movement must win back for "
-        "it to count.",
+        "it to count, by degradation: a crooked motion blur looks like a movement itself.",
     )
     min_correlation: float = Field(
         default=0.15,
@@ -137,7 +135,7 @@ class Pair(Settings):
         description="Correlation of the structures below which nothing agrees.",
     )
     max_warp: dict[str, float] = Field(
-        default={"default": 0.15, "blur": 0.28, "compression": 0.4},
+        default={"default": 0.15, "blur": 0.45, "compression": 0.4},
         description="Most of the missing correlation that moving one part of the image may win "
         "back, by degradation.",
     )
@@ -198,6 +196,7 @@ class Pair(Settings):
     @field_validator(
         "min_difference",
         "max_distance",
+        "min_gain",
         "max_warp",
         "max_changed",
         "max_colour_drift",

@@ -24,7 +24,9 @@ def _fault(
     least = settings.min_difference.get(degradation, settings.min_difference["default"])
     if synthetic:
         visible = measures.consistency >= settings.visible_distance
-        seen = before is not None and after is not None and after - before >= least
+        # A limit that forgives a judge who sees little of a degradation proves nothing here.
+        clear = max(least, settings.min_difference["default"])
+        seen = before is not None and after is not None and after - before >= clear
         return None if visible or seen else "not-visible"
     if before is None or after is None:
         return "not-judged"
@@ -62,7 +64,8 @@ def movement_fault(
         return "another-content"
     # Under heavy noise the fitted movement is itself noise: undoing it then gains nothing.
     gain = (after - before) / max(1 - before, 1e-6)
-    if scores["move-relative"] > settings.max_shift and gain > settings.min_gain:
+    least = settings.min_gain.get(degradation, settings.min_gain["default"])
+    if scores["move-relative"] > settings.max_shift and gain > least:
         return "shifted"
     if scores["move-warp"] > settings.max_warp.get(degradation, settings.max_warp["default"]):
         return "warped"

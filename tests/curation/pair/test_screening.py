@@ -108,7 +108,7 @@ def measures(**given: float | None) -> Measures:
         ({"severity_clean": 2.1}, "small-difference"),
         ({"severity_clean": 1.5}, "worse"),
         ({"severity_degraded": 1.0, "severity_clean": 2.0}, "target-degraded"),
-        ({"consistency": 0.65}, "inconsistent"),
+        ({"consistency": 0.85}, "inconsistent"),
     ],
 )
 def test_each_rule_gives_its_reason(given: dict[str, float | None], reason: str) -> None:
