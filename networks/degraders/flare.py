@@ -17,7 +17,7 @@ from catalog.images import Rgb
 from catalog.settings.degraders import FlareRanges
 from networks.degraders.base import Draw, ParametricDegrader
 from networks.degraders.fields import smooth_noise
-from networks.degraders.imaging import gaussian, luminance, repeated, to_linear, to_srgb
+from networks.degraders.imaging import gaussian, luminance, repeated, scaled, to_linear, to_srgb
 from networks.degraders.patterns import draw_pattern
 
 _WARM = np.array([1.0, 0.86, 0.66], np.float32)
@@ -45,6 +45,7 @@ class FlareDegrader(ParametricDegrader[FlareRanges, FlarePlan]):
     """One light source, in the frame or just outside; or a photographed pattern."""
 
     degradation: ClassVar[Degradation] = Degradation.FLARE
+    version: ClassVar[str] = "4"
 
     def __init__(self, ranges: FlareRanges, patterns: Sequence[Rgb] = (), *sources: str) -> None:
         super().__init__(ranges, *sources)
@@ -145,12 +146,14 @@ class FlareDegrader(ParametricDegrader[FlareRanges, FlarePlan]):
         star = np.zeros(size, np.float32)
         for number in range(rays):
             angle = turn + 2 * np.pi * number / rays
-            length = reach * (1 if anamorphic else draw.rng.uniform(0.5, 1.0))
-            along = dx * np.cos(angle) + dy * np.sin(angle)
-            across = dy * np.cos(angle) - dx * np.sin(angle)
-            spread = width * (1 + 1.5 * np.maximum(along, 0) / length)
-            ray = np.exp(-((across / spread) ** 2) - np.maximum(along, 0) / (0.4 * length))
-            star += np.where(along > -width, ray, 0)
+            length = reach * (1.0 if anamorphic else float(draw.rng.uniform(0.5, 1.0)))
+            cosine, sine = float(np.cos(angle)), float(np.sin(angle))  # keeps single precision
+            along = dx * cosine + dy * sine
+            across = dy * cosine - dx * sine
+            out = np.maximum(along, 0)
+            across /= width + 1.5 * width / length * out
+            ray = cv2.exp(-across * across - out / (0.4 * length))
+            star += ray * (along > -width)
         colour = np.array([0.55, 0.75, 1.3], np.float32) if anamorphic else light
         return strength * (star * np.clip(radius / 0.004, 0, 1))[:, :, None] * colour
 
@@ -183,23 +186,28 @@ class FlareDegrader(ParametricDegrader[FlareRanges, FlarePlan]):
             x = (place[0] + (0.5 - place[0]) * t) * width
             y = (place[1] + (0.5 - place[1]) * t) * height
             radius = max(height, width) * float(rng.choice([0.012, 0.025, 0.05, 0.09]))
-            radius *= rng.uniform(0.7, 1.4)
+            radius *= float(rng.uniform(0.7, 1.4))
             hue = rng.dirichlet([1.2, 1.2, 1.2]) * 2.0
             level = strength * rng.uniform(0.25, 1.0) * min(1.0, 0.04 * max(height, width) / radius)
+            # Only the part of the frame that the ghost can reach.
+            reach = int(np.ceil(radius * 1.6)) + 4
+            rows = slice(max(0, int(y) - reach), max(0, int(y) + reach))
+            columns = slice(max(0, int(x) - reach), max(0, int(x) + reach))
+            part = result[rows, columns]
+            if not part.size:
+                continue
+            angles = turn + 2 * np.pi * np.arange(corners) / corners
+            corner = np.stack([np.cos(angles), np.sin(angles)], 1)
+            middle = np.array([x - columns.start, y - rows.start])
             for channel, grow in enumerate((1.03, 1.0, 0.97)):
-                angles = turn + 2 * np.pi * np.arange(corners) / corners
-                points = np.stack(
-                    [x + radius * grow * np.cos(angles), y + radius * grow * np.sin(angles)], 1
-                )
-                layer = np.zeros((height, width), np.uint8)
-                cv2.fillPoly(
-                    layer, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4
-                )
-                shape = layer.astype(np.float32) / 255
+                points = np.rint((middle + radius * grow * corner) * 16).astype(np.int32)
+                layer = np.zeros(part.shape[:2], np.uint8)
+                cv2.fillPoly(layer, [points], 255, cv2.LINE_AA, shift=4)
+                shape = scaled(layer, 1 / 255)
                 # The rim is brighter than the inside.
                 shape *= 0.45 + 0.55 * np.clip(1.6 - 1.6 * gaussian(shape, radius * 0.25), 0, 1)
                 shape = gaussian(shape, max(0.6, radius * 0.05))
-                result[:, :, channel] += level * float(hue[channel] * light[channel]) * shape
+                part[:, :, channel] += level * float(hue[channel] * light[channel]) * shape
         if draw.chance("haze", 0.3):
             cloud = smooth_noise(height, width, 2, rng, octaves=1)[:, :, None]
             result += 0.15 * strength * cloud * light
