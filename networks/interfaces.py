@@ -60,6 +60,17 @@ class Judgement:
     scores: Mapping[str, float] = field(default_factory=dict)
     """The measures behind the answer."""
 
+    presence: float | None = None
+    """How surely it is there, on the scale of the severity, for judges that tell this apart.
+
+    Comparable between degradations, as the severity need not be; None where the severity is all.
+    """
+
+    @property
+    def sign(self) -> float | None:
+        """What thresholds of screening are for: the presence, else the severity."""
+        return self.severity if self.presence is None else self.presence
+
 
 @runtime_checkable
 class Embedder(Protocol):

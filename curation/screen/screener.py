@@ -114,6 +114,8 @@ def _row(found: Found, settings: Screen) -> dict[str, Any]:
     for degradation, judgement in found.judgements.items():
         if judgement.severity is not None:
             scores[f"severity/{degradation}"] = judgement.severity
+            if judgement.presence is not None:
+                scores[f"presence/{degradation}"] = judgement.presence
             scores[f"confidence/{degradation}"] = judgement.confidence
     return {
         "degradation": decision.degradation,

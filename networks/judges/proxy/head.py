@@ -6,28 +6,60 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from catalog.degradations import Degradation
-from catalog.errors import UserError
+from networks.judges.proxy.kernel import Kernel, load_kernels, read_weights
 
 VERSION = "v1"
 PLACE = Path(__file__).with_name("proxy-judge-v1.json")
-SHA256 = "6a07c7282215b8ff1e5413917753a35b80f75645e8ccb659310987dda194d9fd"
+SHA256 = "b7a22f78f27040291b9f73db0621513ec864e79e1e0374825e2f420f9eebd95e"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
+
+MIDDLE = 3.0
+"""Severity at which a kernel adds nothing to the score."""
 
 KNOTS = 33
 """Quantiles by which a measure is spread evenly over -1 .. 1; constant beyond."""
 
 
 @dataclass(frozen=True)
-class Head:
-    """One degradation: a signed sum of spread measures, through an ordinal link.
+class Curve:
+    """A falling line of straight pieces, 5 .. 1, constant beyond its ends."""
 
-    The score is sum_i w_i n_i(x_i) with the sign of each w_i fixed, so that more of a measure
-    never says the opposite of what it means. P(present) = sigmoid(score - threshold) (cumulative
-    link model, McCullagh 1980); the severity is the score by way of a monotone curve.
+    places: np.ndarray
+    """(points,) ascending"""
+    values: np.ndarray
+    """(points,) descending"""
+
+    def __call__(self, places: np.ndarray) -> np.ndarray:
+        """(n,) to (n,)"""
+        return np.interp(places, self.places, self.values)
+
+
+class Answer(NamedTuple):
+    """What a head says of an image."""
+
+    severity: float
+    """1 .. 5"""
+    presence: float
+    """1 .. 5 by the evidence alone, calibrated by how often clean photos reach it"""
+    probability: float
+    """That the degradation is there."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """One degradation: whether it is there, and how severe it is if it is.
+
+    The evidence is sum_i w_i n_i(x_i) with the sign of each w_i fixed, so that more of a measure
+    never says the opposite of what it means. P(present) = sigmoid(evidence - threshold)
+    (cumulative link model, McCullagh 1980). The score is the logarithm of such a probability plus
+    what `kernel` says of the severity where it is there: evidence decides where there is little of
+    it, the kernel where there is enough. Presence and severity are evidence and score by way of
+    monotone curves.
     """
 
     names: tuple[str, ...]
@@ -36,21 +68,37 @@ class Head:
     weights: np.ndarray
     """(measures,), signed"""
     threshold: float
-    """Score at which the degradation is as likely there as not, in balanced training data."""
-    scores: np.ndarray
-    """(points,) ascending"""
-    severities: np.ndarray
-    """(points,) descending, 5 .. 1"""
+    """Evidence at which it is as likely there as not, in balanced training data."""
+    presence: Curve
+    """From evidence."""
+    severity: Curve | None = None
+    """From the score; None for a head without a kernel, whose severity is its presence."""
+    kernel: Kernel | None = None
+    share: float = 0.0
+    """What a severity of the kernel counts in the score."""
+    enough: float = 0.0
+    """Evidence from which more of it counts little in the score."""
 
-    def score(self, values: np.ndarray) -> np.ndarray:
-        """(n, measures) raw measures to (n,) scores."""
+    def evidence(self, values: np.ndarray) -> np.ndarray:
+        """(n, measures) raw measures to (n,): the more, the surer that the degradation is there."""
         return spread(values, self.knots) @ self.weights
 
-    def answer(self, measures: Mapping[str, float]) -> tuple[float, float]:
-        """Severity 1 .. 5 and the probability that the degradation is there."""
-        score = float(self.score(np.array([[measures[name] for name in self.names]]))[0])
-        severity = float(np.interp(score, self.scores, self.severities))
-        return severity, float(1 / (1 + np.exp(self.threshold - score)))
+    def answer(self, measures: Mapping[str, float]) -> Answer:
+        """What is to be said of an image with these measures."""
+        evidence = self.evidence(_row(measures, self.names))
+        presence = severity = float(self.presence(evidence)[0])
+        if self.kernel is not None and self.severity is not None:
+            within = self.kernel.severity(_row(measures, self.kernel.names))
+            severity = float(self.severity(self.score(evidence, within))[0])
+        return Answer(severity, presence, float(1 / (1 + np.exp(self.threshold - evidence[0]))))
+
+    def score(self, evidence: np.ndarray, within: np.ndarray) -> np.ndarray:
+        """(n,) evidence and (n,) severities of the kernel to (n,) scores."""
+        return -np.logaddexp(0, self.enough - evidence) + self.share * (MIDDLE - within)
+
+
+def _row(measures: Mapping[str, float], names: tuple[str, ...]) -> np.ndarray:
+    return np.array([[measures[name] for name in names]])
 
 
 def spread(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
@@ -60,23 +108,29 @@ def spread(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def write_heads(heads: Mapping[Degradation, Head], place: Path) -> str:
-    """Write the heads as JSON, rounded; return the SHA-256 of the file."""
+def write_heads(heads: Mapping[Degradation, Head], kernels: str, place: Path) -> str:
+    """Write the heads as JSON, rounded; return the SHA-256 of the file.
+
+    `kernels` is the SHA-256 of the file of their kernels, "" where there is none.
+    """
 
     def plain(values: np.ndarray) -> list:
         return [plain(v) if np.ndim(v) else float(f"{v:.6g}") for v in values]
 
-    content = {
+    parts = {
         degradation.value: {
             "names": list(head.names),
             "knots": plain(head.knots),
             "weights": plain(head.weights),
             "threshold": float(f"{head.threshold:.6g}"),
-            "scores": plain(head.scores),
-            "severities": plain(head.severities),
+            "presence": [plain(head.presence.places), plain(head.presence.values)],
+            "severity": [plain(c.places), plain(c.values)] if (c := head.severity) else None,
+            "share": float(f"{head.share:.6g}"),
+            "enough": float(f"{head.enough:.6g}"),
         }
         for degradation, head in heads.items()
     }
+    content = {"kernels": kernels, "heads": parts}
     data = (json.dumps(content, separators=(",", ":")) + "\n").encode()
     place.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
@@ -84,28 +138,25 @@ def write_heads(heads: Mapping[Degradation, Head], place: Path) -> str:
 
 @lru_cache(maxsize=4)
 def load_heads(place: Path = PLACE, sha256: str = SHA256) -> dict[Degradation, Head]:
-    """Read the heads and check their hash. Raises `UserError` when it is another one."""
-    try:
-        data = place.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"The judge's weights {place} cannot be read: {error}.", "Install Mendline again."
-        ) from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise UserError(
-            f"The judge's weights {place} have the SHA-256 {found[:12]}..., not {sha256[:12]}...",
-            "Install Mendline again, or `git checkout` the file: scores by other weights cannot "
-            "be compared.",
-        )
+    """Read the heads and check the hashes. Raises `UserError` when one is another one."""
+    return parse(read_weights(place, sha256))
+
+
+def parse(data: bytes) -> dict[Degradation, Head]:
+    """What `write_heads` wrote, with the kernels that it names by their hash."""
+    content = json.loads(data)
+    kernels = load_kernels(sha256=content["kernels"]) if content["kernels"] else {}
     return {
         Degradation(name): Head(
             tuple(part["names"]),
             np.array(part["knots"]),
             np.array(part["weights"]),
             part["threshold"],
-            np.array(part["scores"]),
-            np.array(part["severities"]),
+            Curve(*np.array(part["presence"])),
+            Curve(*np.array(part["severity"])) if part["severity"] else None,
+            kernels.get(Degradation(name)),
+            part["share"],
+            part["enough"],
         )
-        for name, part in json.loads(data).items()
+        for name, part in content["heads"].items()
     }

@@ -58,8 +58,8 @@ class ProxyJudge:
         measures: Mapping[str, float] = measure(image)
         found = {}
         for degradation, head in self._heads.items():
-            severity, present = head.answer(measures)
-            sure = max(present, 1 - present)
+            severity, presence, probability = head.answer(measures)
+            sure = max(probability, 1 - probability)
             advisory = degradation in ADVISORY
-            found[degradation] = Judgement(severity, sure, None, advisory, measures)
+            found[degradation] = Judgement(severity, sure, None, advisory, measures, presence)
         return found

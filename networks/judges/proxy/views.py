@@ -51,6 +51,18 @@ def luma(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
+def largest(image: np.ndarray) -> np.ndarray:
+    """(h, w) largest channel of (h, w, 3); NumPy's reduction over a short axis is slow."""
+    red, green, blue = cv2.split(image)
+    return cv2.max(cv2.max(red, green), blue)
+
+
+def smallest(image: np.ndarray) -> np.ndarray:
+    """(h, w) smallest channel of (h, w, 3)."""
+    red, green, blue = cv2.split(image)
+    return cv2.min(cv2.min(red, green), blue)
+
+
 def _float(image: np.ndarray) -> np.ndarray:
     return image.astype(np.float32) / np.float32(255)
 

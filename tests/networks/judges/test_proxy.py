@@ -3,16 +3,20 @@
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from skimage import data
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.images import decode
+from networks.degraders import load_degrader
 from networks.interfaces import Judge
 from networks.judges import load_judge
 from networks.judges.proxy.head import PLACE, load_heads
+from networks.judges.proxy.kernel import load_kernels
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +102,31 @@ def test_the_restored_side_of_real_pairs_is_judged_cleaner(judge: Judge, shared_
         assert after.severity is not None
         cleaner += after.severity > before.severity
     assert cleaner >= 16
+
+
+def test_what_is_added_to_the_evidence_is_bounded_and_grows_with_severity() -> None:
+    for degradation, head in load_heads().items():
+        assert head.kernel is not None, degradation
+        assert head.kernel.centres.shape == (len(head.kernel.weights), len(head.kernel.names))
+        # Far from all that was learnt, a kernel says its bias: nothing can run away.
+        far = head.kernel.mean + head.kernel.scale * 1e6
+        assert 1 <= float(head.kernel.severity(far[None])[0]) <= 5, degradation
+        evidence, within = np.array([0.0, 3.0, 3.0]), np.array([3.0, 3.0, 2.0])
+        assert np.all(np.diff(head.score(evidence, within)) > 0), degradation
+
+
+@pytest.mark.parametrize("name", ["noise", "rain", "low-light"])
+def test_severities_of_the_synthesis_are_ranked(judge: Judge, name: str) -> None:
+    file = Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
+    photo = decode(file.read_bytes())  # none that the judge was fitted to
+    rng = np.random.default_rng(3)
+    degrader = load_degrader(name)
+    drawn = np.linspace(1, 5, 9)
+    images = [degrader.degrade(photo, float(severity), rng) for severity in drawn]
+    found = [answer.severity for answer in judge.judge(images, Degradation(name))]
+    assert spearmanr(found, drawn)[0] > 0.85
+
+
+def test_kernels_of_another_hash_are_refused() -> None:
+    with pytest.raises(UserError, match="have the SHA-256"):
+        load_kernels("0" * 64)

@@ -1,5 +1,6 @@
-"""`python -m networks.judges.proxy.fit samples|heads`."""
+"""`python -m networks.judges.proxy.fit samples|ladder|heads|within`."""
 
+import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -75,9 +76,10 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
     from catalog.degradations import Degradation
     from networks.judges.proxy.fit.heads import measure_samples, read_data, read_ladder
     from networks.judges.proxy.fit.recipe import FROM_LADDER
-    from networks.judges.proxy.head import PLACE, load_heads, write_heads
+    from networks.judges.proxy.head import PLACE, parse, write_heads
 
-    fitted = dict(load_heads())
+    kernels = json.loads(PLACE.read_bytes())["kernels"]
+    fitted = parse(PLACE.read_bytes())
     if table is not None:
         if not table.is_file():
             if folder is None:
@@ -88,7 +90,38 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
     if steps is not None:
         data = read_ladder(steps)
         fitted |= {d: _fit(data, d) for d in FROM_LADDER}
-    click.echo(f"{PLACE.name} SHA-256 {write_heads(fitted, PLACE)}")
+    click.echo(f"{PLACE.name} SHA-256 {write_heads(fitted, kernels, PLACE)}")
+
+
+@fit.command()
+@click.option("--ladder", "steps", type=PATH, required=True, help="Folder of its measures.")
+def within(steps: Path) -> None:
+    """Fit what is added to the heads: the severity within a degradation, and its curve.
+
+    Prints how it ranks severities across photos, by the kernel alone and by the whole score.
+    """
+    from scipy.stats import spearmanr
+
+    from networks.judges.proxy import head, kernel
+    from networks.judges.proxy.fit.heads import read_ladder
+    from networks.judges.proxy.fit.within import across, join
+
+    data = read_ladder(steps)
+    joined = {}
+    for degradation, old in head.parse(head.PLACE.read_bytes()).items():
+        joined[degradation], score = join(data, old, degradation)
+        own = data.kinds == degradation.value
+        clean = score[data.kinds == "clean"]
+        alone = spearmanr(across(data, degradation)[own], data.drawn[own])[0]
+        rank = spearmanr(-score[own], data.drawn[own])[0]
+        area = (score[own][:, None] > clean[None]).mean()
+        click.echo(
+            f"{degradation:12} SRCC {alone:.2f} alone, {rank:.2f} joined, "
+            f"AUC against clean {area:.2f}"
+        )
+    fitted = {d: one.kernel for d, one in joined.items() if one.kernel is not None}
+    digest = kernel.write_kernels(fitted, kernel.PLACE)
+    click.echo(f"{head.PLACE.name} SHA-256 {head.write_heads(joined, digest, head.PLACE)}")
 
 
 def _fit(data: "Data", degradation: "Degradation") -> "Head":
@@ -100,7 +133,7 @@ def _fit(data: "Data", degradation: "Degradation") -> "Head":
 
     held = data.held_out
     head = fit_head(data, ~held, degradation)
-    score = head.score(data.matrix(head.names))
+    score = head.evidence(data.matrix(head.names))
     own = held & (data.kinds == degradation.value)
     clean = held & (data.kinds == "clean")
     rank = spearmanr(-score[own], data.severities[degradation][own])[0]

@@ -18,7 +18,8 @@ from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.photos import is_held_out
 from networks.judges.proxy.fit.recipe import CLEAN_AT_THRESHOLD, EVIDENCE
 from networks.judges.proxy.fit.recipe import PULL as PULL_BY
-from networks.judges.proxy.head import KNOTS, Head, spread
+from networks.judges.proxy.fit.samples import judged_severity
+from networks.judges.proxy.head import KNOTS, Curve, Head, spread
 from networks.judges.proxy.measures import derive, measure
 
 STEPS = (1.8, 2.6, 3.4, 4.4)
@@ -40,6 +41,8 @@ class Data:
     kinds: np.ndarray
     photos: np.ndarray
     """(n,) index of the photo"""
+    drawn: np.ndarray
+    """(n,) severity that was asked of the degrader, 1 .. 5; 5 for clean ones and mixtures"""
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -94,6 +97,7 @@ def read_data(table: Path) -> Data:
         {d: columns[f"severity/{d}"].astype(np.float64) for d in Degradation},
         columns["kind"],
         columns["photo"],
+        np.full(len(columns["kind"]), 5.0),
     )
 
 
@@ -105,12 +109,14 @@ def read_ladder(folder: Path) -> Data:
         for row in json.loads((folder / f"{source:04d}.json").read_text("utf-8"))
     ]
     kinds = np.array([row["kind"] for row in rows])
-    severity = np.array([row["severity"] for row in rows])
+    drawn = np.array([row["severity"] for row in rows])
+    severity = judged_severity(drawn)
     return Data(
         {name: np.array([row["measures"][name] for row in rows]) for name in rows[0]["measures"]},
         {d: np.where(kinds == d.value, severity, 5.0) for d in Degradation},
         kinds,
         np.array([ladder.photo_of(row["source"]) for row in rows]),
+        drawn,
     )
 
 
@@ -134,8 +140,8 @@ def fit_head(data: Data, train: np.ndarray, degradation: Degradation) -> Head:
     score = spread_out @ weights
     clean = score[data.kinds == "clean"]
     alone = data.kinds == degradation.value
-    scores, severities = _curve(clean, score[alone], truth[alone], CLEAN_AT_THRESHOLD[degradation])
-    return Head(names, knots, weights * signs, threshold, scores, severities)
+    presence = curve(clean, score[alone], truth[alone], CLEAN_AT_THRESHOLD[degradation])
+    return Head(names, knots, weights * signs, threshold, presence)
 
 
 def _knots(values: np.ndarray) -> np.ndarray:
@@ -181,9 +187,7 @@ def _fit(
     return torch.nn.functional.softplus(free).detach().numpy(), float(start.detach())
 
 
-def _curve(
-    clean: np.ndarray, scores: np.ndarray, severities: np.ndarray, share: float
-) -> tuple[np.ndarray, np.ndarray]:
+def curve(clean: np.ndarray, scores: np.ndarray, severities: np.ndarray, share: float) -> Curve:
     """From score to severity, by quantiles of clean and of strongly degraded samples.
 
     5 at the lowest clean score, 4.85 at the median, 4.1 where six times `share` of the clean ones
@@ -199,4 +203,4 @@ def _curve(
     severe = max(float(np.quantile(scores[severities < 2.2], 0.8)), points[-1] + 0.5)
     points += [(points[-1] + severe) / 2, severe]
     ordered = np.maximum.accumulate(np.array(points)) + np.arange(6) * 1e-4
-    return ordered, np.array([5.0, 4.85, 4.1, PRESENT, 2.2, 1.0])
+    return Curve(ordered, np.array([5.0, 4.85, 4.1, PRESENT, 2.2, 1.0]))

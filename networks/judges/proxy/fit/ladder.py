@@ -6,6 +6,7 @@ severities is as sharp as the synthesis makes it.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from catalog.files import atomic_file
 from catalog.images import Rgb, decode
 from networks.degraders import load_degrader
 from networks.judges.proxy.fit.photos import all_photos
-from networks.judges.proxy.fit.samples import develop, judged_severity, publish
+from networks.judges.proxy.fit.samples import develop, publish
 from networks.judges.proxy.measures import measure
 
 PACKAGE = "endless-sky-high-dpi"
@@ -30,10 +31,14 @@ LISTED = "8caafae59cf34d3d78c09c489326cd065dfdbe41995cea2a48a92fe1a0826c71"
 """SHA-256 over the SHA-256 of the pictures that are taken, in order."""
 CROPS_OF_LISTED = 3
 """Crops of each photo of photos.json; one of each landscape."""
-SIDES = (360, 800)
+SIDES = (360, 640)
+"""Longer side of a crop, px."""
+SEED = 20261125
+PUBLISHED = 0.35
+"""Share of the versions that went through a web codec."""
 SOURCES = 351
 """Crops of the photos and landscapes there are."""
-USED = 108
+USED = 124
 """So many of them are measured and fitted to."""
 
 
@@ -66,36 +71,45 @@ def photo_of(source: int) -> int:
 
 
 def measure_source(out: Path, folder: Path, source: int) -> None:
-    """Measures of a clean crop and of each degradation of it, as JSON; kept when it is there."""
+    """Measures of all `versions` of a source, as JSON; kept when it is there."""
     place = out / f"{source:04d}.json"
     if place.exists():
         return
     cv2.setNumThreads(1)
-    rng = np.random.default_rng([20261124, source])
-    photo, other = _load(folder, source), _load(folder, (source * 7 + 3) % SOURCES)
-    rows = []
-    for kind in (None, *Degradation):
-        image = develop(_crop(photo, rng), rng)
-        severity = 5.0
-        if kind is not None:
-            value = float(rng.uniform(1, 5))
-            layers = [_crop(other, rng)] if kind is Degradation.REFLECTION else []
-            if rng.random() < 0.3:
-                layers = []
-            image = load_degrader(kind, layers=layers).degrade(image, value, rng)
-            severity = judged_severity(value)
-        if rng.random() < 0.5:
-            image = decode(publish(image, rng, keep=kind is Degradation.COMPRESSION))
-        rows.append(
-            {
-                "source": source,
-                "kind": kind.value if kind else "clean",
-                "severity": severity,
-                "measures": measure(image),
-            }
-        )
+    rows = [
+        {"source": source, "kind": kind, "severity": severity, "measures": measure(image)}
+        for kind, severity, image in versions(folder, source)
+    ]
     with atomic_file(place) as temporary:
         temporary.write_text(json.dumps(rows), "utf-8")
+
+
+def versions(folder: Path, source: int) -> Iterator[tuple[str, float, Rgb]]:
+    """Kind, severity on the degraders' scale (5 for "clean") and pixels of each version of a crop.
+
+    A stronger and a milder one of each degradation, a clean one, and another clean crop.
+    """
+    photo, other = _load(folder, source), _load(folder, (source * 7 + 3) % SOURCES)
+    rng = np.random.default_rng([SEED, source])
+    crop, layer = _crop(photo, rng), _crop(other, rng)
+    yield "clean", 5.0, _published(develop(crop, rng), rng, None)
+    for number, kind in enumerate(Degradation):
+        rng = np.random.default_rng([SEED, source, number])
+        image = develop(crop, rng)
+        layers = [layer] if kind is Degradation.REFLECTION and rng.random() < 0.7 else []
+        degrader = load_degrader(kind, layers=layers)
+        for span in ((1.0, 3.0), (3.0, 5.0)):
+            severity = float(rng.uniform(*span))
+            degraded = degrader.degrade(image, severity, rng)
+            yield kind.value, severity, _published(degraded, rng, kind)
+    rng = np.random.default_rng([SEED, source, len(Degradation)])
+    yield "clean", 5.0, _published(develop(_crop(photo, rng), rng), rng, None)
+
+
+def _published(image: Rgb, rng: np.random.Generator, kind: Degradation | None) -> Rgb:
+    if rng.random() >= PUBLISHED:
+        return image
+    return decode(publish(image, rng, keep=kind is Degradation.COMPRESSION))
 
 
 @lru_cache(maxsize=4)

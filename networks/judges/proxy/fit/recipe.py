@@ -83,3 +83,40 @@ The training photos are wallpapers, softer and darker than photos are on the who
 differ: they were chosen so that each degradation is named about as rarely on the clean photos of
 ../shared/data, which serve as validation. They are the only thing chosen there.
 """
+
+_LIGHT = ("luma_", "dark_share", "contrast", "saturation_", "light_", "shadow", "key")
+_VEIL = ("dark_channel_", "veil_", "airlight", "local_contrast_")
+_LAYERS = ("gradient_", "crossing", "double_")
+_SHARP = ("crete_", "band", "tile", "edge_", "way_", "scale")
+
+WITHIN: dict[Degradation, tuple[str, ...]] = {
+    Degradation.BLUR: (*_SHARP, *_LAYERS, "noise_"),
+    Degradation.COMPRESSION: (
+        *_SHARP, "grid", "flat_", "chroma_high", "ringing", "still", "sparse", "comb", "noise_",
+        "chroma_band", "chroma_p50_1", "chroma_p50_2",
+    ),
+    Degradation.MOIRE: (),
+    Degradation.LOW_LIGHT: (*_LIGHT, "dark_channel_", "airlight"),
+    Degradation.NOISE: (),
+    Degradation.FLARE: (
+        *_LIGHT, *_VEIL, "glare_", "blown_", "warm_", "ghost_", "bright_range", "chroma_band",
+    ),
+    Degradation.REFLECTION: (*_LAYERS, *_LIGHT, *_VEIL, "band", "tile1"),
+    Degradation.HAZE: (),
+    Degradation.RAIN: (
+        "skew_", "tail_", "bright_s", "specks_", "direction_", "lines_", "lean_", "noise_",
+        *_LAYERS, *_VEIL, "band",
+    ),
+}  # fmt: skip
+"""Beginnings of the names of the measures that a kernel looks at; all where there are none."""
+
+SHARE = 3.0
+SHARES: dict[Degradation, float] = {Degradation.LOW_LIGHT: 2.0, Degradation.FLARE: 1.5}
+"""What a severity of the kernel counts in the score, in units of the evidence; else `SHARE`."""
+
+BEYOND: dict[Degradation, float] = {Degradation.LOW_LIGHT: 4.0}
+"""How far above the threshold of presence evidence still counts; 0 for the others.
+
+Of real dark photos the kernel sees little: they are backlit, and mostly without the noise of the
+synthesis, which it is therefore not shown.
+"""

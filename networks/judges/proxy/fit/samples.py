@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ from catalog.files import atomic_file
 from catalog.images import Rgb, image_id
 from networks.degraders import load_degrader
 from networks.judges.proxy.fit.photos import all_photos
+
+Values = TypeVar("Values", float, np.ndarray)
 
 KINDS = ("clean", "clean", *(d.value for d in Degradation), "mixed")
 """What a round makes of each photo."""
@@ -31,7 +34,7 @@ class Sample:
     """Degradation to target severity; what is not named is 5."""
 
 
-def judged_severity(synthesis: float) -> float:
+def judged_severity(synthesis: Values) -> Values:
     """A degrader's severity on the judge's scale.
 
     The degraders' 5 is barely visible, the judge's 5 is none, so 1 .. 5 becomes 1 .. 4.2.

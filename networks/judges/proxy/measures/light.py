@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from networks.judges.proxy.views import Views
+from networks.judges.proxy.views import Views, largest, smallest
 
 PATCH = 15
 """Side of the dark channel's patch at the coarse size (He, Sun, Tang 2009)."""
@@ -12,7 +12,7 @@ PATCH = 15
 def measure(views: Views) -> dict[str, float]:
     """Luminance percentiles, dark channel, saturation, contrast, and the shape of bright light."""
     image, grey = views.coarse, views.coarse_luma
-    brightest, least = image.max(axis=2), image.min(axis=2)
+    brightest, least = largest(image), smallest(image)
     p01, p05, p25, p50, p75, p95, p99 = np.percentile(grey, (1, 5, 25, 50, 75, 95, 99))
     found = {
         "luma_mean": float(grey.mean()),
@@ -60,7 +60,7 @@ def _veil(image: np.ndarray, least: np.ndarray) -> dict[str, float]:
     count = max(1, dark.size // 1000)
     haziest = np.argpartition(dark.ravel(), -count)[-count:]
     airlight = np.maximum(image.reshape(-1, 3)[haziest].mean(axis=0), 0.1).astype(np.float32)
-    veil = cv2.erode((image / airlight).min(axis=2), kernel)
+    veil = cv2.erode(smallest(image / airlight), kernel)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     mean = cv2.blur(grey, (31, 31))
     local = np.sqrt(np.maximum(cv2.blur(grey * grey, (31, 31)) - mean * mean, 0))

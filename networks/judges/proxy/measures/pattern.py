@@ -32,7 +32,7 @@ def _chroma(image: np.ndarray) -> dict[str, float]:
         found[f"chroma_band{level}"] = float(np.log(amount + 5e-4))
         found[f"chroma_ratio{level}"] = float(np.log((amount + 5e-4) / (float(luma.std()) + 2e-3)))
         # Where luma is calm, colour should be calm too; moire's fringes are not.
-        energy = np.abs(chroma).max(axis=2)
+        energy = cv2.max(*cv2.split(np.abs(chroma)))
         found[f"chroma_p50_{level}"] = float(np.log(np.percentile(energy, 50) + 3e-4))
     return found
 

@@ -5,6 +5,10 @@ import numpy as np
 
 from networks.judges.proxy.views import Views
 
+TILE = 32
+"""Side of a tile of `_tiles`, px."""
+PERIODS = (7.5, 22.0)
+"""Of a grid of blocks that was scaled up by up to 2.75, px."""
 _DCT = cv2.dct(np.eye(8, dtype=np.float32), flags=cv2.DCT_ROWS).T
 """Orthonormal DCT-II of 8 samples: rows are frequencies."""
 
@@ -18,7 +22,7 @@ def measure(views: Views) -> dict[str, float]:
         found |= {f"{key}_{name}": value for key, value in _edges(grey).items()}
         found |= {f"{key}_{name}": value for key, value in _directions(grey).items()}
     found["scale"] = float(np.log(views.scale))
-    return found | _blocks(views.fine)
+    return found | _tiles(views.coarse_luma) | _blocks(views.fine) | _period(views.fine_luma)
 
 
 def _crete(grey: np.ndarray) -> float:
@@ -63,6 +67,38 @@ def _bands(grey: np.ndarray) -> dict[str, float]:
         "tile_p95": float(np.percentile(tiles, 95)),
         "tile_p50": float(np.percentile(tiles, 50)),
     }
+
+
+def _tiles(grey: np.ndarray) -> dict[str, float]:
+    """Sharpness by tile: log ratio of the energies of neighbouring octaves, as quantiles.
+
+    A photo has something sharp somewhere; a blurred one has not, however much of it is plain.
+    """
+    energies: list[np.ndarray] = []
+    low = grey
+    height, width = grey.shape
+    count = (max(width // TILE, 1), max(height // TILE, 1))
+    for _ in range(4):
+        if min(low.shape) < 8:
+            energies.append(energies[-1] if energies else np.zeros(count[::-1], np.float32))
+            continue
+        down = cv2.pyrDown(low)
+        high = low - cv2.pyrUp(down, dstsize=low.shape[::-1])
+        energies.append(cv2.resize(high * high, count, interpolation=cv2.INTER_AREA))
+        low = down
+    found: dict[str, float] = {}
+    for level in range(3):
+        fine, coarse = energies[level], energies[level + 1]
+        ratio = np.log((fine + 1e-6) / (coarse + 1e-6)) / 2
+        # Tiles with something in them: the upper half by the coarser octave.
+        ratio = ratio[coarse >= np.median(coarse)]
+        p10, p50, p90 = np.percentile(ratio, (10, 50, 90))
+        found |= {
+            f"tile{level}_p10": float(p10),
+            f"tile{level}_p50": float(p50),
+            f"tile{level}_p90": float(p90),
+        }
+    return found
 
 
 def _edges(grey: np.ndarray) -> dict[str, float]:
@@ -138,13 +174,46 @@ def _blocks(image: np.ndarray) -> dict[str, float]:
         "ringing": _ringing(grey),
         "still": float(np.log((np.abs(np.diff(grey, axis=1)) < 0.4).mean() + 0.01)),
         "sparse": _sparse(grey),
+        "sparse_low": _sparse(grey, low=True),
     }
 
 
-def _sparse(grey: np.ndarray) -> float:
+def _period(grey: np.ndarray) -> dict[str, float]:
+    """A grid of blocks of any period: scaled up after coding it is no longer 8.
+
+    The excess of steps over their neighbours, summed along each column and row, has a comb of
+    that period; its spectrum a peak, here in e-folds above the median.
+    """
+    peaks, places = [], []
+    for values in (grey, grey.T):
+        if min(values.shape) < 64:
+            continue
+        step = np.abs(np.diff(values * 255, axis=1))
+        alone = step[:, 1:-1] - (step[:, :-2] + step[:, 2:]) / 2
+        profile = np.clip(alone, -8, 8).mean(axis=0)
+        profile = (profile - cv2.blur(profile[None], (31, 1))[0]) * np.hanning(len(profile))
+        spectrum = np.abs(np.fft.rfft(profile, 1024))
+        first, last = (round(1024 / period) for period in PERIODS[::-1])
+        # A comb has its second harmonic too, a texture seldom.
+        both = np.sqrt(spectrum[first:last] * spectrum[2 * first : 2 * last : 2])
+        best = int(both.argmax())
+        peaks.append(float(np.log((both[best] + 0.01) / (np.median(spectrum) + 0.01))))
+        places.append(1024 / (first + best) / 8)
+    if not peaks:
+        return {"comb": 0.0, "comb_least": 0.0, "comb_scale": 0.0}
+    agree = abs(np.log(places[0] / places[-1])) < 0.06
+    return {
+        "comb": max(peaks),
+        "comb_least": min(peaks),
+        "comb_scale": float(np.log(places[0])) if agree else 0.0,
+    }
+
+
+def _sparse(grey: np.ndarray, low: bool = False) -> float:
     """Share of the AC coefficients of 8 x 8 blocks below half a grey level, log.
 
-    Quantisation empties them, most at the phase at which the blocks were coded.
+    Quantisation empties them, most at the phase at which the blocks were coded; strong
+    quantisation the nine of the lowest frequencies (`low`) too.
     """
     best = 0.0
     for phase in (0, 4):
@@ -154,6 +223,8 @@ def _sparse(grey: np.ndarray) -> float:
         part = grey[phase : phase + tall, phase : phase + wide]
         blocks = part.reshape(tall // 8, 8, wide // 8, 8).transpose(0, 2, 1, 3)
         levels = np.abs(_DCT @ blocks @ _DCT.T)
+        if low:
+            levels = levels[:, :, :4, :4].reshape(-1, 16)[:, [1, 2, 3, 4, 5, 6, 8, 9, 12]]
         best = max(best, float((levels < 0.5).mean()))
     return float(np.log(best + 0.01))
 

@@ -1,0 +1,102 @@
+"""Fitting the kernels: the severity within a degradation, from the ladder."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from catalog.degradations import Degradation
+from networks.judges.proxy.fit.heads import Data
+from networks.judges.proxy.fit.recipe import BEYOND, SHARE, SHARES, WITHIN
+from networks.judges.proxy.head import Curve, Head
+from networks.judges.proxy.kernel import Kernel, standardise
+
+WIDTH = 0.3
+"""gamma times the number of measures."""
+PENALTY = 10.0
+TUBE = 0.2
+"""Severities: smaller errors cost nothing, which leaves fewer centres."""
+FOLDS = 6
+MILD = (0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
+"""Shares of the clean photos at which the curve of a severity has points."""
+STRONG = ((0.5, 2.3), (0.8, 1.4), (0.99, 1.0))
+"""Shares of the images with it, and the severity at which so many are no stronger."""
+
+
+def names_of(data: Data, degradation: Degradation) -> tuple[str, ...]:
+    """The measures that the kernel of a degradation looks at, by `recipe.WITHIN`."""
+    chosen = WITHIN[degradation]
+    return tuple(name for name in sorted(data.measures) if not chosen or name.startswith(chosen))
+
+
+def fit_kernel(data: Data, rows: np.ndarray, degradation: Degradation) -> Kernel:
+    """The kernel of one degradation from the rows (bool) that carry it."""
+    from sklearn.svm import SVR
+
+    names = names_of(data, degradation)
+    own = rows & (data.kinds == degradation.value)
+    values = data.matrix(names)[own]
+    mean, scale = values.mean(axis=0), values.std(axis=0) + 1e-6
+    gamma = WIDTH / len(names)
+    model = SVR(C=PENALTY, gamma=gamma, epsilon=TUBE)
+    model.fit(standardise(values, mean, scale), data.drawn[own])
+    return Kernel(
+        names,
+        mean,
+        scale,
+        model.support_vectors_,
+        model.dual_coef_[0],
+        float(model.intercept_[0]),
+        gamma,
+    )
+
+
+def across(data: Data, degradation: Degradation) -> np.ndarray:
+    """(n,) severity by kernels that were not fitted to the photo they are asked about."""
+    fold = data.photos % FOLDS
+    values = data.matrix(names_of(data, degradation))
+    found = np.zeros(len(data))
+    for number in range(FOLDS):
+        there = fold == number
+        found[there] = fit_kernel(data, ~there, degradation).severity(values[there])
+    return found
+
+
+def join(data: Data, head: Head, degradation: Degradation) -> tuple[Head, np.ndarray]:
+    """The head with a kernel fitted to all rows, and the scores of the rows across photos.
+
+    The curve from score to severity is drawn from those scores: kernels find milder what they
+    were fitted to.
+    """
+    head = replace(
+        head,
+        share=SHARES.get(degradation, SHARE),
+        enough=head.threshold + BEYOND.get(degradation, 0.0),
+    )
+    evidence = head.evidence(data.matrix(head.names))
+    score = head.score(evidence, across(data, degradation))
+    own = data.kinds == degradation.value
+    clean = data.kinds == "clean"
+    line = severity_curve(score[clean], head.presence(evidence[clean]), score[own])
+    kernel = fit_kernel(data, np.ones(len(data), bool), degradation)
+    return replace(head, kernel=kernel, severity=line), score
+
+
+def severity_curve(clean: np.ndarray, presences: np.ndarray, own: np.ndarray) -> Curve:
+    """From score to severity, by the scores of clean photos and of those with the degradation.
+
+    On clean photos a severity is as frequent as the same presence; of those with the degradation,
+    half are at 2.3 or less: real images are milder than synthetic ones, and so use all five levels.
+    """
+    places = [float(clean.min()) - 1e-3, *np.quantile(clean, MILD).tolist()]
+    values = [5.0, *np.quantile(presences, [1 - share for share in MILD]).tolist()]
+    values = [max(value, 3.0) for value in values]
+    for share, value in STRONG:
+        place = float(np.quantile(own, share))
+        if place > places[-1] + 0.2:
+            places.append(place)
+            values.append(value)
+    if values[-1] > 1:
+        places.append(places[-1] + 1.0)
+        values.append(1.0)
+    ordered = np.maximum.accumulate(places) + np.arange(len(places)) * 1e-4
+    return Curve(ordered, np.minimum.accumulate(values))

@@ -1,0 +1,115 @@
+"""How severe a degradation is, given that it is there: a support vector regression on measures."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from catalog.degradations import Degradation
+from catalog.errors import UserError
+
+PLACE = Path(__file__).with_name("proxy-judge-v1.safetensors")
+
+LIMIT = 3.0
+"""Measures count up to so many standard deviations from their mean: beyond, nothing was learnt."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """f(x) = bias + sum_i c_i exp(-gamma |z(x) - z_i|^2), z the standardised and limited measures.
+
+    Gaussian-kernel regression (Drucker et al. 1997), smooth and bounded: far from all that it was
+    fitted to, it says `bias`.
+    """
+
+    names: tuple[str, ...]
+    mean: np.ndarray
+    """(measures,)"""
+    scale: np.ndarray
+    """(measures,), above 0"""
+    centres: np.ndarray
+    """(centres, measures), standardised"""
+    weights: np.ndarray
+    """(centres,)"""
+    bias: float
+    gamma: float
+
+    def severity(self, values: np.ndarray) -> np.ndarray:
+        """(n, measures) raw measures to (n,) severities on the degraders' scale, about 1 .. 5."""
+        places = standardise(values, self.mean, self.scale)
+        squares = (places**2).sum(axis=1)[:, None] + (self.centres**2).sum(axis=1)
+        distances = np.maximum(squares - 2 * places @ self.centres.T, 0)
+        return np.exp(-self.gamma * distances) @ self.weights + self.bias
+
+
+def standardise(values: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """(n, measures) to standard deviations from the mean, limited."""
+    return np.clip((values - mean) / scale, -LIMIT, LIMIT)
+
+
+def write_kernels(kernels: Mapping[Degradation, Kernel], place: Path) -> str:
+    """Write the kernels as safetensors; return the SHA-256 of the file."""
+    from safetensors.numpy import save
+
+    tensors: dict[str, np.ndarray] = {}
+    for degradation, kernel in kernels.items():
+        parts = {
+            "mean": kernel.mean,
+            "scale": kernel.scale,
+            "centres": kernel.centres,
+            "weights": kernel.weights,
+            "last": np.array([kernel.bias, kernel.gamma]),
+        }
+        for name, value in parts.items():
+            tensors[f"{degradation.value}/{name}"] = np.ascontiguousarray(value, np.float32)
+        # Not as metadata: the file's hash would hang on the order of a hash map.
+        text = " ".join(kernel.names).encode()
+        tensors[f"{degradation.value}/names"] = np.frombuffer(text, np.uint8)
+    data = save(tensors)
+    place.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def load_kernels(sha256: str, place: Path = PLACE) -> dict[Degradation, Kernel]:
+    """Read the kernels and check their hash. Raises `UserError` when it is another one."""
+    from safetensors.numpy import load
+
+    found = load(read_weights(place, sha256))
+
+    def part(degradation: Degradation, name: str) -> np.ndarray:
+        return found[f"{degradation.value}/{name}"].astype(np.float64)
+
+    return {
+        d: Kernel(
+            tuple(found[f"{d.value}/names"].tobytes().decode().split()),
+            part(d, "mean"),
+            part(d, "scale"),
+            part(d, "centres"),
+            part(d, "weights"),
+            *part(d, "last").tolist(),
+        )
+        for d in Degradation
+        if f"{d.value}/names" in found
+    }
+
+
+def read_weights(place: Path, sha256: str) -> bytes:
+    """The file's bytes. Raises `UserError` when it cannot be read or has another hash."""
+    try:
+        data = place.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"The judge's weights {place} cannot be read: {error}.", "Install Mendline again."
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise UserError(
+            f"The judge's weights {place} have the SHA-256 {found[:12]}..., not {sha256[:12]}...",
+            "Install Mendline again, or `git checkout` the file: scores by other weights cannot "
+            "be compared.",
+        )
+    return data
