@@ -97,7 +97,15 @@ class Pair(Settings):
         default="ms-ssim", description="Name given to networks.consistency.load_consistency."
     )
     min_difference: dict[str, float] = Field(
-        default={"default": 0.3, "blur": 0.0, "compression": 0.05, "reflection": 0.0, "rain": -0.1},
+        default={
+            "default": 0.3,
+            "blur": 0.0,
+            "compression": 0.05,
+            "flare": 0.1,
+            "reflection": 0.0,
+            "haze": 0.15,
+            "rain": -0.1,
+        },
         description="By how much the judge must find the target better, by degradation "
         "(severity 1..5). The proxy sees little of some; a judge in whole steps needs 0.5.",
     )
@@ -124,7 +132,7 @@ class Pair(Settings):
         "px of an image whose longer side is 512.",
     )
     min_gain: dict[str, float] = Field(
-        default={"default": 0.02, "blur": 0.1},
+        default={"default": 0.03, "blur": 0.1},
         description="Share of the missing correlation that undoing the movement must win back for "
         "it to count, by degradation: a crooked motion blur looks like a movement itself.",
     )
@@ -142,12 +150,12 @@ class Pair(Settings):
     max_changed: dict[str, float] = Field(
         default={
             "default": 0.5,
-            "blur": 0.55,
+            "blur": 0.78,
             "compression": 0.99,
             "moire": 0.99,
             "low-light": 0.99,
             "noise": 0.92,
-            "flare": 0.8,
+            "flare": 0.92,
             "reflection": 0.62,
             "haze": 0.5,
             "rain": 0.35,
