@@ -1,7 +1,7 @@
 """Recall and false matches of decontamination: versions of benchmark photos among others.
 
     python -m benchmarks.dedupe_contamination --photos FOLDER [--half tune|report|all]
-        [--every N] [--embedder NAME|none]
+        [--most N] [--every N] [--embedder NAME|none]
 
 Every N-th photo is in the benchmark, blurred (sigma 2) and cropped off the centre. All photos are
 collected in several versions, so a match is right when its photo is in the benchmark, and it must
@@ -52,10 +52,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--half", choices=sorted(HALVES), default="report")
+    parser.add_argument("--most", type=int, default=10_000, help="photos of the half")
     parser.add_argument("--every", type=int, default=4)
     parser.add_argument("--embedder", default="mendline-clip")
     given = parser.parse_args()
-    photos = [decode(path.read_bytes()) for path in find_images(given.photos)[HALVES[given.half]]]
+    paths = find_images(given.photos)[HALVES[given.half]][: given.most]
+    photos = [decode(path.read_bytes()) for path in paths]
     inside = list(range(0, len(photos), given.every))
     images = [jpeg(blur(crop(photos[row], 0.0, 0.05, 0.8, 0.9), 2), 90) for row in inside]
     benchmark = prints_of(images)

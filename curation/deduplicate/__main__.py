@@ -29,7 +29,7 @@ from curation.deduplicate.prints import make_prints
 from networks.embedders import load_embedder
 from networks.interfaces import Embedder
 
-VERSION = "3"
+VERSION = "4"
 """Part of the memory's key; to be raised by whoever changes how pairs are found or verified."""
 
 

@@ -18,6 +18,7 @@ COARSE, FINE = 48, 112
 
 _HOPEFUL = 0.5  # coarse correlation below which the fine level is not tried
 _SMOOTH = 0.6  # sigma, pixels, of what both are smoothed by before they are compared
+_SURE = 0.8  # agreement of fine structure from which a registration is right
 _SMALLEST = 0.1  # share of the area to which a map may shrink
 
 
@@ -170,6 +171,18 @@ def content(
     return np.asarray(in_a & (u > trim_b[0]) & (v > trim_b[1]) & (u < trim_b[2]) & (v < trim_b[3]))
 
 
+def _compared(
+    a: np.ndarray, b: np.ndarray, matrix: np.ndarray, trim_a: np.ndarray, trim_b: np.ndarray
+) -> Alignment:
+    one, two, inside = warped(a, b, matrix, FINE)
+    inside &= content(inside.shape, matrix, trim_a, trim_b)
+    correlation, detail = agreement(one, two, inside)
+    # What turning left at the corners is fine structure that all turned images share.
+    scene_a, scene_b, _ = warped(scene(a), scene(b), matrix, FINE)
+    fine, blocks = fine_agreement(one, two, inside & (scene_a > 0.98) & (scene_b > 0.98))
+    return Alignment(matrix, correlation, detail, fine, blocks)
+
+
 def align(
     a: np.ndarray,
     b: np.ndarray,
@@ -202,10 +215,9 @@ def align(
                 coefficient, found = finer, refined
         if coefficient > best:
             best, matrix = coefficient, first @ found
-    one, two, inside = warped(a, b, matrix, FINE)
-    inside &= content(inside.shape, matrix, trim_a, trim_b)
-    correlation, detail = agreement(one, two, inside)
-    # What turning left at the corners is fine structure that all turned images share.
-    scene_a, scene_b, _ = warped(scene(a), scene(b), matrix, FINE)
-    finest, blocks = fine_agreement(one, two, inside & (scene_a > 0.98) & (scene_b > 0.98))
-    return Alignment(matrix, correlation, detail, finest, blocks)
+    laid = _compared(a, b, matrix, trim_a, trim_b)
+    if laid.fine < _SURE:
+        # What was laid over one of them, a watermark say, can draw the registration away.
+        unmoved = [_compared(a, b, start, trim_a, trim_b) for start in starts]
+        laid = max([laid, *unmoved], key=lambda one: one.fine)
+    return laid

@@ -21,6 +21,7 @@ _BATCH = 1024
 _PLAIN = 10  # blocks with fine structure, of 36, below which an image is plain
 _PLAIN_LEAST = 0.95  # correlation from which plain images are the same
 _FINE = 0.25  # correlation of fine structure that the same photo has; different ones reach 0.17
+_DETAIL = 0.25  # by how much that of the median block may stay below that of the whole
 _FINE_ALONE = 0.5  # the same, where a veil or a text spoils the correlation of the whole
 
 
@@ -81,18 +82,16 @@ def _starts(a: Prints, b: Prints, pairs: Pairs) -> Iterator[list[np.ndarray]]:
 def confirmed(found: Alignment, least: float, bits: int, most_bits: int) -> bool:
     """Whether what the two images have in common is the same; `bits` is how far their hashes are.
 
-    The fine structure must agree, and besides either all of it correlates, or its details do while
-    something was laid over it: text spoils the whole's correlation but not the median block's.
-    Where there is little to see, as in the sky, both must correlate closely, and the hashes be near
-    where there is nothing at all.
+    The fine structure must agree, well where something was laid over one of them: text or a veil
+    spoils the correlation of the whole, but not that of most places. Where there is little to see,
+    as in the sky, both must correlate closely, and the hashes be near where there is nothing.
     """
     if found.blocks < _PLAIN:
         fine = found.fine >= _FINE if found.blocks else bits <= most_bits
         return fine and min(found.correlation, found.detail) >= max(least, _PLAIN_LEAST)
-    whole = found.correlation >= least and found.detail >= least - 0.25
-    laid_over = found.detail >= least + 0.05 and found.correlation >= least - 0.35
-    alone = found.fine >= _FINE_ALONE and found.detail >= least - 0.25
-    return alone or (found.fine >= _FINE and (whole or laid_over))
+    if found.detail < least - _DETAIL:
+        return False
+    return found.fine >= _FINE_ALONE or (found.fine >= _FINE and found.correlation >= least)
 
 
 Question = tuple[int, int, Sequence[np.ndarray]]

@@ -95,7 +95,8 @@ def texture(a: Version, b: Version, matrix: np.ndarray, spread: float) -> float:
     inside &= content(inside.shape, matrix, a.trim, b.trim)
     if inside.sum() < _FEW_CELLS:
         return 0.0
-    one, two = one[inside] + _FAINT, two[inside] + _FAINT
+    # Cubic interpolation can leave less than nothing beside a strong cell.
+    one, two = (np.maximum(levels[inside], 0.0) + _FAINT for levels in (one, two))
     mean = float(np.log2(two.mean() / one.mean()))
     median = float(np.median(np.log2(two / one)))
     larger = b.measured * spread / max(a.measured, 1)  # B in pixels of A
