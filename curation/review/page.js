@@ -130,7 +130,7 @@ async function settle(pair, decision, reason) {
     await sent;
   } catch (error) {
     if (next) queue.unshift(next);
-    show(pair);
+    await show(pair);
     say("Not stored: " + error.message);
     return;
   }
@@ -148,7 +148,7 @@ async function undo() {
   if (!pair_id) { say("Nothing to undo."); return; }
   past = past.filter((pair) => pair.pair_id !== pair_id);
   settled.delete(pair_id);
-  show(await call("/api/pair/" + pair_id));
+  await show(await call("/api/pair/" + pair_id));
   say("taken back");
   progress();
 }
@@ -158,7 +158,7 @@ async function back() {
   const pair = past.pop();
   if (!pair) { say("No earlier pair."); return; }
   const again = await call("/api/pair/" + pair.pair_id);
-  show(again);
+  await show(again);
   say(again.mine ? "you said " + again.mine : "");
 }
 
