@@ -173,6 +173,16 @@ def test_rules_where_prompts_decide(
     )
 
 
+def test_presence_decides_where_a_judge_tells_it_apart() -> None:
+    judgements = _judgements()
+    judgements[Degradation.HAZE] = Judgement(2.0, presence=4.0)
+    judgements[Degradation.RAIN] = Judgement(4.0, presence=2.0)
+    decision = decide(Found(_good(400), judgements), SETTINGS)
+    assert decision.verdict == "degraded"
+    assert (decision.degradation, decision.also) == (Degradation.RAIN, ())
+    assert decision.severity == 4.0
+
+
 def test_thresholds_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="clean and degraded at once"):
         Screen(degraded_at=3.0, degraded_at_by={Degradation.RAIN: 4.5}, clean_at=3.5)
