@@ -18,7 +18,7 @@ from networks.interfaces import Judgement
 from networks.judges import load_judge
 from networks.watermark.detector import load_detector
 
-VERSION = "2"
+VERSION = "3"
 """Of the rules and the explicit detectors; results of another version are computed again."""
 
 

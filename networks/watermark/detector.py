@@ -1,6 +1,8 @@
-"""The detector: how likely it is that something is written or drawn over a photo, and where."""
+"""The detector: how likely something is written or drawn over a photo, what it is and where."""
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,15 +14,57 @@ from catalog.errors import UserError
 from catalog.files import atomic_file
 from catalog.images import Rgb
 from networks.interfaces import Identity
-from networks.watermark.network import MarkNet, inputs, score
+from networks.watermark.network import (
+    KINDS,
+    MULTIPLE,
+    STRIDE,
+    TOPS,
+    Kind,
+    MarkNet,
+    evidence,
+    inputs,
+)
 
-VERSION = "v1"
-PLACE = Path(__file__).with_name("marks-v1.safetensors")
-SHA256 = "d08c001b73144a75d035a4c3d754303cdb9be3534c4775d864d4a120be908f7f"
+VERSION = "v2"
+PLACE = Path(__file__).with_name("marks-v2.safetensors")
+SHA256 = "a4fb0b45818de8f9e6c2254c19b5a3e253b2ce87f0fcb16e1a3ca22546d2a98a"
 SMALLEST_SIDE = 32
-LONGEST_SIDE = 768
+LONGEST_SIDE = 640
 """Larger images are reduced to this longer side."""
-_MULTIPLE = 16
+SCALES = (1.0, 0.6)
+"""Of what is left, the sizes looked at: the smaller shows large letters whole."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is over an image."""
+
+    probability: float
+    """0 .. 1, that there is any mark"""
+    kinds: Mapping[Kind, float]
+    """shares, in sum 1, of what the strongest part of it looks like"""
+
+    @property
+    def kind(self) -> Kind:
+        """The likeliest."""
+        return max(self.kinds, key=lambda kind: self.kinds[kind])
+
+
+NO_MARKS = Marks(0.0, {kind: 1 / len(KINDS) for kind in KINDS})
+
+
+@dataclass(frozen=True)
+class Score:
+    """The logistic regression from an image's `evidence` to the probability of a mark."""
+
+    weights: tuple[float, ...]
+    """one of each of `TOPS` at each of `SCALES`"""
+    bias: float
+
+    def __call__(self, found: np.ndarray) -> np.ndarray:
+        """(..., len(SCALES) * len(TOPS)) evidence to (...) 0 .. 1."""
+        value = found @ np.array(self.weights) + self.bias
+        return np.asarray(1 / (1 + np.exp(-np.clip(value, -50, 50))))
 
 
 class MarkDetector:
@@ -44,40 +88,57 @@ class MarkDetector:
                 "Install Mendline again, or `git checkout` the file.",
             )
         weights = {name: value.float() for name, value in load(data).items()}
-        self._level = float(weights.pop("level"))
-        self._net = MarkNet().eval()
+        self._score = Score(tuple(weights.pop("score").tolist()), float(weights.pop("bias")))
+        self._net = MarkNet().eval().to(memory_format=torch.channels_last)
         self._net.load_state_dict(weights, strict=False)
         self.identity = Identity("marks", VERSION, found)
 
-    def probability(self, image: Rgb) -> float:
-        """0 .. 1 for an (h, w, 3) uint8 image; 0 below 32 pixels a side.
+    def find(self, image: Rgb) -> Marks:
+        """What is over an (h, w, 3) uint8 image; nothing below 32 pixels a side."""
+        if _is_too_narrow(image):
+            return NO_MARKS
+        logits, found = look(self._net, image)
+        probability = float(self._score(found))
+        flat = logits.flatten(1)
+        strongest = flat[0].topk(min(TOPS[1], flat.shape[1])).indices
+        shares = torch.softmax(flat[1:, strongest], dim=0).mean(dim=1).tolist()
+        return Marks(probability, dict(zip(KINDS, shares, strict=True)))
 
-        One half where one in a hundred unmarked crops of the held-out pictures lies above.
-        """
-        if min(image.shape[:2]) < SMALLEST_SIDE:
-            return 0.0
-        value = float(score(self._logits(image))[0])
-        return float(1 / (1 + np.exp(self._level - value)))
+    def probability(self, image: Rgb) -> float:
+        """0 .. 1 for an (h, w, 3) uint8 image, that there is any mark; see `find`."""
+        return self.find(image).probability
 
     def where(self, image: Rgb) -> np.ndarray:
         """(h, w) float32 in 0 .. 1: how likely each pixel belongs to a mark."""
-        if min(image.shape[:2]) < SMALLEST_SIDE:
+        if _is_too_narrow(image):
             return np.zeros(image.shape[:2], np.float32)
-        likely = torch.sigmoid(self._logits(image)[0]).numpy()
+        likely = torch.sigmoid(_logits(self._net, _reduced(image, 1.0))[0]).numpy()
         size = (image.shape[1], image.shape[0])
         return cv2.resize(likely, size, interpolation=cv2.INTER_LINEAR)
 
-    @torch.inference_mode()
-    def _logits(self, image: Rgb) -> torch.Tensor:
-        share = LONGEST_SIDE / max(image.shape[:2])
-        image = np.ascontiguousarray(image)
-        if share < 1:
-            size = [max(round(side * share), SMALLEST_SIDE) for side in image.shape[1::-1]]
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        rows, columns = (-side % _MULTIPLE for side in image.shape[:2])
-        data = np.pad(inputs(image), ((0, 0), (0, rows), (0, columns)), mode="edge")
-        logits: torch.Tensor = self._net(torch.from_numpy(data)[None])
-        return logits[:, : -(-image.shape[0] // 4), : -(-image.shape[1] // 4)]
+
+def look(net: MarkNet, image: Rgb) -> tuple[torch.Tensor, np.ndarray]:
+    """Logits by cell, (1 + len(KINDS), rows, columns), and the evidence at all `SCALES`."""
+    maps = [_logits(net, _reduced(image, scale)) for scale in SCALES]
+    return maps[0], np.concatenate([evidence(each[:1]).numpy()[0] for each in maps])
+
+
+def _reduced(image: Rgb, scale: float) -> Rgb:
+    share = min(LONGEST_SIDE / max(image.shape[:2]), 1.0) * scale
+    image = np.ascontiguousarray(image)
+    if share == 1:
+        return image
+    size = [max(round(side * share), SMALLEST_SIDE) for side in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+@torch.inference_mode()
+def _logits(net: MarkNet, image: Rgb) -> torch.Tensor:
+    rows, columns = (-side % MULTIPLE for side in image.shape[:2])
+    data = np.pad(inputs(image), ((0, 0), (0, rows), (0, columns)), mode="edge")
+    batch = torch.from_numpy(data)[None].contiguous(memory_format=torch.channels_last)
+    logits: torch.Tensor = net(batch)
+    return logits[0, :, : -(-image.shape[0] // STRIDE), : -(-image.shape[1] // STRIDE)]
 
 
 @lru_cache(maxsize=1)
@@ -86,7 +147,7 @@ def load_detector() -> MarkDetector:
     return MarkDetector()
 
 
-def save(net: MarkNet, level: float, place: Path) -> str:
+def save(net: MarkNet, score: Score, place: Path) -> str:
     """Write the weights as float16 safetensors; the SHA-256 of the file."""
     from safetensors.torch import save as to_bytes
 
@@ -95,7 +156,12 @@ def save(net: MarkNet, level: float, place: Path) -> str:
         for name, value in net.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    data = to_bytes({**weights, "level": torch.tensor(level)})
+    own = {"score": torch.tensor(score.weights), "bias": torch.tensor(score.bias)}
+    data = to_bytes({**weights, **own})
     with atomic_file(place) as temporary:
         temporary.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
+
+
+def _is_too_narrow(image: Rgb) -> bool:
+    return min(image.shape[:2]) < SMALLEST_SIDE

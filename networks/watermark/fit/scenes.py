@@ -12,15 +12,21 @@ from PIL import Image
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from networks.degraders import load_degrader
-from networks.watermark.fit.marks import lay_mark, words, write
-from networks.watermark.fit.sources import load
-from networks.watermark.network import STRIDE
+from networks.watermark.fit import marks
+from networks.watermark.fit.scenery import bars, sign
+from networks.watermark.fit.sources import load, shares
+from networks.watermark.network import KINDS, STRIDE
 
-SIDE = 224
+SIDE = 256
 MARKED = 0.6
-DEGRADED = 0.3
-SCENE_TEXT = 0.2
+SECOND = 0.15
+"""Of those, with a second mark."""
+DEGRADED = 0.2
+SCENE_TEXT = 0.25
+BARS = 0.1
 """Shares of the crops."""
+LARGEST = 560
+"""The shorter side of the largest photo that crops are of."""
 LEAST_CELLS = 10
 """Cells of a mark in a crop from which the crop counts as marked."""
 
@@ -30,95 +36,122 @@ class Scene:
     """A crop and where its mark is."""
 
     image: Rgb
-    """(SIDE, SIDE, 3)"""
+    """(side, side, 3)"""
     cells: np.ndarray
-    """(SIDE / STRIDE, SIDE / STRIDE) bool"""
+    """(side / STRIDE, side / STRIDE) uint8: 0, or 1 + the index in `KINDS` of the mark there"""
 
 
-def make(pictures: Sequence[Path], fonts: Sequence[Path], rng: np.random.Generator) -> Scene:
-    """A random scene."""
-    image = _resized(load(pictures[int(rng.integers(len(pictures)))]), rng)
-    if rng.random() < SCENE_TEXT:
-        image = _sign(image, fonts, rng)
-    if rng.random() < DEGRADED:
-        degradation = list(Degradation)[int(rng.integers(len(Degradation)))]
-        image = load_degrader(degradation).degrade(image, float(rng.uniform(1.0, 4.5)), rng)
-    cover = np.zeros(image.shape[:2], bool)
-    if rng.random() < MARKED:
-        marked = lay_mark(image, fonts, rng)
-        image, cover = marked.image, marked.coverage
-    image = publish(image, rng)
-    if image.shape[:2] != cover.shape:
-        size = (image.shape[1], image.shape[0])
-        cover = cv2.resize(cover.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    down, right = _corner(cover, rng)
-    window = np.s_[down : down + SIDE, right : right + SIDE]
-    near = cv2.dilate(cover[window].astype(np.float32), np.ones((5, 5), np.uint8))
-    size = (SIDE // STRIDE, SIDE // STRIDE)
-    return Scene(image[window], cv2.resize(near, size, interpolation=cv2.INTER_AREA) > 0.4)
+class Maker:
+    """Makes scenes of some photos with some fonts."""
+
+    def __init__(self, pictures: Sequence[Path], fonts: Sequence[Path], side: int = SIDE) -> None:
+        self.pictures, self.fonts, self.side = list(pictures), list(fonts), side
+        self._shares = shares(self.pictures)
+
+    def make(self, rng: np.random.Generator, marked: bool | None = None) -> Scene:
+        """A random scene; `marked` is drawn where it is None."""
+        photo = load(self.pictures[int(rng.choice(len(self.pictures), p=self._shares))])
+        marked = bool(rng.random() < MARKED) if marked is None else marked
+        shrink = float(rng.uniform(0.6, 1.0)) if rng.random() < 0.25 else 1.0
+        window = round(self.side / shrink)
+        box, size = _frame(photo.shape[:2], window, rng)
+        sheets = []
+        if marked:
+            count = 2 if rng.random() < SECOND else 1
+            sheets = [marks.draw(size, self.fonts, rng) for _ in range(count)]
+        down, right = _corner(sheets[0].cover if sheets else None, size, window, rng)
+        scale = (box[2] - box[0]) / size[0]
+        left, top = box[0] + right * scale, box[1] + down * scale
+        end = round(window * scale)
+        part = photo[round(top) : round(top) + end, round(left) : round(left) + end]
+        method = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+        image = cv2.resize(np.ascontiguousarray(part), (window, window), interpolation=method)
+        image = self._taken(image, rng)
+        labels = np.zeros((window, window), np.uint8)
+        for sheet in sheets:
+            cut = marks.Sheet(
+                np.ascontiguousarray(sheet.cover[down : down + window, right : right + window]),
+                sheet.style,
+            )
+            laid = marks.lay(image, cut, rng)
+            image = laid.image
+            labels[laid.coverage] = 1 + KINDS.index(sheet.kind)
+        return Scene(_published(image, self.side, rng), _cells(labels, self.side))
+
+    def whole(self, rng: np.random.Generator, marked: bool) -> tuple[Rgb, bool]:
+        """A whole photo, 400 to 700 pixels long, and whether a mark can be seen on it."""
+        photo = load(self.pictures[int(rng.choice(len(self.pictures), p=self._shares))])
+        share = min(float(rng.uniform(400, 700)) / max(photo.shape[:2]), 1.0)
+        image = cv2.resize(photo, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+        covered = False
+        if marked:
+            sheet = marks.draw((image.shape[1], image.shape[0]), self.fonts, rng)
+            laid = marks.lay(image, sheet, rng)
+            image, covered = laid.image, bool(laid.coverage.any())
+        return (image if rng.random() < 0.25 else _jpeg(image, rng)), covered
+
+    def _taken(self, image: Rgb, rng: np.random.Generator) -> Rgb:
+        """The photo as it was before somebody wrote over it."""
+        if rng.random() < 0.5:
+            image = np.ascontiguousarray(image[:, ::-1])
+        if rng.random() < SCENE_TEXT:
+            image = sign(image, self.fonts, rng)
+        if rng.random() < BARS:
+            image = bars(image, rng)
+        if rng.random() < DEGRADED:
+            degradation = list(Degradation)[int(rng.integers(len(Degradation)))]
+            image = load_degrader(degradation).degrade(image, float(rng.uniform(1.0, 4.5)), rng)
+        return _jpeg(image, rng) if rng.random() < 0.4 else image
 
 
-def publish(image: Rgb, rng: np.random.Generator) -> Rgb:
+def _frame(
+    shape: tuple[int, ...], window: int, rng: np.random.Generator
+) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+    """Which part of a photo is shown (left, top, right, bottom), and at what size it is."""
+    height, width = shape[:2]
+    share = float(rng.uniform(0.5, 1.0))
+    tall = int(height * share)
+    wide = int(width * min(1.0, share * rng.uniform(0.7, 1.3)))
+    least = min(tall, wide)
+    target = np.exp(rng.uniform(np.log(window + 8), np.log(max(LARGEST, window + 9))))
+    target = max(min(target, least * 1.25), window + 2)
+    left, top = int(rng.integers(width - wide + 1)), int(rng.integers(height - tall + 1))
+    size = (max(round(wide * target / least), window), max(round(tall * target / least), window))
+    return (left, top, left + wide, top + tall), size
+
+
+def _corner(
+    cover: np.ndarray | None, size: tuple[int, int], window: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Upper left corner (row, column) of the crop: mostly one that holds a part of the mark."""
+    free = (size[1] - window, size[0] - window)
+    rows = np.flatnonzero((cover > 90).any(axis=1)) if cover is not None else np.zeros(0, int)
+    if cover is None or not len(rows) or rng.random() > 0.9:
+        return int(rng.integers(free[0] + 1)), int(rng.integers(free[1] + 1))
+    row = int(rows[int(rng.integers(len(rows)))])
+    columns = np.flatnonzero(cover[row] > 90)
+    place = np.array([row, columns[int(rng.integers(len(columns)))]])
+    corner = place - rng.integers(window // 6, window * 5 // 6, 2)
+    return int(np.clip(corner[0], 0, free[0])), int(np.clip(corner[1], 0, free[1]))
+
+
+def _cells(labels: np.ndarray, side: int) -> np.ndarray:
+    """The kind by cell, for cells that a mark, a pixel or two wider, covers to 40 %."""
+    near = cv2.dilate((labels > 0).astype(np.float32), np.ones((5, 5), np.uint8))
+    size = (side // STRIDE, side // STRIDE)
+    covered = cv2.resize(near, size, interpolation=cv2.INTER_AREA) > 0.4
+    kinds = cv2.dilate(labels, np.ones((9, 9), np.uint8))
+    return np.where(covered, cv2.resize(kinds, size, interpolation=cv2.INTER_NEAREST), 0)
+
+
+def _published(image: Rgb, side: int, rng: np.random.Generator) -> Rgb:
     """As a site would serve it: sometimes smaller, mostly JPEG."""
-    least = min(image.shape[:2])
-    if rng.random() < 0.25:
-        share = float(rng.uniform(min(max(0.6, (SIDE + 2) / least), 1.0), 1.0))
-        image = cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-    if rng.random() < 0.2:
-        return image
+    if image.shape[0] != side:
+        image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    return image if rng.random() < 0.25 else _jpeg(image, rng)
+
+
+def _jpeg(image: Rgb, rng: np.random.Generator) -> Rgb:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(35, 98)))
     return np.asarray(Image.open(buffer))
-
-
-def _resized(photo: Rgb, rng: np.random.Generator) -> Rgb:
-    height, width = photo.shape[:2]
-    share = float(rng.uniform(0.4, 1.0))
-    tall = max(int(height * share), SIDE)
-    wide = max(int(width * min(1.0, share * rng.uniform(0.7, 1.3))), SIDE)
-    down, right = rng.integers(0, height - tall + 1), rng.integers(0, width - wide + 1)
-    crop = np.ascontiguousarray(photo[down : down + tall, right : right + wide])
-    least = min(tall, wide)
-    target = float(np.exp(rng.uniform(np.log(SIDE + 8), np.log(560))))
-    share = min(target / least, 1.0)
-    if share < 1:
-        crop = cv2.resize(crop, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop
-
-
-def _sign(image: Rgb, fonts: Sequence[Path], rng: np.random.Generator) -> Rgb:
-    """A board or writing that is part of the scene: in perspective, lit and blurred as it is."""
-    height, width = image.shape[:2]
-    text = np.asarray(write(words(rng), int(rng.integers(24, 60)), fonts, rng), np.float32) / 255
-    text = np.pad(text, int(rng.integers(4, 20)))
-    tall, wide = text.shape
-    size = float(rng.uniform(0.15, 0.6)) * width
-    box = np.array([[0, 0], [1, 0], [1, tall / wide], [0, tall / wide]]) * size
-    box = box + rng.normal(0, 0.12, (4, 2)) * size * np.array([0.6, tall / wide + 0.1])
-    box = box + rng.uniform(0, 0.8, 2) * np.array([width, height])
-    source = np.array([[0, 0], [wide, 0], [wide, tall], [0, tall]], np.float32)
-    warp = cv2.getPerspectiveTransform(source, box.astype(np.float32))
-    cover = cv2.warpPerspective(text, warp, (width, height), flags=cv2.INTER_AREA)
-    board = cv2.warpPerspective(np.ones_like(text), warp, (width, height))
-    if rng.random() < 0.4:
-        board = np.zeros_like(board)
-    values = image.astype(np.float32)
-    light = cv2.GaussianBlur(values, (0, 0), 9).mean(axis=2, keepdims=True) / 128
-    paint, ink = rng.uniform(20, 235, 3), rng.uniform(0, 255, 3)
-    texture = 1 + rng.normal(0, 0.05, (height, width, 1))
-    over = values * (1 - board[..., None]) + paint * board[..., None] * np.clip(light, 0.3, 1.6)
-    over = over * (1 - cover[..., None]) + ink * cover[..., None] * np.clip(light, 0.3, 1.6)
-    touched = cv2.dilate(np.maximum(cover, board), np.ones((5, 5), np.uint8))[..., None]
-    soft = cv2.GaussianBlur(over * texture, (0, 0), float(rng.uniform(0.6, 2.0)))
-    result = values * (1 - touched) + soft * touched
-    return (np.clip(result, 0, 255) + 0.5).astype(np.uint8)
-
-
-def _corner(cover: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
-    """Upper left corner of the crop: mostly one that holds a part of the mark."""
-    free = (cover.shape[0] - SIDE, cover.shape[1] - SIDE)
-    places = np.argwhere(cover) if rng.random() < 0.85 else np.zeros((0, 2))
-    if not len(places):
-        return int(rng.integers(free[0] + 1)), int(rng.integers(free[1] + 1))
-    middle = places[int(rng.integers(len(places)))] - rng.integers(SIDE // 5, SIDE * 4 // 5, 2)
-    return int(np.clip(middle[0], 0, free[0])), int(np.clip(middle[1], 0, free[1]))

@@ -1,11 +1,14 @@
 """The photos and fonts, from the Debian packages that packages.json names."""
 
 import hashlib
+import io
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,7 +23,8 @@ LONGEST = 1200
 """Pixels of the longer side at which photos are kept."""
 LEAST_SIDE = 250
 HELD_OUT_EVERY = 8
-"""Every eighth picture is measured on and never trained on."""
+"""Every eighth picture and font is measured on and never trained on."""
+_WEBP = re.compile(rb"RIFF(....)WEBPVP8", re.DOTALL)
 
 
 def prepare(debs: Path, work: Path) -> tuple[list[Path], list[Path]]:
@@ -28,42 +32,67 @@ def prepare(debs: Path, work: Path) -> tuple[list[Path], list[Path]]:
 
     Raises `UserError` for a package that is missing or is another one.
     """
-    for entry in json.loads(PACKAGES.read_text("utf-8")):
-        target = work / "unpacked" / entry["package"]
-        if target.exists():
-            continue
-        found = sorted(debs.glob(f"{entry['package']}_*.deb"))
-        digest = hashlib.sha256(found[0].read_bytes()).hexdigest() if found else "no file"
-        if digest != entry["sha256"]:
-            raise UserError(
-                f"{debs} lacks {entry['package']} {entry['version']} (SHA-256 found: {digest}).",
-                f"In that folder: apt-get download {entry['package']}={entry['version']}",
-            )
-        with atomic_folder(target) as temporary:
-            subprocess.run(["dpkg-deb", "-x", found[0], temporary], check=True)
-    pictures = work / "pictures"
-    if not pictures.exists():
-        with atomic_folder(pictures) as temporary:
-            for index, image in enumerate(track(_pictures(work), "pictures")):
-                np.save(temporary / f"{index:04d}.npy", image)
+    for entry in track(json.loads(PACKAGES.read_text("utf-8")), "packages"):
+        name = entry["package"]
+        if not (work / "unpacked" / name).exists():
+            _unpack(entry, debs, work / "unpacked" / name)
+        if not name.startswith("fonts-") and not (work / "pictures" / name).exists():
+            with atomic_folder(work / "pictures" / name) as temporary:
+                for index, image in enumerate(_pictures(work / "unpacked" / name, entry["files"])):
+                    np.save(temporary / f"{index:04d}.npy", image)
     fonts = sorted((work / "unpacked").glob("fonts-*/usr/share/fonts/**/*.?tf"))
     # Some packages link to fonts of others.
-    return sorted(pictures.glob("*.npy")), [font for font in fonts if font.is_file()]
+    return sorted((work / "pictures").glob("*/*.npy")), [font for font in fonts if font.is_file()]
 
 
-def _pictures(work: Path) -> Iterator[Rgb]:
-    for entry in json.loads(PACKAGES.read_text("utf-8")):
-        if entry["package"].startswith("fonts-"):
+def shares(pictures: list[Path]) -> np.ndarray:
+    """(n,) how often each picture is drawn, in sum 1, by the packages' `share`.
+
+    Photos are drawn more often than textures of games and cut-out things.
+    """
+    entries = json.loads(PACKAGES.read_text("utf-8"))
+    share = {entry["package"]: entry.get("share", 1.0) for entry in entries}
+    weight = np.array([share[path.parent.name] for path in pictures])
+    return weight / weight.sum()
+
+
+def _unpack(entry: dict[str, Any], debs: Path, target: Path) -> None:
+    found = sorted(debs.glob(f"{entry['package']}_*.deb"))
+    digest = hashlib.sha256(found[0].read_bytes()).hexdigest() if found else "no file"
+    if digest != entry["sha256"]:
+        raise UserError(
+            f"{debs} lacks {entry['package']} {entry['version']} (SHA-256 found: {digest}).",
+            f"In that folder: apt-get download {entry['package']}={entry['version']}",
+        )
+    with atomic_folder(target) as temporary:
+        subprocess.run(["dpkg-deb", "-x", found[0], temporary], check=True)
+
+
+def _pictures(folder: Path, pattern: str) -> Iterator[Rgb]:
+    for path in sorted(folder.glob(pattern)):
+        if path.is_symlink():
             continue
-        for path in sorted((work / "unpacked" / entry["package"]).glob(entry["files"])):
-            if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp") and not path.is_symlink():
-                image = _read(path)
-                if image is not None:
-                    yield image
+        if path.suffix == ".rcc":
+            contents = _inside(path.read_bytes())
+        elif path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"):
+            contents = iter([path.read_bytes()])
+        else:
+            continue
+        for content in contents:
+            image = _read(content)
+            if image is not None:
+                yield image
 
 
-def _read(path: Path) -> Rgb | None:
-    with Image.open(path) as opened:
+def _inside(resources: bytes) -> Iterator[bytes]:
+    """WebP files in a file of Qt resources, which holds them as they are."""
+    for found in _WEBP.finditer(resources):
+        size = int.from_bytes(found[1], "little") + 8
+        yield resources[found.start() : found.start() + size]
+
+
+def _read(content: bytes) -> Rgb | None:
+    with Image.open(io.BytesIO(content)) as opened:
         if min(opened.size) < LEAST_SIDE:
             return None
         opened.draft("RGB", (LONGEST, LONGEST))
@@ -75,7 +104,7 @@ def _read(path: Path) -> Rgb | None:
     return image if min(picture.size) >= LEAST_SIDE and image.mean(axis=2).std() > 15 else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2048)
 def load(path: Path) -> Rgb:
     """One picture, (h, w, 3) uint8, mapped from the disk."""
     return np.load(path, mmap_mode="r")

@@ -1,5 +1,6 @@
 """Training of the network of marks; continues where it was stopped."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,12 @@ import cv2
 import numpy as np
 import torch
 from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 
 from catalog.files import atomic_file
 from catalog.log import logger
 from networks.watermark.fit import scenes
-from networks.watermark.network import MarkNet, inputs, score
+from networks.watermark.network import MarkNet, evidence, inputs
 
 log = logger(__name__)
 
@@ -23,31 +25,52 @@ class Plan:
     """What decides the result, beside the packages."""
 
     seed: int = 20261124
-    steps: int = 1000
-    cycle: int = 1500
-    """Steps of the one-cycle schedule (Smith and Topin 2018, arXiv 1708.07120)."""
-    cooldown: int = 750
-    """From here on the cycle's learning rate also falls to nothing in a line, up to `steps`."""
+    steps: int = 4000
+    cooldown: float = 0.3
+    """Of the steps, at the end, in which the learning rate falls to nothing in a line."""
+    warmup: int = 100
     batch: int = 16
-    fresh: int = 4
-    """Scenes of a batch that are new; the others come from the last `kept`."""
-    kept: int = 1500
-    learning_rate: float = 4e-3
+    fresh: int = 5
+    """Scenes of a batch that are new; the others come from the last `kept`, mirrored and toned."""
+    kept: int = 3000
+    learning_rate: float = 3e-3
     image_weight: float = 0.3
-    """Of the loss of the whole crop's score, beside that of its cells."""
+    """Of the loss of the whole crop's evidence, beside that of its cells."""
+    kind_weight: float = 0.3
+    average: float = 0.995
+    """Kept of the running average of the weights, which is what is saved, at each step."""
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        left = (self.steps - step) / (self.steps * self.cooldown)
+        return self.learning_rate * min(1.0, (step + 1) / self.warmup, left)
+
+
+class _Fresh(Dataset[list[scenes.Scene]]):
+    """New scenes by step, the same whenever they are asked for."""
+
+    def __init__(self, maker: scenes.Maker, plan: Plan, first: int) -> None:
+        self.maker, self.plan, self.first = maker, plan, first
+
+    def __len__(self) -> int:
+        return self.plan.steps - self.first
+
+    def __getitem__(self, index: int) -> list[scenes.Scene]:
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng([self.plan.seed, self.first + index])
+        # The first batches fill the pool that later ones draw from.
+        count = self.plan.batch if index < 25 else self.plan.fresh
+        return [self.maker.make(rng) for _ in range(count)]
 
 
 def train(pictures: Sequence[Path], fonts: Sequence[Path], work: Path, plan: Plan) -> MarkNet:
-    """Fit, saving the state in `work` every 50 steps."""
-    cv2.setNumThreads(1)
+    """Fit, saving the state in `work` every 50 steps; the average of the weights."""
     torch.manual_seed(plan.seed)
     net = MarkNet().train().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, plan.learning_rate, plan.cycle, pct_start=0.1
-    )
+    average = copy.deepcopy(net)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=1e-2)
     place = work / "state.pt"
-    parts: dict[str, Any] = {"net": net, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, Any] = {"net": net, "average": average, "optimizer": optimizer}
     first = 0
     if place.is_file():
         state = torch.load(place, weights_only=True)
@@ -55,52 +78,74 @@ def train(pictures: Sequence[Path], fonts: Sequence[Path], work: Path, plan: Pla
             part.load_state_dict(state[name])
         first = state["step"]
     pool: list[scenes.Scene] = []
-    running = np.zeros(2)
-    for step in range(first, plan.steps):
-        rng = np.random.default_rng([plan.seed, step])
-        count = plan.fresh if len(pool) >= plan.batch * 4 else plan.batch
-        new = [scenes.make(pictures, fonts, rng) for _ in range(count)]
-        old = plan.batch - count
+    running = np.zeros(3)
+    fresh = _Fresh(scenes.Maker(pictures, fonts), plan, first)
+    loader = DataLoader(fresh, batch_size=None, num_workers=1, prefetch_factor=8)
+    for step, new in enumerate(loader, first):
+        rng = np.random.default_rng([plan.seed, step, 1])
+        for group in optimizer.param_groups:
+            group["lr"] = plan.rate(step)
+        old = plan.batch - len(new)
         chosen: list[int] = rng.choice(len(pool), old, replace=False).tolist() if old else []
-        batch = new + [pool[index] for index in chosen]
+        batch = new + [_varied(pool[index], rng) for index in chosen]
         pool = (pool + new)[-plan.kept :]
-        if step >= plan.cooldown:
-            left = (plan.steps - step) / max(plan.steps - plan.cooldown, 1)
-            for group, rate in zip(optimizer.param_groups, schedule.get_last_lr(), strict=True):
-                group["lr"] = rate * left
-        losses = _step(net, batch, plan)
+        losses = _losses(net, batch, plan)
         optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
-        schedule.step()
+        _follow(average, net, min(plan.average, (step + 1) / (step + 20)))
         running += losses.detach().numpy()
         if (step + 1) % 50 == 0 or step + 1 == plan.steps:
-            log.info(
-                "step", step=step + 1, cells=float(running[0] / 50), image=float(running[1] / 50)
-            )
+            cells, image, kind = (running / 50).round(4).tolist()
+            log.info("step", step=step + 1, cells=cells, image=image, kind=kind)
             running[:] = 0
             with atomic_file(place) as temporary:
                 state = {name: part.state_dict() for name, part in parts.items()}
                 torch.save({**state, "step": step + 1}, temporary)
-    return net
+    return average
 
 
-def _step(net: MarkNet, batch: list[scenes.Scene], plan: Plan) -> torch.Tensor:
-    """(2,) the losses of cells and of whole crops."""
+def _varied(scene: scenes.Scene, rng: np.random.Generator) -> scenes.Scene:
+    image, cells = scene.image, scene.cells
+    if rng.random() < 0.5:
+        image, cells = image[:, ::-1], cells[:, ::-1]
+    gain = rng.uniform(0.8, 1.2) * rng.uniform(0.93, 1.07, 3)
+    toned = np.clip((image.astype(np.float32) - 128) * gain.astype(np.float32) + 128, 0, 255)
+    return scenes.Scene((toned + np.float32(rng.uniform(-12, 12))).clip(0, 255).astype(np.uint8),
+                        np.ascontiguousarray(cells))  # fmt: skip
+
+
+@torch.no_grad()
+def _follow(average: MarkNet, net: MarkNet, kept: float) -> None:
+    for mean, now in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(now, 1 - kept)
+        else:
+            mean.copy_(now)
+
+
+def _losses(net: MarkNet, batch: list[scenes.Scene], plan: Plan) -> torch.Tensor:
+    """(3,) the losses of cells, of whole crops and of kinds."""
     data = torch.from_numpy(np.stack([inputs(scene.image) for scene in batch]))
-    cells = torch.from_numpy(np.stack([scene.cells for scene in batch])).float()
+    labels = torch.from_numpy(np.stack([scene.cells for scene in batch])).long()
+    cells = (labels > 0).float()
     with torch.autocast("cpu", torch.bfloat16):
         logits = net(data.contiguous(memory_format=torch.channels_last))
-    logits = logits.float()
+    marks, kinds = logits[:, 0].float(), logits[:, 1:].float()
     by_cell = functional.binary_cross_entropy_with_logits(
-        logits, cells, pos_weight=torch.tensor(2.0)
+        marks, cells, pos_weight=torch.tensor(2.0)
     )
-    share = torch.sigmoid(logits)
+    share = torch.sigmoid(marks)
     overlap = 1 - (2 * (share * cells).sum() + 1) / ((share + cells).sum() + 1)
     count = cells.flatten(1).sum(dim=1)
     clear = (count == 0) | (count >= scenes.LEAST_CELLS)
-    whole = functional.binary_cross_entropy_with_logits(
-        score(logits)[clear], (count[clear] > 0).float()
+    # The fewest cells decide for small marks; the most only where a mark has so many.
+    found = evidence(marks)[clear, 0]
+    whole = functional.binary_cross_entropy_with_logits(found, (count[clear] > 0).float())
+    # Each marked crop counts the same, or tiled marks would be all that is learned.
+    kind = functional.cross_entropy(kinds, labels - 1, ignore_index=-1, reduction="none")
+    kind = (kind.flatten(1).sum(dim=1) / (count + 1)).sum() / ((count > 0).sum() + 1)
+    return torch.stack(
+        [by_cell + 0.5 * overlap, plan.image_weight * whole, plan.kind_weight * kind]
     )
-    return torch.stack([by_cell + 0.5 * overlap, plan.image_weight * whole])

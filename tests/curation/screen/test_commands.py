@@ -130,3 +130,4 @@ def test_explain_names_the_rule_and_every_score(
     assert "* low-light" in said
     assert said.count("present at") == 9
     assert "watermark" in said
+    assert all(f"{form} " in said for form in ("border", "collage", "screenshot", "drawing"))

@@ -8,7 +8,7 @@ from skimage import data
 
 from catalog.errors import UserError
 from catalog.settings.screen import Screen
-from curation.screen.marking import mark
+from curation.screen.marking import STYLES, mark
 from networks.watermark.detector import PLACE, MarkDetector, load_detector
 
 LIMIT = Screen.model_validate({}).max_watermark
@@ -21,6 +21,16 @@ def test_writing_is_found_and_photos_are_left() -> None:
     assert max(detector.probability(photo) for photo in PHOTOS) < LIMIT
     marked = [detector.probability(mark(photo, rng).image) for photo in PHOTOS * 4]
     assert np.mean(np.array(marked) > LIMIT) > 0.3
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_mark_of_the_script_can_be_seen(style: str) -> None:
+    photo = data.chelsea()
+    made = [mark(photo, np.random.default_rng(seed)) for seed in range(60)]
+    for one in [one for one in made if one.style == style]:
+        change = np.abs(one.image.astype(int) - photo).mean(axis=2)
+        assert change[one.mask].mean() > 8
+        assert one.mask.any()
 
 
 def test_the_map_shows_where() -> None:
