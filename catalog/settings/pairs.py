@@ -122,7 +122,7 @@ class Pair(Settings):
         description="Consistency distance below which nothing was changed.",
     )
     max_distance: dict[str, float] = Field(
-        default={"default": 0.5, "low-light": 0.8, "noise": 0.75, "haze": 0.75},
+        default={"default": 0.55, "low-light": 0.85, "noise": 0.8, "haze": 0.8},
         description="Consistency distance above which the content is another, by degradation.",
     )
     max_shift: float = Field(
@@ -164,16 +164,16 @@ class Pair(Settings):
     )
     max_colour_drift: dict[str, float] = Field(
         default={
-            "default": 36.0,
-            "blur": 3.9,
-            "compression": 9.6,
-            "moire": 7.0,
-            "low-light": 36.0,
-            "noise": 5.0,
-            "flare": 27.0,
-            "reflection": 22.0,
-            "haze": 36.0,
-            "rain": 25.0,
+            "default": 45.0,
+            "blur": 4.9,
+            "compression": 12.0,
+            "moire": 8.8,
+            "low-light": 45.0,
+            "noise": 6.2,
+            "flare": 33.8,
+            "reflection": 27.5,
+            "haze": 45.0,
+            "rain": 31.2,
         },
         description="Most that the image's colour may change as a whole: median over blocks, "
         "distance of (a, b) in CIELAB.",
