@@ -104,7 +104,6 @@ class Pair(Settings):
             "flare": 0.1,
             "reflection": 0.0,
             "haze": 0.15,
-            "rain": -0.1,
         },
         description="By how much the judge must find the target better, by degradation "
         "(severity 1..5). The proxy sees little of some; a judge in whole steps needs 0.5.",
