@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.errors import UserError
-from catalog.files import atomic_file
+from catalog.files import atomic_file, disk_errors
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -37,6 +37,12 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
 
     Raises `UserError` when the file is missing, unreadable or of another schema.
     """
+    wanted = list(columns) if columns is not None else schema.names
+    _check(path, schema, wanted)
+    return pq.read_table(path, columns=wanted)
+
+
+def _check(path: Path, schema: pa.Schema, wanted: Sequence[str]) -> None:
     if not path.exists():
         raise UserError(f"The table {path} does not exist.", "Run `dvc repro` to make it.")
     try:
@@ -46,7 +52,6 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
             f"The table {path} cannot be read: {error}.",
             "Delete it and run `dvc repro` (or `dvc checkout`) to make it again.",
         ) from error
-    wanted = list(columns) if columns is not None else schema.names
     for name in wanted:
         field = schema.field(name)
         if name not in found.names or found.field(name).type != field.type:
@@ -55,4 +60,24 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
                 "another version.",
                 "Run `dvc repro` to make it again.",
             )
-    return pq.read_table(path, columns=wanted)
+
+
+def map_table(path: Path, schema: pa.Schema, folder: Path) -> pa.Table:
+    """As `read_table`, with the content in a mapped file below `folder` instead of in memory.
+
+    The system reads the parts that are looked at and may forget them again, so a table larger than
+    the memory can be used. The file has no name and goes with the process. Raises `UserError` as
+    `read_table` does, and for a full disk.
+    """
+    _check(path, schema, schema.names)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"mapped-{path.stem}.arrow"
+    file.unlink(missing_ok=True)  # of a process that was killed
+    with disk_errors(folder):
+        try:
+            with pq.ParquetFile(path) as stored, pa.ipc.new_file(file, schema) as writer:
+                for batch in stored.iter_batches(4096, columns=schema.names):
+                    writer.write_batch(batch.cast(schema))
+            return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+        finally:
+            file.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from catalog.stage import Counts, run_stage
-from catalog.tables import read_table, write_table
+from catalog.tables import map_table, read_table, write_table
 from curation import hash as hashing
 from curation.deduplicate.benchmarks import fingerprint_benchmarks, place_of
 from curation.deduplicate.contamination import contaminated
@@ -73,13 +73,15 @@ def run(layout: Layout, params: Params) -> Counts:
     identity = _identity(layout)
     embedder = _embedder(layout, params, identity)
     hashes = read_table(layout.hashes, schemas.HASHES)
-    fingerprints = read_table(layout.fingerprints, schemas.FINGERPRINTS)
+    scratch = layout.scratch("deduplicate")
+    # Thumbnails of a million images do not fit into memory, and few are looked at.
+    fingerprints = map_table(layout.fingerprints, schemas.FINGERPRINTS, scratch)
     vectors = _vectors(layout, hashes["image_id"]) if embedder else None
     prints = make_prints(hashes, fingerprints, vectors)
     depends = (VERSION, hashing.VERSION, params.hash.thumbnail_side, settings.model_dump_json())
     key = "\n".join(map(str, (*depends, identity if embedder else "")))
-    folder, digest = layout.scratch("deduplicate"), hashlib.sha256(key.encode()).hexdigest()[:32]
-    memory, store = Memory(folder, digest), Store(folder, digest)
+    digest = hashlib.sha256(key.encode()).hexdigest()[:32]
+    memory, store = Memory(scratch, digest), Store(scratch, digest)
     groups = group(prints, find_matches(prints, settings, memory, store), settings)
     duplicates = rows(prints, groups, settings)
     places: list[Path | str] = [layout.benchmark] if layout.benchmark.is_dir() else []

@@ -41,8 +41,11 @@ class Prints:
 
 
 def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
-    joined = b"".join(column.to_pylist())
-    return np.frombuffer(joined, np.uint8).reshape(len(column), width)
+    parts = [
+        np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, width)[chunk.offset :][: len(chunk)]
+        for chunk in column.chunks
+    ]
+    return np.concatenate([np.empty((0, width), np.uint8), *parts])
 
 
 def make_prints(

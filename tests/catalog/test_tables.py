@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from catalog import schemas
 from catalog.errors import UserError
 from catalog.pairs import pair_id
-from catalog.tables import read_table, write_table
+from catalog.tables import map_table, read_table, write_table
 
 ROW = {"image_id": "a", "benchmark_id": "b", "similarity": 0.5}
 
@@ -21,6 +21,19 @@ def test_rows_come_back_with_nulls_for_what_was_not_given(tmp_path: Path) -> Non
     assert read_table(path, schemas.CONTAMINATION).to_pylist() == [
         ROW | {"benchmark_name": None, "reason": None}
     ]
+
+
+def test_a_mapped_table_is_the_same_and_leaves_no_file(tmp_path: Path) -> None:
+    path, scratch = tmp_path / "t.parquet", tmp_path / "scratch"
+    rows = [ROW | {"image_id": f"{number:05d}"} for number in range(5000)]  # two batches
+    write_table(path, rows, schemas.CONTAMINATION)
+    before = pa.total_allocated_bytes()
+    mapped = map_table(path, schemas.CONTAMINATION, scratch)
+    assert pa.total_allocated_bytes() - before < 10_000, "it lies in memory"
+    assert mapped.equals(read_table(path, schemas.CONTAMINATION))
+    assert list(scratch.iterdir()) == []
+    with pytest.raises(UserError, match="no column pair_id"):
+        map_table(path, schemas.PAIRS, scratch)
 
 
 def test_a_column_of_another_schema_is_refused(tmp_path: Path) -> None:
