@@ -25,7 +25,7 @@ from networks.degraders import load_degrader
 from tests.curation.conftest import Tree
 
 # Small pictures hide mild blur, and all nine degradations shall be kept.
-SYNTHESIZE = Synthesize(max_side=96, layers=4, severity=(1.0, 2.5))
+SYNTHESIZE = Synthesize(max_side=160, layers=4, severity=(1.0, 2.5))
 
 
 def inputs(layout: Layout) -> Inputs:
