@@ -1,7 +1,7 @@
 "use strict";
 const REASONS = ["moved or warped", "content added or removed", "not restored", "colour changed", "artefacts", "unsafe or private"];
 const $ = (id) => document.getElementById(id);
-let queue = [], shown = null, past = [];
+let queue = [], shown = null, deciding = null, past = [];
 const settled = new Set();
 let zoom = { scale: 1, x: 0, y: 0 };
 
@@ -39,9 +39,14 @@ function decoded(pair) {
     const sides = Promise.all([bitmap(pair.degraded_id), bitmap(pair.clean_id)]);
     sides.catch(() => ready.delete(pair.pair_id));
     ready.set(pair.pair_id, sides);
-    while (ready.size > AHEAD + 1) forget(ready.keys().next().value);
+    trim();
   }
   return ready.get(pair.pair_id);
+}
+// What is on the screen stays decoded until it is stored: without a server it could not come back.
+function trim() {
+  const wanted = new Set([shown, deciding, ...queue.slice(0, AHEAD)].map((pair) => pair && pair.pair_id));
+  for (const key of [...ready.keys()]) if (ready.size > AHEAD + 2 && !wanted.has(key)) forget(key);
 }
 function forget(key) {
   const sides = ready.get(key);
@@ -55,7 +60,7 @@ async function show(pair) {
   shown = pair;
   if (!pair) {
     visible = null;
-    for (const id of ["before", "after"]) $(id).width = $(id).height = 0;
+    blank();
     $("facts").textContent = "";
     say("No pair is left for these filters.");
     return;
@@ -64,24 +69,25 @@ async function show(pair) {
   try {
     sides = await decoded(pair);
   } catch (error) {
-    if (shown === pair) { visible = pair; facts(pair); say(error.message); }
+    if (shown === pair) { visible = pair; blank(); facts(pair); say(error.message); }
     return;
   }
   if (shown !== pair) return;
-  ready.delete(pair.pair_id);
   zoom = { scale: 1, x: 0, y: 0 };
   place();
   ["before", "after"].forEach((id, side) => {
     const canvas = $(id);
     canvas.width = sides[side].width;
     canvas.height = sides[side].height;
-    canvas.getContext("bitmaprenderer").transferFromImageBitmap(sides[side]);
+    canvas.getContext("2d").drawImage(sides[side], 0, 0);
   });
   visible = pair;
   document.body.dataset.pair = pair.pair_id;
   facts(pair);
   requestAnimationFrame(() => { if (visible === pair) document.body.dataset.ready = pair.pair_id; });
 }
+
+function blank() { for (const id of ["before", "after"]) $(id).width = $(id).height = 0; }
 
 function facts(pair) {
   const number = (value) => (value === null ? "?" : value.toFixed(2));
@@ -96,9 +102,18 @@ async function refill() {
   queue.forEach((pair) => decoded(pair).catch(() => {}));
 }
 
+// The queue may be older than the last decision, or have the pair that is on the screen.
+function take() {
+  while (queue.length) {
+    const next = queue.shift();
+    if (!settled.has(next.pair_id) && !(shown && next.pair_id === shown.pair_id)) return next;
+  }
+  return null;
+}
+
 async function advance() {
   if (!queue.length) { shown = null; await refill(); }
-  show(queue.shift() || null);
+  show(take());
   refill().catch((error) => say(error.message));
   progress();
 }
@@ -124,7 +139,8 @@ function decide(decision, reason) {
 async function settle(pair, decision, reason) {
   // The next pair is shown while the server still writes.
   const sent = call("/api/decisions", { pair_id: pair.pair_id, decision, reason: reason || null });
-  const next = queue.shift() || null;
+  const next = take();
+  deciding = pair;
   if (next) show(next);
   try {
     await sent;
@@ -133,6 +149,8 @@ async function settle(pair, decision, reason) {
     await show(pair);
     say("Not stored: " + error.message);
     return;
+  } finally {
+    deciding = null;
   }
   past.push(pair);
   settled.add(pair.pair_id);

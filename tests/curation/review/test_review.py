@@ -212,6 +212,7 @@ def test_kappas_are_those_of_the_literature() -> None:
 
 
 READY = "document.body.dataset.ready"
+PIXELS = "['before', 'after'].map((id) => $(id).toDataURL())"
 
 
 def until(page: Page, condition: str) -> Any:
@@ -250,8 +251,8 @@ def test_two_people_review_by_keyboard_while_the_server_is_killed(
         first = open_page(ann, running, "ann")
         assert open_page(bob, running, "bob") == first
         # Both sides are drawn, and what is drawn are their pixels.
-        sizes = ann.run("['before', 'after'].map((id) => [$(id).width, $(id).height])")
-        assert sizes == [[64, 48], [64, 48]]
+        sizes = "['before', 'after'].map((id) => [$(id).width, $(id).height])"
+        assert ann.run(sizes) == [[64, 48], [64, 48]]
         second = decide(ann, "a", 65, first)
         ann.press("r", 82, "r")
         until(ann, "$('why').open")
@@ -264,9 +265,11 @@ def test_two_people_review_by_keyboard_while_the_server_is_killed(
         assert "55" in ann.run("$('stage').style.cssText")
 
         running.kill()
+        drawn = ann.run(PIXELS)
         ann.press("a", 65, "a")
         until(ann, "$('message').textContent.startsWith('Not stored')")
         assert until(ann, f"{READY} === '{second}' && {READY}") == second
+        assert ann.run(PIXELS) == drawn, "another pair's pictures are on the screen"
         again = Running(tmp_path, "--share", "1", port=running.port)
         try:
             decide(ann, "a", 65, second)
