@@ -29,11 +29,14 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+# A file's tests stay together, so that what they share is made once.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: lint
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: lint
-	$(BIN)/pytest -n 2
+	$(PYTEST)
 
 bench: setup
 	$(BIN)/python -m benchmarks

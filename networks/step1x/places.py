@@ -7,9 +7,12 @@ and a folder of Qwen2.5-VL.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from catalog.errors import UserError
-from networks.step1x.checkpoint import Layout
+
+if TYPE_CHECKING:  # it imports diffusers, which takes seconds where a folder is only looked at
+    from networks.step1x.checkpoint import Layout
 
 INDEX = "model_index.json"
 TRANSFORMERS = (
@@ -27,7 +30,7 @@ class Places:
     """Paths of the parts."""
 
     root: Path
-    layout: Layout
+    layout: "Layout"
     transformer: tuple[Path, ...]
     autoencoder: Path
     text_encoder: Path

@@ -132,7 +132,7 @@ def test_two_processes_one_two_again_and_a_dead_one(tmp_path: Path) -> None:
 
     A process that is killed ends the others with a message that says what to do.
     """
-    longer = {"steps": 40, "checkpoint_every": 1, "keep_checkpoints": 2, "validate_every": 4}
+    longer = {"steps": 20, "checkpoint_every": 1, "keep_checkpoints": 2, "validate_every": 4}
     alone = train(tmp_path / "alone", **longer)
     layout = Layout(tmp_path / "several")
     make_dataset(layout)

@@ -1,6 +1,8 @@
 """The student as a Restorer, and its folder."""
 
 import json
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,11 +22,23 @@ from networks.student.restorer import StudentRestorer
 from networks.tiling import ramp, starts
 from tests.networks.student.test_model import build
 
+ROOT = Path(__file__).parents[3]
 IMAGE = np.random.default_rng(0).integers(0, 255, (70, 45, 3), np.uint8)
 
 
 def restorer(**changes: object) -> StudentRestorer:
     return StudentRestorer(build(**changes), Identity("test", "1"), "cpu")
+
+
+def test_a_student_is_loaded_without_the_libraries_of_large_models(tmp_path: Path) -> None:
+    save_student(build(), tmp_path)
+    code = (
+        "import sys; from networks.restorers import load_restorer; load_restorer(sys.argv[1]); "
+        "print([name for name in ('diffusers', 'transformers', 'peft') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @given(st.integers(1, 300), st.sampled_from([(32, 8), (64, 0), (64, 32)]))
