@@ -18,10 +18,12 @@ def restore(image: np.ndarray) -> np.ndarray:
     trails do not.
     """
     blurred = to_float(image)
-    sigma = edge_sigma(luma(blurred))
+    # Rounded: sums of SIMD code depend in their last digits on where an array lies in memory, and
+    # the same image must be restored to the same bytes.
+    sigma = round(edge_sigma(luma(blurred)), 3)
     if sigma < 0.4:
         return image.copy()
-    noise = max(noise_sigma(image), 0.6) / 255
+    noise = round(max(noise_sigma(image), 0.6), 3) / 255
     return to_bytes(_wiener(blurred, min(sigma, LARGEST_SIGMA), noise))
 
 
