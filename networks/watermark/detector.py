@@ -27,7 +27,7 @@ from networks.watermark.network import (
 
 VERSION = "v2"
 PLACE = Path(__file__).with_name("marks-v2.safetensors")
-SHA256 = "a4fb0b45818de8f9e6c2254c19b5a3e253b2ce87f0fcb16e1a3ca22546d2a98a"
+SHA256 = "d0169486f6fcb956b3c9e24b034114528ca754e12c4ebed0bbcd0d2ccd967120"
 SMALLEST_SIDE = 32
 LONGEST_SIDE = 640
 """Larger images are reduced to this longer side."""
