@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from catalog.degradations import Degradation
-from catalog.errors import UserError
 from catalog.files import atomic_file
 from catalog.images import Rgb
 from networks.changes.maps import change_maps
 from networks.changes.network import ChangeNet, score
 from networks.interfaces import Identity
+from networks.weights import read_pinned
 
 VERSION = "v1"
 PLACE = Path(__file__).with_name("changes-v1.safetensors")
@@ -27,25 +27,12 @@ class ChangeDetector:
     def __init__(self, place: Path = PLACE, sha256: str = SHA256) -> None:
         from safetensors.torch import load
 
-        try:
-            data = place.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"The weights of the detector of changes, {place}, cannot be read: {error}.",
-                "Install Mendline again.",
-            ) from error
-        found = hashlib.sha256(data).hexdigest()
-        if found != sha256:
-            raise UserError(
-                f"The weights of the detector of changes, {place}, have the SHA-256 "
-                f"{found[:12]}..., not {sha256[:12]}...",
-                "Install Mendline again, or `git checkout` the file.",
-            )
+        data = read_pinned(place, sha256, "the detector of changes")
         weights = {name: value.float() for name, value in load(data).items()}
         self._levels = weights.pop("levels").numpy()
         self._net = ChangeNet().eval()
         self._net.load_state_dict(weights)
-        self.identity = Identity("changes", VERSION, found)
+        self.identity = Identity("changes", VERSION, sha256)
 
     def probability(self, degraded: Rgb, target: Rgb, degradation: Degradation) -> float:
         """0 .. 1 for two (h, w, 3) uint8 images of one size.

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import torch
 
-from catalog.errors import UserError
 from catalog.files import atomic_file
 from catalog.images import Rgb
 from networks.interfaces import Identity
@@ -24,6 +23,7 @@ from networks.watermark.network import (
     evidence,
     inputs,
 )
+from networks.weights import read_pinned
 
 VERSION = "v2"
 PLACE = Path(__file__).with_name("marks-v2.safetensors")
@@ -73,25 +73,12 @@ class MarkDetector:
     def __init__(self, place: Path = PLACE, sha256: str = SHA256) -> None:
         from safetensors.torch import load
 
-        try:
-            data = place.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"The weights of the watermark detector, {place}, cannot be read: {error}.",
-                "Install Mendline again.",
-            ) from error
-        found = hashlib.sha256(data).hexdigest()
-        if found != sha256:
-            raise UserError(
-                f"The weights of the watermark detector, {place}, have the SHA-256 "
-                f"{found[:12]}..., not {sha256[:12]}...",
-                "Install Mendline again, or `git checkout` the file.",
-            )
+        data = read_pinned(place, sha256, "the watermark detector")
         weights = {name: value.float() for name, value in load(data).items()}
         self._score = Score(tuple(weights.pop("score").tolist()), float(weights.pop("bias")))
         self._net = MarkNet().eval().to(memory_format=torch.channels_last)
         self._net.load_state_dict(weights, strict=False)
-        self.identity = Identity("marks", VERSION, found)
+        self.identity = Identity("marks", VERSION, sha256)
 
     def find(self, image: Rgb) -> Marks:
         """What is over an (h, w, 3) uint8 image; nothing below 32 pixels a side."""

@@ -1,6 +1,12 @@
 """Versions in a real store, for the tests of the registry."""
 
 import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 from evaluation.registry.records import records
 from evaluation.registry.store import Registry
@@ -31,3 +37,22 @@ def bare_version(registry: Registry, champion_seen: str = "none", verdict: str =
         state="gated",
     )
     return number
+
+
+def consume(registry: Registry, folder: Path, script: str) -> dict[str, Any]:
+    """What `script` prints as JSON about the model in `folder`.
+
+    A process of its own: loading puts the version's own code before everything on the path.
+    """
+    answer = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        cwd=registry.layout.root,
+        env=os.environ | {"MLFLOW_TRACKING_URI": registry.uri},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    assert Path(found["code"]).is_relative_to(folder)
+    return found

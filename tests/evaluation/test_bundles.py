@@ -1,10 +1,7 @@
 """Large models in the registry: adapters, copies, references, and what is refused."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +20,7 @@ from networks.editing.families import open_editor
 from networks.editing.reference import BUNDLES, REFERENCE
 from networks.restorers import load_restorer
 from tests.evaluation.conftest import score_sharpener
+from tests.evaluation.registering import consume
 from tests.networks.editing import tiny
 
 IMAGE = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
@@ -159,15 +157,5 @@ def test_registered_adapters_load_by_pyfunc_and_for_the_gate(
     root = next(path.parent for path in (tmp_path / "fetched").rglob("MLmodel"))
     suffixes = {path.suffix for path in root.rglob("*") if path.is_file()}
     assert not suffixes & {".pkl", ".pickle", ".pt", ".bin"}
-    answer = subprocess.run(
-        [sys.executable, "-c", CONSUMER, str(root)],
-        cwd=layout.root,
-        env=os.environ | {"MLFLOW_TRACKING_URI": registry.uri},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    found = json.loads(answer.stdout.splitlines()[-1])
-    assert Path(found["code"]).is_relative_to(root)
+    found = consume(registry, root, CONSUMER)
     assert found["size"] == [32, 32]

@@ -4,8 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +21,7 @@ from evaluation.registry.register import Candidate, register_candidate
 from evaluation.registry.store import Registry
 from flows.cli import mendline
 from tests.evaluation.conftest import score_sharpener
-from tests.evaluation.registering import kinds
+from tests.evaluation.registering import consume, kinds
 
 Register = Callable[..., Candidate]
 
@@ -121,7 +119,6 @@ for name, wrong in (("degradation", "snow"), ("image", [b"no image"])):
         found[name] = [error.get_http_status_code(), str(error)]
 print(json.dumps(found))
 """
-"""A process of its own: loading puts the version's own code before everything on the path."""
 
 
 def test_a_model_loads_without_pickle_and_restores(
@@ -135,17 +132,7 @@ def test_a_model_loads_without_pickle_and_restores(
     suffixes = {file.suffix for file in folder.rglob("*") if file.is_file()}
     assert not suffixes & {".pkl", ".pickle", ".pt", ".bin", ".joblib"}
     assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
-    answer = subprocess.run(
-        [sys.executable, "-c", CONSUMER, str(folder)],
-        cwd=layout.root,
-        env=os.environ | {"MLFLOW_TRACKING_URI": registry.uri},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    found = json.loads(answer.stdout.splitlines()[-1])
-    assert Path(found["code"]).is_relative_to(folder)
+    found = consume(registry, folder, CONSUMER)
     assert found["size"] == [32, 32]
     assert found["degradation"][0] == 400 and "'snow' is no degradation" in found["degradation"][1]
     assert found["image"][0] == 400 and "not an image" in found["image"][1]

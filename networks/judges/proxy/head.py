@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from catalog.degradations import Degradation
-from networks.judges.proxy.kernel import Kernel, load_kernels, read_weights
+from networks.judges.proxy.kernel import Kernel, load_kernels
+from networks.weights import read_pinned
 
 VERSION = "v1"
 PLACE = Path(__file__).with_name("proxy-judge-v1.json")
@@ -139,7 +140,7 @@ def write_heads(heads: Mapping[Degradation, Head], kernels: str, place: Path) ->
 @lru_cache(maxsize=4)
 def load_heads(place: Path = PLACE, sha256: str = SHA256) -> dict[Degradation, Head]:
     """Read the heads and check the hashes. Raises `UserError` when one is another one."""
-    return parse(read_weights(place, sha256))
+    return parse(read_pinned(place, sha256, "the judge"))
 
 
 def parse(data: bytes) -> dict[Degradation, Head]:

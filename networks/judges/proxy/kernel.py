@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from catalog.degradations import Degradation
-from catalog.errors import UserError
+from networks.weights import read_pinned
 
 PLACE = Path(__file__).with_name("proxy-judge-v1.safetensors")
 
@@ -78,7 +78,7 @@ def load_kernels(sha256: str, place: Path = PLACE) -> dict[Degradation, Kernel]:
     """Read the kernels and check their hash. Raises `UserError` when it is another one."""
     from safetensors.numpy import load
 
-    found = load(read_weights(place, sha256))
+    found = load(read_pinned(place, sha256, "the judge"))
 
     def part(degradation: Degradation, name: str) -> np.ndarray:
         return found[f"{degradation.value}/{name}"].astype(np.float64)
@@ -95,21 +95,3 @@ def load_kernels(sha256: str, place: Path = PLACE) -> dict[Degradation, Kernel]:
         for d in Degradation
         if f"{d.value}/names" in found
     }
-
-
-def read_weights(place: Path, sha256: str) -> bytes:
-    """The file's bytes. Raises `UserError` when it cannot be read or has another hash."""
-    try:
-        data = place.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"The judge's weights {place} cannot be read: {error}.", "Install Mendline again."
-        ) from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise UserError(
-            f"The judge's weights {place} have the SHA-256 {found[:12]}..., not {sha256[:12]}...",
-            "Install Mendline again, or `git checkout` the file: scores by other weights cannot "
-            "be compared.",
-        )
-    return data
