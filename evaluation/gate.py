@@ -265,9 +265,8 @@ def _judged(
         estimate = result.difference.estimate
         if estimate < 0 and result.worse_p < settings.veto_alpha:
             vetoes.append(f"{task} is worse by {-estimate:.3f} (p {result.worse_p:.3f} by Holm).")
-        elif (
-            estimate <= -settings.veto_difference
-            and result.difference.n >= settings.veto_min_images
+        elif estimate <= -settings.veto_difference and (
+            result.difference.n >= settings.veto_min_images or _below(result.difference)
         ):
             vetoes.append(
                 f"{task} is worse by {-estimate:.3f}, beyond the limit of "
@@ -293,6 +292,11 @@ def _judged(
     if overall.high < settings.min_difference or overall.high <= 0:
         return REJECT, [f"{said} It is not better by {settings.min_difference} or more."]
     return INCONCLUSIVE, [f"{said} The interval holds both better and not better."]
+
+
+def _below(difference: Interval) -> bool:
+    """Whether all of the interval is worse: then few images are enough."""
+    return difference.high is not None and difference.high < 0
 
 
 def _said(overall: Interval, settings: Gate, against: str) -> str:

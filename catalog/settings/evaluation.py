@@ -82,7 +82,8 @@ class Gate(Settings):
     veto_min_images: int = Field(
         default=10,
         ge=1,
-        description="Fewer images of a task than this give no veto by point estimate.",
+        description="Fewer images of a task than this veto by point estimate only where all of "
+        "their interval is worse.",
     )
     strict: bool = Field(
         default=False, description="Ask for non-inferiority on every task, at `strict_margin`."

@@ -91,6 +91,27 @@ def test_one_task_that_is_worse_vetoes_a_model_that_is_better_on_average() -> No
     assert found.reasons[0].startswith("haze is worse")
 
 
+def test_a_few_images_veto_only_where_all_of_the_interval_is_worse() -> None:
+    few: dict[str, object] = {"min_images": 1, "min_images_per_task": 1, "veto_min_images": 10}
+    gains = dict.fromkeys(Degradation, 0.3) | {Degradation.HAZE: -0.13}
+    sure = gate(table(gains, 6), table(0.0, 6), **few)  # the same images: no doubt about haze
+    assert sure.tasks[Degradation.HAZE].worse_p > 0.05, "no test can say so of six images"
+    assert (sure.verdict, sure.reasons[0][:13]) == ("reject", "haze is worse")
+
+    # Three images at -1.0, -0.2 and +0.9: -0.1 on average, and nobody knows.
+    shifts = iter((-1.0, -0.2, 0.9))
+
+    def change(index: int, row: ImageScore) -> ImageScore:
+        if row.degradation != Degradation.HAZE or row.severity_restored is None:
+            return row
+        return replace(row, severity_restored=row.severity_restored + next(shifts) / (0.2 * 0.7))
+
+    better = table({task: 0.3 for task in Degradation if task != Degradation.HAZE}, 3)
+    unsure = gate(edit(better, change), table(0.0, 3), **few)
+    assert unsure.tasks[Degradation.HAZE].difference.estimate < -0.08
+    assert unsure.verdict == "promote"
+
+
 def test_a_large_loss_vetoes_even_where_it_is_not_significant() -> None:
     # Haze: a mean of -0.1 under noise of 1.0, so that no test calls it worse.
     noise = np.random.default_rng(0).normal(0, 1.0, 52)
