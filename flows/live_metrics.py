@@ -15,8 +15,11 @@ from types import TracebackType
 from typing import Any
 
 from catalog.log import logger
+from training.live import STEPS, THROUGHPUT, VALIDATIONS
 
-FILES = ("training.jsonl", "validation.jsonl", "throughput.jsonl")
+MARKS = {STEPS: "loss", VALIDATIONS: "loss", THROUGHPUT: "step_s"}
+"""The files, and what every row of each has."""
+
 BATCH = 900
 """MLflow takes at most 1,000 metrics in one call."""
 
@@ -40,7 +43,7 @@ class LiveMetrics:
         self._thread = threading.Thread(target=self._follow, name="live metrics", daemon=True)
 
     def __enter__(self) -> "LiveMetrics":
-        for name in FILES:
+        for name in MARKS:
             self._sent[name] = self._last_step(name)
         self._since = time.time_ns()
         self._thread.start()
@@ -58,13 +61,12 @@ class LiveMetrics:
 
     def _title(self, name: str, key: str) -> str:
         """As in the registry's curves; validation and throughput have a part of their own."""
-        part = "" if name == "training.jsonl" else f"{name.removesuffix('.jsonl')}/"
+        part = "" if name == STEPS else f"{name.removesuffix('.jsonl')}/"
         return f"{self.stage}/{part}{key}"
 
     def _last_step(self, name: str) -> int:
         """The last step that the run has of a file, -1 for none."""
-        marks = {"training.jsonl": "loss", "validation.jsonl": "loss", "throughput.jsonl": "step_s"}
-        history = self.client.get_metric_history(self.run_id, self._title(name, marks[name]))
+        history = self.client.get_metric_history(self.run_id, self._title(name, MARKS[name]))
         return max((metric.step for metric in history), default=-1)
 
     def _follow(self) -> None:
@@ -73,7 +75,7 @@ class LiveMetrics:
 
     def send(self) -> None:
         """Send what is new. Errors of the server are kept for the next try."""
-        for name in FILES:
+        for name in MARKS:
             self._waiting += self._new(name)
         try:
             while self._waiting:

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any, TextIO
 
-from catalog.files import atomic_file
+from catalog.files import atomic_file, disk_errors
 
-FILES = ("training.jsonl", "validation.jsonl", "throughput.jsonl")
+STEPS, VALIDATIONS, THROUGHPUT = "training.jsonl", "validation.jsonl", "throughput.jsonl"
 
 
 class LiveLog:
@@ -30,8 +30,9 @@ class LiveLog:
     def add(self, row: dict[str, Any]) -> None:
         """Append a whole line, at once visible to readers. Nothing before `begin`."""
         if self._file is not None:
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
+            with disk_errors(self.path):
+                self._file.write(json.dumps(row) + "\n")
+                self._file.flush()
 
     def close(self) -> None:
         """End; may be called twice."""

@@ -23,7 +23,7 @@ from training.batches import Batch, BatchMaker, prefetch
 from training.checkpoint import Checkpoints, Progress, state_of
 from training.draws import Pair
 from training.freed import FreedGradients
-from training.live import FILES, LiveLog
+from training.live import STEPS, VALIDATIONS, LiveLog
 from training.optimizer import learning_rate, make_optimizer, optimizer_step, set_rate
 from training.parallel import World, apply, learning, model_state, whole
 from training.precision import Precision
@@ -70,7 +70,8 @@ class Trainer:
         self.progress = Progress()
         self.checkpoints = Checkpoints(scratch, stage.keep_checkpoints, self.group)
         self.samples = Samples(throughput_log.parent / "samples")
-        self.live = [LiveLog(throughput_log.with_name(name)) for name in FILES[:2]]
+        self.steps_log = LiveLog(throughput_log.with_name(STEPS))
+        self.validations_log = LiveLog(throughput_log.with_name(VALIDATIONS))
         self.throughput = Throughput(throughput_log, trainable, self.group.size, every=20)
         self._log = logger(__name__)
 
@@ -121,16 +122,14 @@ class Trainer:
                 self._validate()
             self._train(stop)
             self.checkpoints.wait()
-            for live in self.live:
-                live.close()
+            self.steps_log.close()
+            self.validations_log.close()
         return self.progress
 
     def _begin_logs(self) -> None:
         if self.group.first:
-            for live, rows in zip(
-                self.live, (self.progress.log, self.progress.validations), strict=True
-            ):
-                live.begin(rows)
+            self.steps_log.begin(self.progress.log)
+            self.validations_log.begin(self.progress.validations)
             self.throughput.begin(self.progress.step)
 
     def _train(self, stop: StopRequest) -> None:
@@ -153,7 +152,7 @@ class Trainer:
                 self._fit_memory(batch)
             row = self._step(step, batch)
             self.progress.log.append(row)
-            self.live[0].add(row)
+            self.steps_log.add(row)
             self.progress.step = done = step + 1
             if group.first:
                 self.throughput.step(done, batch, self.precision.device)
@@ -274,7 +273,7 @@ class Trainer:
                 score = row.get(self.scorer.name)
         row = {"step": progress.step, **row}
         progress.validations.append(row)
-        self.live[1].add(row)
+        self.validations_log.add(row)
         if score is not None and not math.isfinite(score):
             score = None
         best = progress.best_score

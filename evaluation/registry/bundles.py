@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from catalog.errors import UserError
-from catalog.files import atomic_folder
+from catalog.files import atomic_folder, disk_errors
 
 STUDENT = ("config.json", "model.safetensors")
 COPIED = 2 * 2**30
@@ -68,15 +68,13 @@ def put(bundle: Bundle, target: Path, kept: Path, copied: int = COPIED) -> None:
     `kept`: the folder of the work tree in which large models are kept by digest.
     """
     if bundle.kind == "student":
-        for name in STUDENT:
-            shutil.copyfile(bundle.folder / name, target / name)
+        _each(bundle.folder, STUDENT, target, shutil.copyfile)
         return
     from networks.editing import lora
     from networks.editing.reference import digest_of, list_files, write_reference
 
     if bundle.kind == "adapters":
-        for name in (lora.CONFIG, lora.WEIGHTS, lora.BASE):
-            shutil.copyfile(bundle.folder / name, target / name)
+        _each(bundle.folder, (lora.CONFIG, lora.WEIGHTS, lora.BASE), target, shutil.copyfile)
         base = lora.read_base(bundle.folder)[0]
         write_reference(target, base, list_files(base))
         return
@@ -94,9 +92,10 @@ def put(bundle: Bundle, target: Path, kept: Path, copied: int = COPIED) -> None:
 def _each(
     source: Path, names: Iterable[str], target: Path, way: Callable[[Path, Path], object]
 ) -> None:
-    for name in names:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        way(source / name, target / name)
+    with disk_errors(target):
+        for name in names:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            way(source / name, target / name)
 
 
 def _link(source: Path, target: Path) -> None:

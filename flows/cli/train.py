@@ -1,7 +1,8 @@
 """`mendline train`: show or run a training stage of the work tree."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,7 +34,7 @@ def train(stage: str, dry_run: bool, processes: int, run: str | None) -> None:
     if dry_run:
         return
     output, scratch = getattr(layout, stage), layout.scratch(stage)
-    following: object = nullcontext()
+    following: AbstractContextManager[Any] = nullcontext()
     if run is not None:
         from evaluation.registry.store import connect
         from flows.live_metrics import LiveMetrics
@@ -42,7 +43,7 @@ def train(stage: str, dry_run: bool, processes: int, run: str | None) -> None:
         with registry.reachable():
             registry.client.get_run(run)
         following = LiveMetrics(registry.client, run, stage, scratch)
-    with following:  # type: ignore[attr-defined]
+    with following:
         counts = train_stage(
             stage, inputs, output, scratch, params.student, settings, params.network
         )

@@ -50,21 +50,27 @@ class Clip:
     length: int
     """Frames, at most MAX_FRAMES."""
 
-    def frames(self, first: int, count: int) -> list[Rgb]:
-        """`count` frames from number `first`. Raises `ImageRefused` where one cannot be read."""
+    def frames(self, first: int, count: int, max_side: int | None = None) -> list[Rgb]:
+        """`count` frames from number `first`, each scaled to `max_side` px as it is decoded.
+
+        Raises `ImageRefused` where one cannot be read.
+        """
         if self.path.is_dir():
             files = _frame_files(self.path)[first : first + count]
-            return [images.decode(_read(file), MAX_PIXELS) for file in files]
+            return [_scaled(images.decode(_read(file), MAX_PIXELS), max_side) for file in files]
         video = _open(self.path)
         try:
             for _ in range(first):  # seeking by number is not exact in all containers
                 video.grab()
-            found = [video.read() for _ in range(count)]
+            found = []
+            for number in range(first, first + count):
+                good, frame = video.read()
+                if not good:
+                    raise ImageRefused("broken-video", f"Frame {number} cannot be read.")
+                found.append(_scaled(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), max_side))
         finally:
             video.release()
-        if not all(good for good, _ in found):
-            raise ImageRefused("broken-video", f"Frames {first} to {first + count} cannot be read.")
-        return [cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) for _, frame in found]
+        return found
 
     def window(self, rng: np.random.Generator, counts: tuple[int, int], max_side: int) -> Window:
         """The average of an odd number of frames between the `counts`, scaled to `max_side` px.
@@ -75,7 +81,7 @@ class Clip:
         count = int(rng.integers(min(counts[0], most), most + 1))
         count -= 1 - count % 2
         first = int(rng.integers(0, self.length - count + 1))
-        frames = [_scaled(frame, max_side) for frame in self.frames(first, count)]
+        frames = self.frames(first, count, max_side)
         if len({frame.shape for frame in frames}) != 1:
             raise ImageRefused("several-sizes", f"Frames from {first} on differ in size.")
         blurred, sharp = average_frames(frames)
@@ -197,8 +203,8 @@ def _video(path: Path) -> Clip:
     return Clip(path, digest, length)
 
 
-def _scaled(frame: Rgb, max_side: int) -> Rgb:
-    factor = max_side / max(frame.shape[:2])
+def _scaled(frame: Rgb, max_side: int | None) -> Rgb:
+    factor = 1.0 if max_side is None else max_side / max(frame.shape[:2])
     if factor >= 1:
         return frame
     size = (max(1, round(frame.shape[1] * factor)), max(1, round(frame.shape[0] * factor)))

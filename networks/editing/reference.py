@@ -13,6 +13,7 @@ any is read, so another model at that place is an error, never an answer.
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ BUNDLES = "MENDLINE_BUNDLES"
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 LOGS = ("training.jsonl", "validation.jsonl")
 """Of a training stage, beside its model."""
+LOADED = (".safetensors", ".json")
+"""Suffixes of files that are loaded by pattern: one that was added would be read unhashed."""
 
 Files = dict[str, dict[str, Any]]
 
@@ -35,10 +38,7 @@ def list_files(folder: Path) -> Files:
     Raises `UserError` for a pickle, which runs code when it is loaded.
     """
     found: Files = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if not path.is_file() or name in LOGS or name.startswith("."):
-            continue
+    for name, path in _files(folder):
         if path.suffix in PICKLES:
             raise UserError(
                 f"{path} is a pickle, which can run code when it is loaded.",
@@ -48,6 +48,13 @@ def list_files(folder: Path) -> Files:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         found[name] = {"bytes": path.stat().st_size, "sha256": digest}
     return found
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in LOGS and not name.startswith("."):
+            yield name, path
 
 
 def digest_of(files: Files) -> str:
@@ -103,6 +110,9 @@ def _fault(place: Path, known: dict[str, tuple[int, str]]) -> str | None:
             return f"{name} is missing"
         if path.stat().st_size != size:
             return f"{name} has {path.stat().st_size} bytes instead of {size}"
+    for name, path in _files(place):
+        if name not in known and path.suffix in (*LOADED, *PICKLES):
+            return f"{name} is not of it"
     for name, (_, digest) in known.items():
         with (place / name).open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != digest:

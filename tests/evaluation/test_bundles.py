@@ -106,6 +106,12 @@ def test_a_large_model_is_kept_by_hard_links_and_another_one_refused(
     shutil.rmtree(own)  # as the next training does
     assert np.array_equal(restored(held), expected)
 
+    added = (place / weights).with_name("added.safetensors")
+    shutil.copyfile(place / weights, added)  # a loader takes all that is there
+    with pytest.raises(UserError, match=r"transformer/added\.safetensors is not of it"):
+        load_restorer(str(held))
+    added.unlink()
+
     whole = (place / weights).read_bytes()
     (place / weights).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(UserError, match=f"{weights} has another SHA-256"):
