@@ -122,8 +122,9 @@ class FolderSource:
     """Predictions of some other program: a folder with the relative names of the benchmark.
 
     A prediction is resized to its reference by Lanczos, as the authors' evaluator does. Where no
-    file has the name to the letter, one that differs only in its suffix or in case is taken if it
-    is the only one; two such files are a failure, not a guess.
+    file has the name to the letter, the name with .png after it is taken, as `mendline restore`
+    writes, else one that differs only in its suffix or in case if it is the only one; two such
+    files are a failure, not a guess.
     """
 
     def __init__(self, folder: Path, name: str, benchmark: Benchmark) -> None:
@@ -146,7 +147,7 @@ class FolderSource:
             )
 
     def _candidates(self, item: Item) -> list[Path]:
-        exact = self._files.get(item.name)
+        exact = self._files.get(item.name) or self._files.get(f"{item.name}.png")
         return [exact] if exact else self._loose.get(_loose(item.name), [])
 
     def prepare(self, items: Sequence[Item], pictures: Sequence[Rgb]) -> None:

@@ -16,6 +16,7 @@ from evaluation.judging import CachedJudge
 from evaluation.restoring import FolderSource
 from evaluation.scoring import Evaluation, score
 from flows.cli.evaluate import evaluate
+from flows.cli.restore import restore
 from networks.consistency import load_consistency
 from tests.evaluation.conftest import SETTINGS
 from tests.evaluation.parts import MeanDistance, SharpnessJudge, photo
@@ -84,6 +85,19 @@ def test_other_suffix_and_other_case_are_matched(folders: tuple[Path, Path]) -> 
     Image.fromarray(photo(1)).save(folders[1] / "A.webp", lossless=True)
     rows = run(folders).table.rows
     assert (rows[0].outcome, rows[0].lps) == ("scored", 0.0)
+
+
+def test_what_the_restore_command_wrote_is_matched(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reference, out = str(folders[0]), str(tmp_path / "restored")
+    made = CliRunner().invoke(restore, [reference, "-d", "blur", "--out", out])
+    assert made.exit_code == 0, made.output
+    options = ["--reference", reference, "--predictions", out, "--task", "blur"]
+    done = CliRunner().invoke(evaluate, [*options, "--out", "r.json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert json.loads(Path("r.json").read_text())["outcomes"] == {"scored": 3}
 
 
 def test_two_candidates_are_no_match(folders: tuple[Path, Path]) -> None:

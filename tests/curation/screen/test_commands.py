@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from curation.screen.sheet import ContactSheet
 from flows.cli import main
 
 
@@ -66,6 +67,17 @@ def test_screen_gives_each_file_a_row_and_each_bad_one_a_reason(
         assert rows[name]["severity"] is not None
     same = rows["grey.png"]["scores"], rows["deep16.png"]["scores"]
     assert dict(same[0]) == pytest.approx(dict(same[1]), abs=0.05)
+
+
+def test_the_sheet_shows_what_decided(tmp_path: Path) -> None:
+    row = {"verdict": "clean", "reason": "clean", "degradation": "noise", "severity": 2.3}
+    sheet = ContactSheet()
+    sheet.add("a.jpg", None, row | {"scores": {"presence/noise": 4.6, "severity/noise": 2.3}})
+    sheet.add("b.jpg", None, row | {"scores": {"severity/noise": 2.3}})
+    sheet.write(tmp_path / "s.html")
+    page = (tmp_path / "s.html").read_text()
+    assert "a.jpg noise 4.6" in page
+    assert "b.jpg noise 2.3" in page
 
 
 def test_judge_names_what_failed(
