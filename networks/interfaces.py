@@ -61,15 +61,15 @@ class Judgement:
     """The measures behind the answer."""
 
     presence: float | None = None
-    """How surely it is there, on the scale of the severity, for judges that tell this apart.
+    """How surely it is there, on the scale of the severity: what thresholds of screening are for.
 
-    Comparable between degradations, as the severity need not be; None where the severity is all.
+    Comparable between degradations, as the severity need not be. The severity itself where a judge
+    does not tell the two apart.
     """
 
-    @property
-    def sign(self) -> float | None:
-        """What thresholds of screening are for: the presence, else the severity."""
-        return self.severity if self.presence is None else self.presence
+    def __post_init__(self) -> None:
+        if self.presence is None:
+            object.__setattr__(self, "presence", self.severity)
 
 
 @runtime_checkable

@@ -48,7 +48,7 @@ RULES = {
     "screenshot": "it looks like a screenshot, a page or a chart (max_screenshot)",
     "drawing": "it looks like a drawing (max_drawing)",
     "judge-failed": "the judge gave no severity",
-    "severity": "at least one presence or severity is at or below its threshold (degraded_at)",
+    "severity": "at least one presence is at or below its threshold (degraded_at)",
     "prompt": "at least one margin over a clean photo is at or above its threshold (prompt_margin)",
     "too-mild": "a prompt names a degradation that the judge finds milder than degraded_at",
     "clean": "no degradation is near its threshold, and it is good enough as a source",
@@ -64,10 +64,9 @@ RULES = {
 def decide(found: Found, settings: Screen) -> Decision:
     """Apply the rules in the order of `RULES`.
 
-    The named degradation is, of those present, else of all, the one with the lowest presence (of
-    judges that do not tell it apart: severity), or where prompts decide the largest margin. The
-    confidence has no say in that: it is also that of an absence, and presences are calibrated to be
-    comparable.
+    The named degradation is, of those present, else of all, the one with the lowest presence, or
+    where prompts decide the largest margin. The confidence has no say in that: it is also that of
+    an absence, and presences are calibrated to be comparable.
     """
     present, ranked = _ranked(found, settings)
     top = ranked[0] if ranked else None
@@ -94,7 +93,7 @@ def _ranked(found: Found, settings: Screen) -> tuple[frozenset[Degradation], lis
         return frozenset(present), sorted(present or Degradation, key=lambda d: -margins[d])
     answered = {d: j for d, j in found.judgements.items() if j.severity is not None}
     present = [d for d, judgement in answered.items() if is_present(d, judgement, settings)]
-    return frozenset(present), sorted(present or answered, key=lambda d: answered[d].sign or 5)
+    return frozenset(present), sorted(present or answered, key=lambda d: answered[d].presence or 5)
 
 
 def _verdict(
@@ -120,7 +119,7 @@ def _verdict(
     if present:
         if judged is None or judged.severity is None:
             return "drop", "judge-failed"
-        mild = (judged.sign or 5) > settings.threshold(next(iter(_ranked(found, settings)[1])))
+        mild = (judged.presence or 5) > settings.threshold(next(iter(_ranked(found, settings)[1])))
         return ("drop", "too-mild") if mild else ("degraded", "prompt")
     if max(found.reading.margins.values()) > settings.clean_margin:
         return "drop", "unsure"
@@ -128,12 +127,12 @@ def _verdict(
 
 
 def _judged(found: Found, present: frozenset[Degradation], settings: Screen) -> tuple[str, str]:
-    signs = [j.sign for j in found.judgements.values() if j.sign is not None]
-    if not signs:
+    presences = [j.presence for j in found.judgements.values() if j.presence is not None]
+    if not presences:
         return "drop", "judge-failed"
     if present:
         return "degraded", "severity"
-    if min(signs) < settings.clean_at:
+    if min(presences) < settings.clean_at:
         return "drop", "unsure"
     return _clean(found, settings)
 
@@ -146,8 +145,8 @@ def _clean(found: Found, settings: Screen) -> tuple[str, str]:
 def is_present(degradation: Degradation, judgement: Judgement, settings: Screen) -> bool:
     """Whether the judge finds the degradation, and is sure enough of it."""
     return (
-        judgement.sign is not None
-        and judgement.sign <= settings.threshold(degradation)
+        judgement.presence is not None
+        and judgement.presence <= settings.threshold(degradation)
         and judgement.confidence >= settings.min_confidence
     )
 
@@ -157,15 +156,14 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
     lines = [f"{name}: {row['verdict']}, by rule {row['reason']}: {RULES[row['reason']]}."]
     scores = row["scores"]
     found = [d for d in Degradation if f"severity/{d}" in scores]
-    signs = {d: scores.get(f"presence/{d}", scores[f"severity/{d}"]) for d in found}
-    for degradation in sorted(found, key=lambda d: signs[d]):
-        severity, threshold = scores[f"severity/{degradation}"], settings.threshold(degradation)
-        mark = "*" if signs[degradation] <= threshold else " "
-        apart = f"presence/{degradation}" in scores
-        sign = f"presence {signs[degradation]:.2f}, " if apart else ""
+    for degradation in sorted(found, key=lambda d: scores[f"presence/{d}"]):
+        presence, severity = scores[f"presence/{degradation}"], scores[f"severity/{degradation}"]
+        threshold = settings.threshold(degradation)
+        mark = "*" if presence <= threshold else " "
         named = "  <- named" if degradation == row["degradation"] else ""
         lines.append(
-            f"  {mark} {degradation:12} {sign}severity {severity:.2f} (present at {threshold:g}), "
+            f"  {mark} {degradation:12} presence {presence:.2f} (present at {threshold:g}), severity "
+            f"{severity:.2f}, "
             f"sure {scores[f'confidence/{degradation}']:.0%}{named}"
         )
     by_prompt = [d for d in Degradation if f"margin/{d}" in scores]

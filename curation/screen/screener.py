@@ -18,7 +18,7 @@ from networks.interfaces import Judgement
 from networks.judges import load_judge
 from networks.watermark.detector import load_detector
 
-VERSION = "3"
+VERSION = "4"
 """Of the rules and the explicit detectors; results of another version are computed again."""
 
 
@@ -112,10 +112,9 @@ def _row(found: Found, settings: Screen) -> dict[str, Any]:
     if found.reading is not None:
         scores |= {f"margin/{d}": margin for d, margin in found.reading.margins.items()}
     for degradation, judgement in found.judgements.items():
-        if judgement.severity is not None:
+        if judgement.severity is not None and judgement.presence is not None:
             scores[f"severity/{degradation}"] = judgement.severity
-            if judgement.presence is not None:
-                scores[f"presence/{degradation}"] = judgement.presence
+            scores[f"presence/{degradation}"] = judgement.presence
             scores[f"confidence/{degradation}"] = judgement.confidence
     return {
         "degradation": decision.degradation,

@@ -38,9 +38,8 @@ class ContactSheet:
         self._counts[group] += 1
         if len(self._groups[group]) >= MOST_PER_GROUP:
             return
-        # The presence decides where the judge tells it apart from the severity.
-        sign = row.get("scores", {}).get(f"presence/{row.get('degradation')}", row.get("severity"))
-        said = f"{row['degradation']} {sign:.1f}" if sign else ""
+        presence = row.get("scores", {}).get(f"presence/{row.get('degradation')}")
+        said = f"{row['degradation']} {presence:.1f}" if presence else ""
         caption = html.escape(f"{name} {said}".strip())
         picture = f'<img src="{_thumbnail(image)}" alt="{caption}">' if image is not None else ""
         self._groups[group].append(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>")

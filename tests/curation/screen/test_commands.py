@@ -73,11 +73,8 @@ def test_the_sheet_shows_what_decided(tmp_path: Path) -> None:
     row = {"verdict": "clean", "reason": "clean", "degradation": "noise", "severity": 2.3}
     sheet = ContactSheet()
     sheet.add("a.jpg", None, row | {"scores": {"presence/noise": 4.6, "severity/noise": 2.3}})
-    sheet.add("b.jpg", None, row | {"scores": {"severity/noise": 2.3}})
     sheet.write(tmp_path / "s.html")
-    page = (tmp_path / "s.html").read_text()
-    assert "a.jpg noise 4.6" in page
-    assert "b.jpg noise 2.3" in page
+    assert "a.jpg noise 4.6" in (tmp_path / "s.html").read_text()
 
 
 def test_judge_names_what_failed(
