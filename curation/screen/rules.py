@@ -162,9 +162,8 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
         mark = "*" if presence <= threshold else " "
         named = "  <- named" if degradation == row["degradation"] else ""
         lines.append(
-            f"  {mark} {degradation:12} presence {presence:.2f} (present at {threshold:g}), severity "
-            f"{severity:.2f}, "
-            f"sure {scores[f'confidence/{degradation}']:.0%}{named}"
+            f"  {mark} {degradation:12} presence {presence:.2f} (present at {threshold:g}), "
+            f"severity {severity:.2f}, sure {scores[f'confidence/{degradation}']:.0%}{named}"
         )
     by_prompt = [d for d in Degradation if f"margin/{d}" in scores]
     for degradation in sorted(by_prompt, key=lambda d: -scores[f"margin/{d}"]):
