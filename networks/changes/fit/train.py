@@ -3,17 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from catalog.degradations import Degradation
-from catalog.files import atomic_file
 from catalog.log import logger
 from networks.changes.fit.scenes import Scene
 from networks.changes.network import ChangeNet, score
+from networks.fitting import State
 
 log = logger(__name__)
 
@@ -44,14 +43,8 @@ def train_net(scenes: Sequence[Scene], work: Path, plan: Plan) -> ChangeNet:
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, plan.learning_rate, plan.steps, pct_start=0.1
     )
-    place = work / "state.pt"
-    parts: dict[str, Any] = {"net": net, "optimizer": optimizer, "schedule": schedule}
-    first = 0
-    if place.is_file():
-        state = torch.load(place, weights_only=True)
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        first = state["step"]
+    state = State(work / "state.pt", net=net, optimizer=optimizer, schedule=schedule)
+    first = state.load()
     shapes = _by_shape(scenes)
     running = np.zeros(2)
     for step in range(first, plan.steps):
@@ -66,9 +59,7 @@ def train_net(scenes: Sequence[Scene], work: Path, plan: Plan) -> ChangeNet:
             cells, pairs = (running / EVERY).tolist()
             log.info("step", step=step + 1, cells=round(cells, 4), pairs=round(pairs, 4))
             running[:] = 0
-            with atomic_file(place) as temporary:
-                state = {name: part.state_dict() for name, part in parts.items()}
-                torch.save({**state, "step": step + 1}, temporary)
+            state.save(step + 1)
     return net.eval()
 
 

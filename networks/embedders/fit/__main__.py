@@ -8,6 +8,7 @@ from catalog.files import write_json
 from networks.embedders.fit import pictures
 from networks.embedders.fit.train import Plan, train
 from networks.embedders.mendline_clip import WEIGHTS
+from networks.fitting import unpack
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     plan = Plan(seed=arguments.seed, steps=arguments.steps)
     unpacked, squares = arguments.work / "pictures", arguments.work / "squares"
     unpacked.mkdir(parents=True, exist_ok=True)
-    pictures.unpack(arguments.debs, unpacked)
+    unpack(arguments.debs, unpacked, pictures.PACKAGES)
     pictures.make(unpacked, squares, plan.seed)
     train(squares, arguments.out, plan)
     write_json(arguments.out.with_suffix(".record.json"), asdict(plan))

@@ -1,8 +1,6 @@
 """The squares that the embedder is trained from."""
 
-import hashlib
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from catalog.degradations import Degradation
-from catalog.errors import UserError
 from catalog.files import atomic_folder, write_json
 from catalog.images import Rgb
 from catalog.progress import track
@@ -52,24 +49,6 @@ class Squares:
     def held_out(self) -> np.ndarray:
         """(n,) bool"""
         return self.picture % HELD_OUT_EVERY == 1
-
-
-def unpack(debs: Path, folder: Path, packages: Path = PACKAGES) -> None:
-    """Unpack the listed packages. Raises `UserError` for a missing or different one."""
-    for entry in json.loads(packages.read_text("utf-8")):
-        target = folder / entry["package"]
-        if target.exists():
-            continue
-        found = sorted(debs.glob(f"{entry['package']}_*.deb"))
-        digest = hashlib.sha256(found[0].read_bytes()).hexdigest() if found else "none"
-        if digest != entry["sha256"]:
-            raise UserError(
-                f"{debs} lacks {entry['package']} {entry['version']} (SHA-256 {digest} found).",
-                f"In that folder: apt-get download {entry['package']}={entry['version']}",
-            )
-        partial = target.with_name(target.name + ".part")
-        subprocess.run(["dpkg-deb", "-x", found[0], partial], check=True)
-        partial.rename(target)
 
 
 def pictures(folder: Path, packages: Path = PACKAGES) -> Iterator[tuple[str, Image.Image]]:

@@ -19,6 +19,7 @@ from catalog.files import atomic_file
 from catalog.log import logger
 from networks.embedders.fit import pictures, views
 from networks.embedders.mendline_clip import CONFIG, build_model
+from networks.fitting import State
 
 log = logger(__name__)
 
@@ -98,8 +99,8 @@ def train(folder: Path, out: Path, plan: Plan) -> None:
         betas=(0.9, 0.98),
         fused=True,
     )
-    state_file = out.with_suffix(".state.pt")
-    first = _resume(state_file, model, optimizer)
+    state = State(out.with_suffix(".state.pt"), model=model, optimizer=optimizer)
+    first = state.load()
     loader = DataLoader(
         Batches(folder, plan, first),
         batch_size=None,
@@ -130,15 +131,7 @@ def train(folder: Path, out: Path, plan: Plan) -> None:
             log.info("step", step=step, of=plan.steps, contrast=contrast, prompt=prompt)
             running.zero_()
         if step % 100 == 0 or step == plan.steps:
-            with atomic_file(state_file) as temporary:
-                torch.save(
-                    {
-                        "step": step,
-                        "model": model.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                    },
-                    temporary,
-                )
+            state.save(step)
     with atomic_file(out) as temporary:
         save_file(
             {
@@ -154,13 +147,3 @@ def learning_rate(plan: Plan, step: int) -> float:
     rising = min(1.0, step / plan.warmup)
     done = max(0, step - plan.warmup) / max(1, plan.steps - plan.warmup)
     return plan.learning_rate * rising * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _resume(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load the state that an earlier run left; the steps it had done."""
-    if not path.is_file():
-        return 0
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])

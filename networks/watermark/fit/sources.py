@@ -1,22 +1,19 @@
 """The photos and fonts, from the Debian packages that packages.json names."""
 
-import hashlib
 import io
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from catalog.errors import UserError
 from catalog.files import atomic_folder
 from catalog.images import Rgb
 from catalog.progress import track
+from networks.fitting import unpack
 
 PACKAGES = Path(__file__).with_name("packages.json")
 LONGEST = 1200
@@ -32,10 +29,9 @@ def prepare(debs: Path, work: Path) -> tuple[list[Path], list[Path]]:
 
     Raises `UserError` for a package that is missing or is another one.
     """
-    for entry in track(json.loads(PACKAGES.read_text("utf-8")), "packages"):
+    unpack(debs, work / "unpacked", PACKAGES)
+    for entry in track(json.loads(PACKAGES.read_text("utf-8")), "pictures"):
         name = entry["package"]
-        if not (work / "unpacked" / name).exists():
-            _unpack(entry, debs, work / "unpacked" / name)
         if not name.startswith("fonts-") and not (work / "pictures" / name).exists():
             with atomic_folder(work / "pictures" / name) as temporary:
                 for index, image in enumerate(_pictures(work / "unpacked" / name, entry["files"])):
@@ -54,18 +50,6 @@ def shares(pictures: list[Path]) -> np.ndarray:
     share = {entry["package"]: entry.get("share", 1.0) for entry in entries}
     weight = np.array([share[path.parent.name] for path in pictures])
     return weight / weight.sum()
-
-
-def _unpack(entry: dict[str, Any], debs: Path, target: Path) -> None:
-    found = sorted(debs.glob(f"{entry['package']}_*.deb"))
-    digest = hashlib.sha256(found[0].read_bytes()).hexdigest() if found else "no file"
-    if digest != entry["sha256"]:
-        raise UserError(
-            f"{debs} lacks {entry['package']} {entry['version']} (SHA-256 found: {digest}).",
-            f"In that folder: apt-get download {entry['package']}={entry['version']}",
-        )
-    with atomic_folder(target) as temporary:
-        subprocess.run(["dpkg-deb", "-x", found[0], temporary], check=True)
 
 
 def _pictures(folder: Path, pattern: str) -> Iterator[Rgb]:

@@ -4,7 +4,6 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,8 +11,8 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from catalog.files import atomic_file
 from catalog.log import logger
+from networks.fitting import State
 from networks.watermark.fit import scenes
 from networks.watermark.network import MarkNet, evidence, inputs
 
@@ -69,14 +68,8 @@ def train(pictures: Sequence[Path], fonts: Sequence[Path], work: Path, plan: Pla
     net = MarkNet().train().to(memory_format=torch.channels_last)
     average = copy.deepcopy(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=1e-2)
-    place = work / "state.pt"
-    parts: dict[str, Any] = {"net": net, "average": average, "optimizer": optimizer}
-    first = 0
-    if place.is_file():
-        state = torch.load(place, weights_only=True)
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        first = state["step"]
+    state = State(work / "state.pt", net=net, average=average, optimizer=optimizer)
+    first = state.load()
     pool: list[scenes.Scene] = []
     running = np.zeros(3)
     fresh = _Fresh(scenes.Maker(pictures, fonts), plan, first)
@@ -100,9 +93,7 @@ def train(pictures: Sequence[Path], fonts: Sequence[Path], work: Path, plan: Pla
             cells, image, kind = (running / 50).round(4).tolist()
             log.info("step", step=step + 1, cells=cells, image=image, kind=kind)
             running[:] = 0
-            with atomic_file(place) as temporary:
-                state = {name: part.state_dict() for name, part in parts.items()}
-                torch.save({**state, "step": step + 1}, temporary)
+            state.save(step + 1)
     return average
 
 

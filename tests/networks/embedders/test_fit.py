@@ -14,6 +14,7 @@ from PIL import Image
 from catalog.errors import UserError
 from networks.embedders.fit import pictures, views
 from networks.embedders.fit.train import Batches, Plan, contrastive, learning_rate
+from networks.fitting import unpack
 
 SEED = 20260326
 
@@ -55,7 +56,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_pictures_come_from_the_listed_package_and_no_two_are_alike(
     package: Path, tmp_path: Path
 ) -> None:
-    pictures.unpack(package, tmp_path, package / "packages.json")
+    unpack(package, tmp_path, package / "packages.json")
     found = [name for name, _ in pictures.pictures(tmp_path, package / "packages.json")]
     assert len(found) == 3
     assert "scenes/pictures/small.png" not in found
@@ -67,7 +68,7 @@ def test_another_package_of_the_name_is_refused(package: Path, tmp_path: Path) -
     listed[0]["sha256"] = "0" * 64
     (tmp_path / "packages.json").write_text(json.dumps(listed))
     with pytest.raises(UserError, match="lacks scenes 1"):
-        pictures.unpack(package, tmp_path, tmp_path / "packages.json")
+        unpack(package, tmp_path, tmp_path / "packages.json")
     assert not (tmp_path / "scenes").exists()
 
 
