@@ -19,6 +19,7 @@ from catalog.layout import Layout
 from catalog.progress import track
 from catalog.shards import find_shards
 from catalog.tables import read_table, write_table
+from catalog.threads import limit_threads
 from curation.on_ray import run_on_ray
 
 ShardFunction = Callable[[Path], list[dict[str, Any]]]
@@ -56,7 +57,8 @@ def _local(tasks: Sequence[partial[Path]], processes: int | None) -> Iterator[Pa
 
     # Forking a process with threads (torch, faiss, OpenCV) can hang, so workers start afresh.
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with ProcessPoolExecutor(workers, context, limit_threads, (threads,)) as pool:
         for future in as_completed([pool.submit(task) for task in tasks]):
             yield future.result()
 

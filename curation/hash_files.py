@@ -8,6 +8,7 @@ from typing import Any
 
 from catalog.errors import ImageRefused
 from catalog.images import image_id, read_header
+from catalog.threads import limit_threads
 from curation.hash import hash_image
 
 _CHUNK = 8
@@ -42,5 +43,5 @@ def hash_files(
 
     # Forking a process with threads (faiss, OpenCV) can hang, so workers start afresh.
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
+    with ProcessPoolExecutor(count, context, limit_threads, (1,)) as pool:
         yield from pool.map(function, paths, chunksize=_CHUNK)

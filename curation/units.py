@@ -21,6 +21,7 @@ from catalog import images
 from catalog.files import atomic_file
 from catalog.progress import track
 from catalog.shards import ShardWriter
+from catalog.threads import limit_threads
 
 U_contra = TypeVar("U_contra", contravariant=True)
 U = TypeVar("U")
@@ -126,12 +127,7 @@ class _State:
 
 
 def _start(worker: Worker[Any]) -> None:
-    import cv2
-    import torch
-
-    # The processes share the cores already; threads on top of that spin and wait for each other.
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    limit_threads(1)
     _State.worker = worker
 
 

@@ -21,6 +21,7 @@ from pebble import ProcessExpired, ProcessPool
 from catalog.errors import UserError
 from catalog.log import logger
 from catalog.progress import track
+from catalog.threads import limit_threads
 from evaluation.batches import batches, work
 from evaluation.benchmark import Benchmark
 from evaluation.judging import CachedJudge
@@ -125,12 +126,9 @@ def _start(given: Work, device: str | None, threads: int) -> None:
     global _worker
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
-    import torch
-
     from networks.judges import load_judge
 
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(threads)
+    limit_threads(threads)
     benchmark = given.reopen()
     if benchmark.digest != given.digest:
         raise UserError(

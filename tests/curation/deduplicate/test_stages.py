@@ -1,7 +1,9 @@
 """The stages hash, embed and deduplicate over shards, and `mendline dedupe` on a folder."""
 
+import os
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -219,6 +221,20 @@ def test_params_of_the_repository_hold_every_setting() -> None:
     content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     for section in ("hash", "embed", "deduplicate"):
         assert content[section] == getattr(params, section).model_dump()
+
+
+def _threads(shard: Path) -> list[dict[str, object]]:
+    import cv2
+
+    return [{"threads": cv2.getNumThreads()}]
+
+
+def test_processes_share_the_cores(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    schema = pa.schema([("threads", pa.int32())])
+    found = by_shard.map_shards(layout, "test", _threads, schema, ("1",), processes=2)
+    share = max(1, (os.cpu_count() or 1) // 2)
+    assert [table["threads"].to_pylist() for _, table in found] == [[share], [share]]
 
 
 def test_results_are_keyed_by_the_content_of_the_shard(tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""How many threads the libraries of a worker process take."""
+
+import os
+import sys
+
+_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def limit_threads(count: int) -> None:
+    """Let OpenCV, BLAS and PyTorch take `count` threads in this process, or OMP_NUM_THREADS.
+
+    For processes that share the cores already: threads on top of that spin and wait for each other,
+    at several times the CPU time. Libraries that are imported later obey too.
+    """
+    import cv2
+    from threadpoolctl import threadpool_limits
+
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    count = int(given) if given.isdecimal() and int(given) else count
+    os.environ.update(dict.fromkeys(_VARIABLES, str(count)))
+    threadpool_limits(count)
+    cv2.setNumThreads(count)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(count)
