@@ -32,12 +32,9 @@ from catalog.files import atomic_file
 from catalog.images import Rgb, decode
 from catalog.progress import track
 from catalog.settings.pairs import Pair
-from curation.pair.measures import Measures, compare, measure
+from curation.pair.measures import Instruments, Measures, compare
 from curation.pair.verdict import drift_fault, movement_fault, verdict_of
-from networks.consistency import load_consistency
 from networks.degraders import load_degrader
-from networks.interfaces import Consistency, Judge
-from networks.judges import load_judge
 
 Fault = Callable[[Rgb, np.random.Generator, Rgb], Rgb]
 SEVERITY = (1.2, 3.0)
@@ -191,8 +188,7 @@ class Bench:
 
     def __init__(self, beyond: bool, sound_only: bool) -> None:
         self.beyond, self.sound_only = beyond, sound_only
-        self.judge: Judge = load_judge("proxy")
-        self.consistency: Consistency = load_consistency("ms-ssim")
+        self.instruments = Instruments(Pair())
 
     def photo(self, image: Rgb, other: Rgb, number: int) -> list[Row]:
         """All pairs of one photo; `other` is where objects and reflections come from."""
@@ -225,7 +221,7 @@ class Bench:
         scores = compare(degraded, target, task)
         row: Row = {"fault": name, "task": task.value, "severity": severity, "scores": scores}
         if name in SOUND or cheap_fault(scores, task) is None:
-            found = measure(degraded, target, task, self.judge, self.consistency, aligned=True)
+            found = self.instruments.measure(degraded, target, task, aligned=True)
             row["judged"] = asdict(found) | {"scores": {}}
         return row
 

@@ -11,12 +11,9 @@ from catalog.images import Rgb
 from catalog.settings.pairs import Pair
 from catalog.shards import ShardStore
 from curation.pair import alignment, colour, warps
-from curation.pair.measures import measure
+from curation.pair.measures import Instruments
 from curation.units import Made
 from networks.changes.detector import load_detector
-from networks.consistency import load_consistency
-from networks.interfaces import Consistency, Judge
-from networks.judges import load_judge
 
 
 @dataclass(frozen=True)
@@ -32,22 +29,16 @@ class Checker:
     """Measures of a pair; the verdict is taken afterwards, so thresholds cost no measuring."""
 
     def __init__(self, raw: Path, targets: Path, settings: Pair) -> None:
-        self.raw, self.targets, self.settings = raw, targets, settings
+        self.raw, self.targets = raw, targets
+        self.instruments = Instruments(settings)
 
     @cached_property
     def _store(self) -> ShardStore:
         return ShardStore(self.targets, self.raw)
 
-    @cached_property
-    def _judge(self) -> Judge:
-        return load_judge(self.settings.judge)
-
-    @cached_property
-    def _consistency(self) -> Consistency:
-        return load_consistency(self.settings.consistency)
-
     def __getstate__(self) -> dict[str, Any]:
-        return {"raw": self.raw, "targets": self.targets, "settings": self.settings}
+        # Open files stay in the process that opened them.
+        return {name: self.__dict__[name] for name in ("raw", "targets", "instruments")}
 
     def key(self, unit: Candidate) -> str:
         """Over the pair and all that measures it."""
@@ -60,7 +51,7 @@ class Checker:
             colour.VERSION,
             load_detector().identity.digest,
         ]
-        parts += [self._judge.identity.digest, self._consistency.identity.digest]
+        parts += self.instruments.digests
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def clean(self, unit: Candidate) -> Rgb:
@@ -71,7 +62,7 @@ class Checker:
         """One row with the fields of `Measures`."""
         degraded = self._store.get(unit.degraded_id).decode()
         clean = self.clean(unit)
-        found = measure(degraded, clean, unit.degradation, self._judge, self._consistency)
+        found = self.instruments.measure(degraded, clean, unit.degradation)
         row = {
             "severity_degraded": found.severity_degraded,
             "severity_clean": found.severity_clean,

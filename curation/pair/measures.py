@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from catalog.degradations import Degradation
 from catalog.images import Rgb
+from catalog.settings.pairs import Pair
 from curation.pair.alignment import find_movement
 from curation.pair.colour import find_drift
 from curation.pair.warps import find_warp
 from networks.changes.detector import load_detector
+from networks.consistency import load_consistency
 from networks.interfaces import Consistency, Judge
+from networks.judges import load_judge
 
 _DIGITS = 4
 
@@ -36,32 +40,54 @@ class Measures:
         }
 
 
-def measure(
-    degraded: Rgb,
-    clean: Rgb,
-    degradation: Degradation,
-    judge: Judge,
-    consistency: Consistency,
-    aligned: bool = False,
-) -> Measures:
-    """Measure a pair of images of one size; `aligned` says that nothing can have moved."""
-    before, after = judge.judge([degraded, clean], degradation)
-    scores = {f"degraded-{name}": value for name, value in before.scores.items()}
-    scores |= {f"clean-{name}": value for name, value in after.scores.items()}
-    shift = 0.0
-    if not aligned:
-        found = compare(degraded, clean, degradation)
-        shift = found["move-rms"]
-        scores |= found
-    # SIMD sums depend on where an array lies in memory; the last digits are no measurement, and
-    # the same input must give the same bytes.
-    return Measures(
-        _rounded(before.severity),
-        _rounded(after.severity),
-        round(float(consistency.distance(degraded, clean)), _DIGITS),
-        round(shift, _DIGITS),
-        {name: round(float(value), _DIGITS) for name, value in sorted(scores.items())},
-    )
+class Instruments:
+    """The judge and the distance that the settings name, loaded when something is measured.
+
+    They stay in the process that loaded them: pickled, only the settings go along.
+    """
+
+    def __init__(self, settings: Pair) -> None:
+        self.settings = settings
+
+    def __getstate__(self) -> dict[str, Pair]:
+        return {"settings": self.settings}
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Of the severities of both sides."""
+        return load_judge(self.settings.judge)
+
+    @cached_property
+    def consistency(self) -> Consistency:
+        """Of the content of both sides."""
+        return load_consistency(self.settings.consistency)
+
+    @property
+    def digests(self) -> list[str]:
+        """What measurements of them must be keyed by."""
+        return [self.judge.identity.digest, self.consistency.identity.digest]
+
+    def measure(
+        self, degraded: Rgb, clean: Rgb, degradation: Degradation, aligned: bool = False
+    ) -> Measures:
+        """Measure a pair of images of one size; `aligned` says that nothing can have moved."""
+        before, after = self.judge.judge([degraded, clean], degradation)
+        scores = {f"degraded-{name}": value for name, value in before.scores.items()}
+        scores |= {f"clean-{name}": value for name, value in after.scores.items()}
+        shift = 0.0
+        if not aligned:
+            found = compare(degraded, clean, degradation)
+            shift = found["move-rms"]
+            scores |= found
+        # SIMD sums depend on where an array lies in memory; the last digits are no measurement,
+        # and the same input must give the same bytes.
+        return Measures(
+            _rounded(before.severity),
+            _rounded(after.severity),
+            round(float(self.consistency.distance(degraded, clean)), _DIGITS),
+            round(shift, _DIGITS),
+            {name: round(float(value), _DIGITS) for name, value in sorted(scores.items())},
+        )
 
 
 def compare(degraded: Rgb, clean: Rgb, degradation: Degradation) -> dict[str, float]:

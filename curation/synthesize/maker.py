@@ -13,16 +13,14 @@ from catalog.degradations import Degradation
 from catalog.images import Rgb
 from catalog.settings.pairs import Pair, Synthesize
 from catalog.shards import ShardStore
+from curation.pair.measures import Instruments
 from curation.select import Selected
 from curation.synthesize.row import pair_row
 from curation.units import Made
-from networks.consistency import load_consistency
 from networks.degraders import load_degrader
 from networks.degraders.base import RecordingDegrader
 from networks.degraders.seeds import image_seed
 from networks.degraders.sources import load_sources
-from networks.interfaces import Consistency, Judge
-from networks.judges import load_judge
 
 
 def scaled(image: Rgb, max_side: int) -> Rgb:
@@ -41,11 +39,12 @@ class Maker:
     """
 
     def __init__(self, raw: Path, settings: Synthesize, pair: Pair, layers: list[str]) -> None:
-        self.raw, self.settings, self.pair, self.layers = raw, settings, pair, layers
+        self.raw, self.settings, self.layers = raw, settings, layers
+        self.instruments = Instruments(pair)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Networks and open files stay in the process that loaded them.
-        return {name: self.__dict__[name] for name in ("raw", "settings", "pair", "layers")}
+        # Open files stay in the process that opened them.
+        return {name: self.__dict__[name] for name in ("raw", "settings", "layers", "instruments")}
 
     @cached_property
     def _store(self) -> ShardStore:
@@ -71,23 +70,15 @@ class Maker:
         return {name: TensorDegrader(each, settings.device) for name, each in plain.items()}
 
     @cached_property
-    def _judge(self) -> Judge:
-        return load_judge(self.pair.judge)
-
-    @cached_property
-    def _consistency(self) -> Consistency:
-        return load_consistency(self.pair.consistency)
-
-    @cached_property
     def _constants(self) -> str:
         # Folders count by their content, which the degraders' identities name.
         without = {"patterns", "depth", "segments", "clips", "clip_windows", "clip_frames"}
         parts = [
             self.settings.model_dump_json(exclude=without),
-            self.pair.model_dump_json(),
+            self.instruments.settings.model_dump_json(),
             *self.layers,
         ]
-        parts += [self._judge.identity.digest, self._consistency.identity.digest]
+        parts += self.instruments.digests
         parts += [degrader.identity.digest for degrader in self._degraders.values()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -124,9 +115,7 @@ class Maker:
                     (degraded, data),
                     (photo, clean),
                     degradation,
-                    self.pair,
-                    self._judge,
-                    self._consistency,
+                    self.instruments,
                     drawn,
                     {
                         "group": unit.group,

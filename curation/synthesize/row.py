@@ -7,19 +7,15 @@ from catalog import images
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from catalog.pairs import pair_id
-from catalog.settings.pairs import Pair
-from curation.pair.measures import measure
+from curation.pair.measures import Instruments
 from curation.pair.verdict import verdict_of
-from networks.interfaces import Consistency, Judge
 
 
 def pair_row(
     degraded: tuple[Rgb, bytes],
     clean: tuple[Rgb, bytes],
     degradation: Degradation,
-    settings: Pair,
-    judge: Judge,
-    consistency: Consistency,
+    instruments: Instruments,
     drawn: Mapping[str, float | int | str],
     origin: Mapping[str, Any],
     fault: str | None = None,
@@ -29,8 +25,8 @@ def pair_row(
     `origin` gives the columns that only the maker knows (group, photo_id, teacher, seed). `fault`
     is a reason to drop the pair that is known before it is measured.
     """
-    measures = measure(degraded[0], clean[0], degradation, judge, consistency, aligned=True)
-    verdict, reason = verdict_of(measures, degradation, settings, synthetic=True)
+    measures = instruments.measure(degraded[0], clean[0], degradation, aligned=True)
+    verdict, reason = verdict_of(measures, degradation, instruments.settings, synthetic=True)
     if fault:
         verdict, reason = "drop", fault
     clean_id, degraded_id = images.image_id(clean[1]), images.image_id(degraded[1])

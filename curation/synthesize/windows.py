@@ -1,9 +1,7 @@
 """Pairs of motion blur from clips: the average of a window of frames, and its middle frame."""
 
 import hashlib
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,13 +10,12 @@ from catalog.degradations import Degradation
 from catalog.errors import ImageRefused
 from catalog.log import logger
 from catalog.settings.pairs import Pair, Synthesize
+from curation.pair.measures import Instruments
 from curation.synthesize.row import pair_row
 from curation.units import Made
-from networks.consistency import load_consistency
 from networks.degraders.clips import Clip
 from networks.degraders.seeds import image_seed
-from networks.interfaces import Consistency, Identity, Judge
-from networks.judges import load_judge
+from networks.interfaces import Identity
 
 
 class WindowMaker:
@@ -29,10 +26,7 @@ class WindowMaker:
     """
 
     def __init__(self, settings: Synthesize, pair: Pair) -> None:
-        self.settings, self.pair = settings, pair
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in ("settings", "pair")}
+        self.settings, self.instruments = settings, Instruments(pair)
 
     @property
     def identity(self) -> Identity:
@@ -40,19 +34,15 @@ class WindowMaker:
         text = f"{self.settings.clip_frames} {self.settings.max_side}"
         return Identity("average-frames", "1", prompt=hashlib.sha256(text.encode()).hexdigest())
 
-    @cached_property
-    def _judge(self) -> Judge:
-        return load_judge(self.pair.judge)
-
-    @cached_property
-    def _consistency(self) -> Consistency:
-        return load_consistency(self.pair.consistency)
-
     def key(self, unit: Clip) -> str:
         """Over the clip's content, the settings and all identities."""
         parts = [unit.digest, str(self.settings.seed), str(self.settings.clip_windows)]
-        parts += [str(self.settings.min_side), self.pair.model_dump_json(), self.identity.digest]
-        parts += [self._judge.identity.digest, self._consistency.identity.digest]
+        parts += [
+            str(self.settings.min_side),
+            self.instruments.settings.model_dump_json(),
+            self.identity.digest,
+        ]
+        parts += self.instruments.digests
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def make(self, unit: Clip) -> Made:
@@ -79,9 +69,7 @@ class WindowMaker:
                 (window.blurred, blurred),
                 (window.sharp, sharp),
                 Degradation.BLUR,
-                self.pair,
-                self._judge,
-                self._consistency,
+                self.instruments,
                 {"first-frame": window.first, "frames": window.count},
                 {
                     "group": f"clip-{unit.digest}",
