@@ -6,8 +6,9 @@
 PHOTOS holds clean photos. Each is degraded heavily (severity 1.2 to 3) by all nine degradations;
 the other side is the photo (sound) or the photo with one fault. What is counted is whether any rule
 drops the pair, the judge's rules included. Measurements are kept in FOLDER, a file a photo, so that
-a run goes on where it was and stricter limits are tried without measuring again. --half even takes
-the other half of the photos, which may be looked at while something is changed.
+a run goes on where it was and stricter limits are tried without measuring again; another judge is
+asked again. --half even takes the other half of the photos, which may be looked at while
+something is changed; --skip 1 takes photos beside those of --skip 0.
 
 --calibrate prints quantiles of sound pairs, from which the limits in catalog/settings/pairs.py were
 taken; with --packages, the photos are those of networks.changes.fit.
@@ -181,6 +182,7 @@ INPUT, LACKS = "target is the input", "object lacks in the target"
 
 SOUND = ("sound", "showcase")
 Row = dict[str, Any]
+Known = Mapping[tuple[str, str], Mapping[str, float]]
 
 
 class Bench:
@@ -190,7 +192,7 @@ class Bench:
         self.beyond, self.sound_only = beyond, sound_only
         self.instruments = Instruments(Pair())
 
-    def photo(self, image: Rgb, other: Rgb, number: int) -> list[Row]:
+    def photo(self, image: Rgb, other: Rgb, number: int, known: Known) -> list[Row]:
         """All pairs of one photo; `other` is where objects and reflections come from."""
         rows: list[Row] = []
         tasks = list(Degradation)[number % 3 :: 3] if self.sound_only else list(Degradation)
@@ -213,12 +215,23 @@ class Bench:
                 pairs.append((LACKS, degrade(pasted(image, rng, other)), image))
                 if self.beyond:
                     pairs += [(n, degraded, f(image, rng, other)) for n, f in BEYOND.items()]
-            rows += [self.row(name, task, severity, *sides) for name, *sides in pairs]
+            rows += [self.row(name, task, severity, *sides, known) for name, *sides in pairs]
         return rows
 
-    def row(self, name: str, task: Degradation, severity: float, degraded: Rgb, target: Rgb) -> Row:
-        """One pair, measured; what the cheaper rules drop already is not judged."""
-        scores = compare(degraded, target, task)
+    def row(
+        self,
+        name: str,
+        task: Degradation,
+        severity: float,
+        degraded: Rgb,
+        target: Rgb,
+        known: Known,
+    ) -> Row:
+        """One pair, measured; what the cheaper rules drop already is not judged.
+
+        `known` are scores from earlier, by name and degradation.
+        """
+        scores = known.get((name, task)) or compare(degraded, target, task)
         row: Row = {"fault": name, "task": task.value, "severity": severity, "scores": scores}
         if name in SOUND or cheap_fault(scores, task) is None:
             found = self.instruments.measure(degraded, target, task, aligned=True)
@@ -251,6 +264,7 @@ def _flipped(image: Rgb) -> Rgb:
 def showcase(bench: Bench, folder: Path) -> list[Row]:
     """Sound pairs of RealRestorer's page: those whose sides have one aspect ratio."""
     rows: list[Row] = []
+    nothing: Known = {}
     with (folder / "manifest.csv").open() as file:
         for line in csv.DictReader(file):
             sides = [decode((folder / line[k]).read_bytes()) for k in ("degraded", "restored")]
@@ -259,7 +273,7 @@ def showcase(bench: Bench, folder: Path) -> list[Row]:
                 size = sides[0].shape[1::-1]
                 sides[1] = cv2.resize(sides[1], size, interpolation=cv2.INTER_AREA)
                 task = Degradation(line["degradation"])
-                row = bench.row("showcase", task, 0.0, sides[0], sides[1])
+                row = bench.row("showcase", task, 0.0, sides[0], sides[1], nothing)
                 rows.append(row | {"name": f"{task} {line['index']}"})
     return rows
 
@@ -276,7 +290,7 @@ def photos_of(options: argparse.Namespace) -> list[Callable[[], Rgb]]:
         return [partial(small, image) for image in load_photos(options.folder)]
     found = sorted(options.folder.glob("*.jpg"))
     half = found[0::2] if options.half == "even" else found[1::2]
-    chosen = half[:: max(1, len(half) // options.photos)][: options.photos]
+    chosen = half[options.skip :: max(1, len(half) // options.photos)][: options.photos]
     return [lambda path=path: decode(path.read_bytes()) for path in chosen]  # type: ignore[misc]
 
 
@@ -286,6 +300,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--photos", type=int, default=30)
+    parser.add_argument("--skip", type=int, default=0, help="Photos left out at the beginning.")
     parser.add_argument("--half", choices=("odd", "even"), default="odd")
     parser.add_argument("--packages", action="store_true")
     parser.add_argument("--calibrate", action="store_true", help="Sound pairs alone.")
@@ -302,22 +317,28 @@ def main() -> None:
         other = loaders[(number + max(len(loaders) // 3, 1)) % len(loaders)]
         rows += kept(
             options.store / f"{number:03d}.json",
-            lambda n=number, o=other, f=load: bench.photo(f(), o(), n),
+            bench,
+            lambda known, n=number, o=other, f=load: bench.photo(f(), o(), n, known),
         )  # type: ignore[misc]
     if options.calibrate:
         calibrate(rows)
         return
     if options.showcase:
-        rows += kept(options.store / "showcase.json", lambda: showcase(bench, options.showcase))
+        place = options.store / "showcase.json"
+        rows += kept(place, bench, lambda known: showcase(bench, options.showcase))
     report(rows)
 
 
-def kept(place: Path, make: Callable[[], list[Row]]) -> list[Row]:
-    """Rows from a file, made when it is not there."""
-    if not place.exists():
+def kept(place: Path, bench: Bench, make: Callable[[Known], list[Row]]) -> list[Row]:
+    """Rows from a file, made when it is not there or of another judge."""
+    judge = str(bench.instruments.judge.identity)
+    old = json.loads(place.read_text("utf-8")) if place.exists() else {"judge": None, "rows": []}
+    if old["judge"] != judge:
+        known = {(row["fault"], row["task"]): row["scores"] for row in old["rows"]}
+        old = {"judge": judge, "rows": make(known)}
         with atomic_file(place) as temporary:
-            temporary.write_text(json.dumps(make()), "utf-8")
-    found: list[Row] = json.loads(place.read_text("utf-8"))
+            temporary.write_text(json.dumps(old), "utf-8")
+    found: list[Row] = old["rows"]
     return found
 
 
