@@ -179,13 +179,17 @@ def repro(
     on_line: OnLine | None = None,
     wait: float = 10.0,
     timeout: float | None = None,
+    pull: bool = False,
 ) -> Reproduced:
     """Run the graph (or up to `targets`), for at most `timeout` seconds.
 
-    Raises `UserError` with the failed stage's own words.
+    With `pull`, data that are not here are fetched from the remote where a stage needs them, and
+    what is done is taken as done without them. Raises `UserError` with the failed stage's own
+    words.
     """
+    how = ["--pull", "--allow-missing"] if pull else []
     with exclusive(root, wait):
-        status, lines = run_dvc(root, ["repro", *targets], on_line, timeout)
+        status, lines = run_dvc(root, ["repro", *how, *targets], on_line, timeout)
     result = Reproduced()
     for line in lines:
         if found := _RUNNING.search(line):
@@ -224,6 +228,11 @@ def add(root: Path, path: str, on_line: OnLine | None = None) -> None:
 def push(root: Path, on_line: OnLine | None = None) -> None:
     """`dvc push` to the default remote. Raises `UserError`."""
     _plain(root, ["push", "--quiet"], on_line)
+
+
+def pull(root: Path, targets: Sequence[str], on_line: OnLine | None = None) -> None:
+    """`dvc pull`: bring the outputs of stages from the default remote. Raises `UserError`."""
+    _plain(root, ["pull", "--quiet", *targets], on_line)
 
 
 def changed(root: Path) -> list[str]:

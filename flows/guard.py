@@ -1,6 +1,7 @@
 """One run at a time in a work tree."""
 
-import hashlib
+import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,8 +13,23 @@ _LEASE_SECONDS = 120.0
 
 
 def limit_name(tree: Workspace) -> str:
-    """The name of the work tree's concurrency limit on a Prefect server."""
-    return f"mendline-{hashlib.sha256(str(tree.root).encode()).hexdigest()[:12]}"
+    """The name of the work tree's concurrency limit on a Prefect server.
+
+    By a number that the tree keeps, not by its path: trees of two machines often have the same, and
+    a refresh flow that waits for the other machine must not hold that one's limit.
+    """
+    place = tree.state / "id"
+    if not place.exists():
+        tree.state.mkdir(exist_ok=True)
+        mine = place.with_name(f"id-{uuid.uuid4().hex[:12]}")
+        mine.write_text(mine.name.removeprefix("id-"), "utf-8")
+        try:
+            os.link(mine, place)  # the first of several that come at once is kept
+        except FileExistsError:
+            pass
+        finally:
+            mine.unlink()
+    return f"mendline-{place.read_text('utf-8')}"
 
 
 @contextmanager

@@ -8,82 +8,21 @@ by the next one, and nothing is cached by Prefect.
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import load_params
-from flows import counts, dvc
+from flows import counts
+from flows.exchange import follow, publish
 from flows.guard import one_at_a_time
 from flows.listening import tell
 from flows.own_server import end_with_us
+from flows.tasks import HOUR, add, collect, commit, pull, push, repro
+from flows.train import BEFORE, STAGES, send
 from flows.workspace import open_workspace
-
-_HOUR = 3600.0
-
-
-def _on_line(step: str) -> Any:
-    log = get_run_logger()
-
-    def hear(line: str) -> None:
-        if line.strip():
-            log.info("%s", line)
-        tell(step, line)
-
-    return hear
-
-
-@task(name="collect", cache_policy=NO_CACHE)
-def collect(root: str, urls: str | None, folder: str | None) -> dict[str, int]:
-    """Fetch what is new; return the outcomes of this run.
-
-    Collection retries by URL and by host itself; bad input would fail again.
-    """
-    from flows.collecting import fetch
-
-    tell("collect")
-    layout = Layout(Path(root))
-    found = fetch(layout, load_params(layout.params), urls, folder)
-    get_run_logger().info("outcomes: %s", found)
-    return found
-
-
-@task(name="dvc add data/raw", cache_policy=NO_CACHE)
-def add(root: str) -> None:
-    """Track the snapshots."""
-    tell("add")
-    dvc.add(Path(root), "data/raw", _on_line("add"))
-
-
-@task(name="dvc repro", cache_policy=NO_CACHE)
-def repro(root: str, timeout: float) -> list[str]:
-    """Run what the new snapshot, code or settings affect; return the stages that ran."""
-    from flows.registry_models import fetch_teachers
-
-    tell("repro")
-    layout = Layout(Path(root))
-    fetch_teachers(layout, load_params(layout.params))
-    done = dvc.repro(Path(root), on_line=_on_line("repro"), timeout=timeout)
-    get_run_logger().info("ran: %s", ", ".join(done.ran) or "nothing, all was done")
-    return done.ran
-
-
-@task(name="dvc push", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[5, 30, 120])
-def push(root: str) -> None:
-    """Bring the data to the remote, where transport can fail."""
-    tell("push")
-    dvc.push(Path(root), _on_line("push"))
-
-
-@task(name="git commit", cache_policy=NO_CACHE)
-def commit(root: str) -> str:
-    """Commit what names the data: dvc.lock, the counts, the tracked inputs. Return the commit."""
-    tell("commit")
-    tree = open_workspace(Path(root))
-    made = tree.commit("Refresh: " + _headline(tree.layout))
-    return made or tree.head()
 
 
 @task(name="register", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30])
@@ -113,11 +52,14 @@ def refresh(
     urls: str | None = None,
     folder: str | None = None,
     repro_hours: float = 48.0,
+    train_on: str | None = None,
 ) -> dict[str, Any]:
     """One turn of the lifecycle, up to a gated candidate.
 
     `urls` is a list of URLs (a path below `root`), `folder` a folder of photos; with neither, the
-    graph runs on the snapshots that are there. Raises `UserError` with what to do.
+    graph runs on the snapshots that are there. `train_on` names a deployment of the train flow
+    ("train/gpu"): training and evaluation are sent to its machine. Raises `UserError` with what to
+    do.
     """
     end_with_us()
     place = str(Path(root).resolve())
@@ -131,9 +73,15 @@ def refresh(
                 "Give the flow `urls` or `folder`, or run `mendline collect` first.",
             )
         add(place)
-        ran = repro(place, repro_hours * _HOUR)
+        ran = repro(place, repro_hours * HOUR, BEFORE if train_on else ())
         push(place)
         head = commit(place)
+        if train_on:
+            publish(tree)
+            tell("train")
+            send(train_on, head, repro_hours)
+            head = follow(tree, head)
+            pull(place, STAGES)
         version = register(place)
         verdict = gate(place, version["version"])
         _show(tree.layout, head, version, verdict)
@@ -146,11 +94,6 @@ def refresh(
         "report": verdict["report"],
         "reasons": verdict["reasons"],
     }
-
-
-def _headline(layout: Layout) -> str:
-    rows = {row.stage: row for row in counts.by_stage(layout)}
-    return f"{rows['collect'].rows_out} images, {counts.dataset_size(layout)} pairs"
 
 
 def _show(layout: Layout, head: str, version: dict[str, str], verdict: dict[str, Any]) -> None:

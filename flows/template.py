@@ -14,6 +14,7 @@ ROOMS = ("catalog", "networks", "curation", "training", "evaluation", "flows")
 FILES = (
     "dvc.yaml",
     "prefect.yaml",
+    "prefect-gpu.yaml",
     ".dvcignore",
     ".gitignore",
     ".dvc/config",

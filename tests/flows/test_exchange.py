@@ -1,0 +1,109 @@
+"""What two machines' work trees give each other, by a real Git remote and a real DVC remote."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import UserError
+from flows import dvc
+from flows.exchange import follow, publish
+from flows.guard import limit_name
+from flows.workspace import Workspace, create, open_workspace
+
+GRAPH = """\
+stages:
+  raw:
+    cmd: tr a-z A-Z < in.txt > big.txt
+    deps: [in.txt]
+    outs: [big.txt]
+  assemble:
+    cmd: wc -c < big.txt > length.txt
+    deps: [big.txt]
+    outs: [length.txt]
+  finetune:
+    cmd: cat length.txt length.txt > model.txt
+    deps: [length.txt]
+    outs: [model.txt]
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Workspace:
+    subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "origin.git")], check=True)
+    tree = create(tmp_path / "here")
+    (tree.root / "dvc.yaml").write_text(GRAPH)
+    (tree.root / "in.txt").write_text("hello")
+    tree.git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    _share(tree, tmp_path / "store")
+    tree.commit("A small graph")
+    publish(tree)
+    return tree
+
+
+@pytest.fixture
+def there(here: Workspace, tmp_path: Path) -> Workspace:
+    here.git("clone", "--quiet", "--branch", "main", str(tmp_path / "origin.git"), "../there")
+    _share(Workspace(tmp_path / "there"), tmp_path / "store")
+    return open_workspace(tmp_path / "there")
+
+
+def _share(tree: Workspace, store: Path) -> None:
+    (tree.root / ".dvc/config.local").write_text(f"['remote \"local\"']\n    url = {store}\n")
+
+
+def test_one_tree_goes_on_where_the_other_was_with_no_more_data_than_it_needs(
+    here: Workspace, there: Workspace
+) -> None:
+    assert dvc.repro(here.root, ["assemble"]).ran == ["raw", "assemble"]
+    dvc.push(here.root)
+    here.commit("Data")
+    asked = publish(here)
+
+    assert follow(there, asked) == asked
+    assert dvc.repro(there.root, ["finetune"], pull=True).ran == ["finetune"]
+    assert not (there.root / "big.txt").exists(), "no stage that ran there reads it"
+    dvc.push(there.root)
+    there.commit("Trained")
+    made = publish(there)
+
+    assert follow(here, asked) == made
+    dvc.pull(here.root, ["finetune"])
+    assert (here.root / "model.txt").read_text() == (there.root / "model.txt").read_text()
+    assert dvc.repro(here.root).ran == []
+    for tree in (here, there):
+        assert not tree.git("status", "--porcelain")
+
+
+def test_what_stands_in_the_way_is_said_and_nothing_is_lost(
+    here: Workspace, there: Workspace
+) -> None:
+    with pytest.raises(UserError, match=r"0123456789ab is not on main of origin"):
+        follow(there, "0123456789abcdef")
+    (there.root / "in.txt").write_text("by hand")
+    there.commit("By hand")
+    (here.root / "in.txt").write_text("another")
+    here.commit("Meanwhile")
+    publish(here)
+    with pytest.raises(UserError, match="cannot go on to main of origin") as caught:
+        follow(there)
+    assert str(there.root) in caught.value.what
+    with pytest.raises(UserError, match="git push failed") as caught:
+        publish(there)
+    assert "git pull --rebase" in caught.value.remedy
+    assert (there.root / "in.txt").read_text() == "by hand"
+    there.git("remote", "remove", "origin")
+    with pytest.raises(UserError, match="no Git remote origin"):
+        publish(there)
+
+
+def test_trees_have_limits_of_their_own_wherever_they_lie(
+    here: Workspace, there: Workspace, tmp_path: Path
+) -> None:
+    name = limit_name(here)
+    assert limit_name(there) != name
+    assert limit_name(open_workspace(here.root)) == name
+    # Another machine's tree at the same path.
+    here.root.rename(tmp_path / "elsewhere")
+    there.root.rename(here.root)
+    assert limit_name(here) != name
