@@ -1,9 +1,10 @@
 """PSNR and SSIM of restored against clean images minus those of the degraded ones, by task.
 
-    python -m benchmarks.train_gain MODEL [MODEL ...] [--photos 20]
+    python -m benchmarks.train_gain MODEL [MODEL ...] [--photos 20] [--by albumentations]
 
 MODEL is a model folder. The photos are those of ../shared/data/clean, cut to 256 x 256, degraded by
 networks.degraders with seeds and severities that no training uses; they never enter training.
+With --by albumentations by that package instead (benchmarks/other_degradations.py), seven tasks.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from benchmarks import other_degradations
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from networks.degraders import load_degrader
@@ -64,14 +66,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", type=Path, nargs="+")
     parser.add_argument("--photos", type=int, default=20)
+    parser.add_argument("--by", choices=("mendline", "albumentations"), default="mendline")
     parser.add_argument("--steps", type=int, help="sampling steps in place of the model's")
     parser.add_argument("--tile", type=int, help="tile in place of the model's")
     arguments = parser.parse_args()
     clean = photos(arguments.photos)
-    inputs = {task: degraded(clean, task) for task in Degradation}
+    degrade = degraded if arguments.by == "mendline" else other_degradations.degraded
+    made = {task: degrade(clean, task) for task in Degradation}
+    inputs = {task: images for task, images in made.items() if images is not None}
     before = {
-        task: [measure(*pair) for pair in zip(clean, inputs[task], strict=True)]
-        for task in Degradation
+        task: [measure(*pair) for pair in zip(clean, images, strict=True)]
+        for task, images in inputs.items()
     }
     for folder in arguments.models:
         restorer = load_student(folder)
@@ -83,8 +88,8 @@ def main() -> None:
         restorer.model.architecture = restorer.model.architecture.model_copy(update=changes)
         started = time.perf_counter()
         rows = {}
-        for task in Degradation:
-            restored = restorer.restore(inputs[task], task)
+        for task, images in inputs.items():
+            restored = restorer.restore(images, task)
             after = [measure(*pair) for pair in zip(clean, restored, strict=True)]
             gain = np.array(after) - np.array(before[task])
             rows[str(task)] = [round(float(x), 3) for x in gain.mean(axis=0)] + [
