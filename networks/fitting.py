@@ -55,3 +55,22 @@ class State:
         with atomic_file(self.path) as temporary:
             state = {name: part.state_dict() for name, part in self.parts.items()}
             torch.save({**state, "step": step}, temporary)
+
+
+def held(step: int, steps: int, warmup: int, cooldown: float) -> float:
+    """Share of the learning rate at a step, 0 .. 1.
+
+    It rises over `warmup` steps, stays, and falls in a line over the last `cooldown` (a share) of
+    the `steps`.
+    """
+    return min(1.0, (step + 1) / warmup, (steps - step) / (steps * cooldown))
+
+
+@torch.no_grad()
+def follow(average: torch.nn.Module, net: torch.nn.Module, kept: float) -> None:
+    """Move the running average of the weights towards `net`'s, keeping the share `kept` of it."""
+    for mean, now in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(now, 1 - kept)
+        else:
+            mean.copy_(now)

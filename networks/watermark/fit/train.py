@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from catalog.log import logger
-from networks.fitting import State
+from networks.fitting import State, follow, held
 from networks.watermark.fit import scenes
 from networks.watermark.network import MarkNet, evidence, inputs
 
@@ -41,8 +41,7 @@ class Plan:
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
-        left = (self.steps - step) / (self.steps * self.cooldown)
-        return self.learning_rate * min(1.0, (step + 1) / self.warmup, left)
+        return self.learning_rate * held(step, self.steps, self.warmup, self.cooldown)
 
 
 class _Fresh(Dataset[list[scenes.Scene]]):
@@ -87,7 +86,7 @@ def train(pictures: Sequence[Path], fonts: Sequence[Path], work: Path, plan: Pla
         losses.sum().backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
-        _follow(average, net, min(plan.average, (step + 1) / (step + 20)))
+        follow(average, net, min(plan.average, (step + 1) / (step + 20)))
         running += losses.detach().numpy()
         if (step + 1) % 50 == 0 or step + 1 == plan.steps:
             cells, image, kind = (running / 50).round(4).tolist()
@@ -105,15 +104,6 @@ def _varied(scene: scenes.Scene, rng: np.random.Generator) -> scenes.Scene:
     toned = np.clip((image.astype(np.float32) - 128) * gain.astype(np.float32) + 128, 0, 255)
     return scenes.Scene((toned + np.float32(rng.uniform(-12, 12))).clip(0, 255).astype(np.uint8),
                         np.ascontiguousarray(cells))  # fmt: skip
-
-
-@torch.no_grad()
-def _follow(average: MarkNet, net: MarkNet, kept: float) -> None:
-    for mean, now in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(now, 1 - kept)
-        else:
-            mean.copy_(now)
 
 
 def _losses(net: MarkNet, batch: list[scenes.Scene], plan: Plan) -> torch.Tensor:
