@@ -7,7 +7,6 @@ data/contamination.parquet.
 
 import hashlib
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ from catalog.settings import Params
 from catalog.stage import Counts, run_stage
 from catalog.tables import map_table, read_table, write_table
 from curation import hash as hashing
-from curation.deduplicate.benchmarks import fingerprint_benchmarks, place_of
+from curation.deduplicate.benchmarks import fingerprint_benchmarks, places_of
 from curation.deduplicate.contamination import contaminated
 from curation.deduplicate.duplicates import find_matches, group, rows
 from curation.deduplicate.index import Store
@@ -84,8 +83,7 @@ def run(layout: Layout, params: Params) -> Counts:
     memory, store = Memory(scratch, digest), Store(scratch, digest)
     groups = group(prints, find_matches(prints, settings, memory, store), settings)
     duplicates = rows(prints, groups, settings)
-    places: list[Path | str] = [layout.benchmark] if layout.benchmark.is_dir() else []
-    places += [place_of(name, layout.root) for name in settings.benchmarks]
+    places = places_of(layout, settings)
     benchmark, names = fingerprint_benchmarks(places, params.hash.thumbnail_side, embedder)
     matched = contaminated(prints, benchmark, names, settings)
     write_table(layout.duplicates, duplicates, schemas.DUPLICATES)

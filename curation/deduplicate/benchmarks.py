@@ -1,7 +1,8 @@
 """The benchmark's images, fingerprinted like collected ones."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from catalog import schemas
 from catalog.errors import ImageRefused, UserError
 from catalog.files import TEMPORARY_SUFFIX
 from catalog.images import decode, image_id, read_header
+from catalog.layout import Layout
 from catalog.log import logger
 from catalog.progress import track
+from catalog.settings.curation import Deduplicate
 from curation.deduplicate.prints import Prints, make_prints
 from curation.hash import hash_image
 from networks.interfaces import Embedder
@@ -114,6 +117,12 @@ def place_of(name: str, root: Path) -> Path | str:
     return name if is_name and not folder.exists() else folder
 
 
+def places_of(layout: Layout, settings: Deduplicate) -> list[Path | str]:
+    """The benchmarks of a work tree: its folder, and what deduplicate.benchmarks names."""
+    own: list[Path | str] = [layout.benchmark] if layout.benchmark.is_dir() else []
+    return own + [place_of(name, layout.root) for name in settings.benchmarks]
+
+
 def fingerprint_benchmarks(
     places: Sequence[Path | str], thumbnail_side: int, embedder: Embedder | None = None
 ) -> tuple[Prints, list[str]]:
@@ -121,29 +130,41 @@ def fingerprint_benchmarks(
 
     A file that is no image is left out with a warning.
     """
+    images = chain.from_iterable(
+        track(read_benchmark(place), f"benchmark {Path(place).name}") for place in places
+    )
+    return fingerprint_images(images, thumbnail_side, embedder)
+
+
+def fingerprint_images(
+    images: Iterable[tuple[str, bytes]], thumbnail_side: int, embedder: Embedder | None = None
+) -> tuple[Prints, list[str]]:
+    """The fingerprints of encoded images, and their names, row by row.
+
+    A file that is no image is left out with a warning.
+    """
     hashes: list[dict[str, Any]] = []
     fingerprints: list[dict[str, Any]] = []
     vectors: list[np.ndarray] = []
     names: list[str] = []
-    for place in places:
-        for name, data in track(read_benchmark(place), f"benchmark {Path(place).name}"):
-            try:
-                header = read_header(data)
-                row = hash_image(data, thumbnail_side)
-                if embedder is not None:
-                    vectors.append(embedder.embed_images([decode(data)])[0])
-            except ImageRefused as refused:
-                logger(__name__).warning("benchmark file left out", name=name, why=refused.reason)
-                continue
-            row |= {
-                "image_id": image_id(data),
-                "width": header.width,
-                "height": header.height,
-                "format": header.format,
-            }
-            hashes.append({key: row[key] for key in schemas.HASHES.names if key in row})
-            fingerprints.append({key: row[key] for key in schemas.FINGERPRINTS.names})
-            names.append(name)
+    for name, data in images:
+        try:
+            header = read_header(data)
+            row = hash_image(data, thumbnail_side)
+            if embedder is not None:
+                vectors.append(embedder.embed_images([decode(data)])[0])
+        except ImageRefused as refused:
+            logger(__name__).warning("benchmark file left out", name=name, why=refused.reason)
+            continue
+        row |= {
+            "image_id": image_id(data),
+            "width": header.width,
+            "height": header.height,
+            "format": header.format,
+        }
+        hashes.append({key: row[key] for key in schemas.HASHES.names if key in row})
+        fingerprints.append({key: row[key] for key in schemas.FINGERPRINTS.names})
+        names.append(name)
     prints = make_prints(
         pa.Table.from_pylist(hashes, schema=schemas.HASHES),
         pa.Table.from_pylist(fingerprints, schema=schemas.FINGERPRINTS),

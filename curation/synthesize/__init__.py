@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Set
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from catalog.settings.pairs import Pair, Synthesize
 from catalog.stage import Counts
 from catalog.tables import write_table
 from curation.select import Selected, select_images
+from curation.synthesize.held_out import HeldOut
 from curation.synthesize.maker import Maker
 from curation.synthesize.windows import WindowMaker, clips_of
 from curation.units import compute, write_images
@@ -26,9 +28,13 @@ def synthesize(
     out: Path,
     settings: Synthesize,
     pair: Pair,
+    held_out: HeldOut,
     blocked: Set[str] = frozenset(),
 ) -> Counts:
-    """Write shards of clean and degraded images and pairs.parquet (schemas.PAIRS) to `out`."""
+    """Write shards of clean and degraded images and pairs.parquet (schemas.PAIRS) to `out`.
+
+    Photos that match the benchmark are in `contamination`; clips are compared with `held_out` here.
+    """
     photos, dropped = select_images(screening, duplicates, contamination, "clean", blocked)
     counts = Counts(rows_in=len(photos) + dropped.total(), dropped=dropped)
     used = photos[: settings.max_photos]
@@ -38,10 +44,15 @@ def synthesize(
     processes = None if settings.device in (None, "cpu") else 1
     results = compute(used, maker, scratch, "synthesize", processes)
     clips = clips_of(settings)
-    windows = compute(clips, WindowMaker(settings, pair), scratch, "average clips")
+    average = partial(compute, clips, WindowMaker(settings, pair), scratch, "average clips")
+    # Twice, since frames are many: the second time they are read from disk.
+    theirs = held_out.among(average())
     with atomic_folder(out) as folder:
-        rows = write_images(folder, chain(results, windows))
+        rows = write_images(folder, chain(results, average()))
         rows = [row | {"scores": sorted(row["scores"].items())} for row in rows]
+        for row in rows:
+            if row["clean_id"] in theirs:
+                row |= {"verdict": "drop", "reason": "benchmark"}
         rows.sort(key=lambda row: row["pair_id"])
         write_table(folder / "pairs.parquet", rows, schemas.PAIRS)
     kept = [row for row in rows if row["verdict"] == "keep"]

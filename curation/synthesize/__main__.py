@@ -3,6 +3,7 @@
 from catalog.stage import run_stage
 from curation.select import blocked_ids
 from curation.synthesize import synthesize
+from curation.synthesize.held_out import HeldOut
 
 if __name__ == "__main__":
     run_stage(
@@ -16,6 +17,7 @@ if __name__ == "__main__":
             layout.synthetic,
             params.synthesize,
             params.pair,
+            HeldOut.of(layout, params),
             blocked_ids(layout, params.assemble.block_hamming),
         ),
     )

@@ -13,6 +13,7 @@ from catalog import schemas
 from catalog.degradations import Degradation
 from catalog.images import image_id
 from catalog.layout import Layout
+from catalog.settings import load_params
 from catalog.settings.pairs import Assemble, Pair, Synthesize, Teach
 from catalog.shards import ShardStore
 from catalog.stage import Counts
@@ -20,11 +21,13 @@ from catalog.tables import read_table, write_table
 from curation.assemble import Inputs, assemble
 from curation.pair import pair
 from curation.synthesize import synthesize
+from curation.synthesize.held_out import HeldOut
 from curation.teach import teach
 from networks.degraders import load_degrader
 from tests.curation.conftest import Tree
 
 # Small pictures hide mild blur, and all nine degradations shall be kept.
+ROOT = Path(__file__).parents[3]
 SYNTHESIZE = Synthesize(max_side=160, layers=4, severity=(1.0, 2.5))
 
 
@@ -53,7 +56,12 @@ def run_all(layout: Layout, settings: Assemble | None = None) -> dict[str, Count
             Pair(),
         ),
         "synthesize": synthesize(
-            *tables, layout.scratch("synthesize"), layout.synthetic, SYNTHESIZE, Pair()
+            *tables,
+            layout.scratch("synthesize"),
+            layout.synthetic,
+            SYNTHESIZE,
+            Pair(),
+            HeldOut.of(layout, load_params(ROOT / "params.yaml")),
         ),
         "assemble": assemble(inputs(layout), layout.dataset, settings or Assemble(), "a: 1"),
     }

@@ -10,11 +10,13 @@ from skimage import data
 
 from catalog import schemas
 from catalog.degradations import Degradation
+from catalog.settings.curation import Deduplicate, Hash
 from catalog.settings.pairs import Pair, Synthesize
 from catalog.shards import ShardStore
 from catalog.stage import Counts
 from catalog.tables import read_table
 from curation.synthesize import synthesize
+from curation.synthesize.held_out import HeldOut
 from tests.curation.conftest import Tree, picture
 
 
@@ -28,6 +30,7 @@ def small_tree(empty_tree: Tree) -> Tree:
 
 def run(tree: Tree, settings: Synthesize) -> tuple[Counts, list[dict[str, object]]]:
     layout = tree.layout
+    layout.benchmark.mkdir(parents=True, exist_ok=True)
     counts = synthesize(
         layout.raw,
         layout.screening,
@@ -37,6 +40,7 @@ def run(tree: Tree, settings: Synthesize) -> tuple[Counts, list[dict[str, object
         layout.synthetic,
         settings,
         Pair(),
+        HeldOut([layout.benchmark], Hash().thumbnail_side, Deduplicate()),
     )
     rows = read_table(layout.synthetic / "pairs.parquet", schemas.PAIRS).to_pylist()
     return counts, rows
@@ -78,6 +82,30 @@ def test_clips_give_pairs_of_their_middle_frames(small_tree: Tree, tmp_path: Pat
     again, rows_again = run(small_tree, settings)
     assert rows_again == rows
     assert again.extra == counts.extra
+
+
+def test_frames_of_the_benchmark_are_no_pairs(small_tree: Tree, tmp_path: Path) -> None:
+    cup, rocket = data.coffee(), data.rocket()
+    for name, photo in (("cup", cup), ("rocket", rocket)):
+        write_clip(
+            tmp_path / "clips" / name,
+            [photo[20:340, 40 + 6 * n : 460 + 6 * n] for n in range(9)],
+        )
+    benchmark = small_tree.layout.benchmark / "blur"
+    benchmark.mkdir(parents=True)
+    # A darker, re-encoded version whose frame is not the clip's.
+    Image.fromarray((cup[:380] * 0.8).astype(np.uint8)).save(benchmark / "1.jpg", quality=70)
+    settings = Synthesize(
+        degradations=[Degradation.BLUR], max_side=320, clips=str(tmp_path / "clips"), clip_windows=1
+    )
+    counts, rows = run(small_tree, settings)
+    clips = [row for row in rows if str(row["group"]).startswith("clip-")]
+    assert sorted((row["verdict"] == "keep", row["reason"]) for row in clips)[0] == (
+        False,
+        "benchmark",
+    )
+    assert [row["reason"] for row in clips].count("benchmark") == 1
+    assert counts.dropped["benchmark"] == 1
 
 
 def test_the_device_is_a_setting_and_marks_what_it_made(small_tree: Tree) -> None:
