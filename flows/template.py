@@ -21,6 +21,7 @@ FILES = (
     ".dvc/.gitignore",
     "data/benchmark/README.md",
     "data/reviews/README.md",
+    "data/sources/README.md",
     "data/takedowns/README.md",
     "data/teachers/README.md",
 )

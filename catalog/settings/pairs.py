@@ -242,7 +242,7 @@ class Synthesize(Settings):
     patterns: dict[str, str] = Field(
         default={},
         description="Folders of photographed patterns, by degradation: flare and rain on black, "
-        "haze. Relative to the work tree.",
+        "haze. Best below data/sources, which DVC watches.",
     )
     depth: str = Field(
         default="embedded",
@@ -260,7 +260,7 @@ class Synthesize(Settings):
     clips: str | None = Field(
         default=None,
         description="A folder of clips (videos, folders of frames) that are averaged to motion "
-        "blur; null for none. They are not compared with the benchmark.",
+        "blur; null for none. Best below data/sources, which DVC watches.",
     )
     clip_windows: int = Field(default=4, ge=1, description="Pairs of each clip.")
     clip_frames: tuple[int, int] = Field(
