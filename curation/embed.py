@@ -3,13 +3,15 @@
 `python -m curation.embed` reads data/raw and writes data/embeddings.parquet.
 """
 
-from collections import Counter
+import os
+from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +28,7 @@ from curation.by_shard import fresh_rows, map_shards
 from networks.embedders import load_embedder
 from networks.interfaces import Embedder
 
-T = TypeVar("T")
-
-VERSION = "1"
+VERSION = "2"
 """Part of the cache's key; to be raised by whoever changes what a row holds."""
 
 
@@ -38,44 +38,54 @@ def _loaded(name: str) -> Embedder:
     return load_embedder(name)
 
 
-def _decoded(shard: Path, size: int) -> Iterator[list[tuple[str, Rgb | ImageRefused]]]:
-    """Image ids with their pixels, or with why there are none, in batches."""
-
-    def pixels(stored: Stored) -> Rgb | ImageRefused:
-        try:
-            return stored.decode()
-        except ImageRefused as refused:
-            return refused
-
-    images = read_shard(shard)
-    while batch := [(stored.image_id, pixels(stored)) for stored in islice(images, size)]:
-        yield batch
-
-
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, the next one made by a thread while one is in use."""
-    with ThreadPoolExecutor(1, "decode") as pool:
-        nothing = object()
-        waiting = pool.submit(next, items, nothing)
-        while (item := waiting.result()) is not nothing:
-            waiting = pool.submit(next, items, nothing)
-            yield item  # type: ignore[misc]
-
-
-def embed_shard(name: str, batch_size: int, shard: Path) -> list[dict[str, Any]]:
-    """One row an image; an image that cannot be decoded has `refused` set and no vector."""
-    embedder = _loaded(name)
+def _rows(embedder: Embedder, batch: list[Stored]) -> list[dict[str, Any]]:
     # pyarrow reads no null back from a column of lists of fixed size.
     nothing = np.zeros(embedder.width, np.float32)
     rows: list[dict[str, Any]] = []
-    for batch in _ahead(_decoded(shard, batch_size)):
-        good = [(key, found) for key, found in batch if not isinstance(found, ImageRefused)]
-        for key, found in batch:
-            if isinstance(found, ImageRefused):
-                rows.append({"image_id": key, "embedding": nothing, "refused": found.reason})
-        vectors = embedder.embed_images([found for _, found in good])
-        for (key, _), vector in zip(good, vectors, strict=True):
-            rows.append({"image_id": key, "embedding": vector})
+    good: list[Rgb] = []
+    for stored in batch:
+        row: dict[str, Any] = {"image_id": stored.image_id}
+        try:
+            good.append(stored.decode())
+        except ImageRefused as refused:
+            row |= {"embedding": nothing, "refused": refused.reason}
+        rows.append(row)
+    vectors = iter(embedder.embed_images(good))
+    return [row if "refused" in row else row | {"embedding": next(vectors)} for row in rows]
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """PyTorch takes one thread for every thread that asks it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def embed_shard(name: str, batch_size: int, shard: Path) -> list[dict[str, Any]]:
+    """One row an image; an image that cannot be decoded has `refused` set and no vector.
+
+    A thread a core takes batch after batch from file to vectors: decoding, scaling and the network
+    let go of the interpreter's lock, and one network serves all.
+    """
+    embedder = _loaded(name)
+    images = read_shard(shard)
+    batches = iter(lambda: list(islice(images, batch_size)), [])
+    rows: list[dict[str, Any]] = []
+    threads = os.cpu_count() or 1
+    with _one_thread_each(), ThreadPoolExecutor(threads, "embed") as pool:
+        waiting: deque[Future[list[dict[str, Any]]]] = deque()
+        for batch in batches:
+            waiting.append(pool.submit(_rows, embedder, batch))
+            if len(waiting) > 2 * threads:
+                rows += waiting.popleft().result()
+        for future in waiting:
+            rows += future.result()
     return rows
 
 
@@ -94,7 +104,7 @@ def run(layout: Layout, settings: Embed) -> Counts:
         working,
         (VERSION, embedder.identity.digest),
         settings.executor,
-        processes=1,  # the network itself uses every core, or the GPU
+        processes=1,  # every core is used within a shard, or the GPU
     )
     parts = []
     seen: set[str] = set()

@@ -74,7 +74,7 @@ class Judgement:
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Images and texts to unit vectors in one space."""
+    """Images and texts to unit vectors in one space. Several threads may ask one at once."""
 
     identity: Identity
     width: int

@@ -2,9 +2,7 @@
 
 import difflib
 import hashlib
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +38,15 @@ class OpenClipEmbedder:
     def __init__(self, model: Any, tokenizer: Any, identity: Identity) -> None:
         self.identity = identity
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = model.eval().requires_grad_(False).to(self.device)
+        # Convolutions take a third less time with channels last.
+        self.model = (
+            model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        )
         self.tokenizer = tokenizer
         self.transform = image_transform_v2(
             PreprocessCfg(**model.visual.preprocess_cfg), is_train=False
         )
         self._dtype = next(model.visual.parameters()).dtype
-        # Pillow lets go of the interpreter's lock while it scales.
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, "scale")
         self.width = self.embed_texts(["a photo"]).shape[1]
 
     def _prepare(self, image: Rgb) -> torch.Tensor:
@@ -58,8 +57,9 @@ class OpenClipEmbedder:
         """(n, width) float32, each row of length 1; no images give (0, width)."""
         if not images:
             return np.zeros((0, self.width), np.float32)
-        batch = torch.stack(list(self._pool.map(self._prepare, images)))
-        vectors = self.model.encode_image(batch.to(self.device, self._dtype), normalize=True)
+        batch = torch.stack([self._prepare(image) for image in images])
+        data = batch.to(self.device, self._dtype, memory_format=torch.channels_last)
+        vectors = self.model.encode_image(data, normalize=True)
         return vectors.float().cpu().numpy()
 
     @torch.inference_mode()
