@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 from catalog.errors import UserError
 from catalog.log import logger
 
@@ -179,15 +181,14 @@ def repro(
     on_line: OnLine | None = None,
     wait: float = 10.0,
     timeout: float | None = None,
-    pull: bool = False,
+    alone: bool = False,
 ) -> Reproduced:
     """Run the graph (or up to `targets`), for at most `timeout` seconds.
 
-    With `pull`, data that are not here are fetched from the remote where a stage needs them, and
-    what is done is taken as done without them. Raises `UserError` with the failed stage's own
-    words.
+    With `alone`, `targets` in their order and no stage before them, which another machine has run.
+    Raises `UserError` with the failed stage's own words.
     """
-    how = ["--pull", "--allow-missing"] if pull else []
+    how = ["--single-item"] if alone else []
     with exclusive(root, wait):
         status, lines = run_dvc(root, ["repro", *how, *targets], on_line, timeout)
     result = Reproduced()
@@ -230,8 +231,24 @@ def push(root: Path, on_line: OnLine | None = None) -> None:
     _plain(root, ["push", "--quiet"], on_line)
 
 
+def inputs(root: Path, stages: Sequence[str]) -> list[str]:
+    """Paths that `stages` read and do not make, of those that DVC keeps."""
+    graph = yaml.safe_load((root / "dvc.yaml").read_text("utf-8"))["stages"]
+    read = {path for name in stages for path in graph[name].get("deps", [])}
+    others = [graph[name] for name in graph.keys() - set(stages)]
+    kept = {
+        next(iter(out)) if isinstance(out, dict) else out  # a path with how it is kept, or a path
+        for stage in others
+        for out in stage.get("outs", [])
+    }
+    return sorted(path for path in read if path in kept or (root / f"{path}.dvc").exists())
+
+
 def pull(root: Path, targets: Sequence[str], on_line: OnLine | None = None) -> None:
-    """`dvc pull`: bring the outputs of stages from the default remote. Raises `UserError`."""
+    """`dvc pull`: bring the outputs of stages, or paths, from the default remote.
+
+    Raises `UserError`.
+    """
     _plain(root, ["pull", "--quiet", *targets], on_line)
 
 

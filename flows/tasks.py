@@ -50,19 +50,20 @@ def add(root: str) -> None:
 
 
 @task(name="dvc repro", cache_policy=NO_CACHE)
-def repro(root: str, timeout: float, targets: Sequence[str] = (), pull: bool = False) -> list[str]:
+def repro(root: str, timeout: float, targets: Sequence[str] = (), alone: bool = False) -> list[str]:
     """Run what the new snapshot, code or settings affect; return the stages that ran.
 
-    `targets` are the last stages that are asked for, all when none; with `pull`, data that are not
-    here come from the remote.
+    `targets` are the last stages that are asked for, all when none; with `alone` no stage before
+    them is looked at.
     """
     from flows.registry_models import fetch_teachers
 
     tell("repro")
     layout = Layout(Path(root))
-    fetch_teachers(layout, load_params(layout.params))
+    if not alone:
+        fetch_teachers(layout, load_params(layout.params))
     hear = _on_line("repro")
-    done = dvc.repro(Path(root), targets, on_line=hear, timeout=timeout, pull=pull)
+    done = dvc.repro(Path(root), targets, on_line=hear, timeout=timeout, alone=alone)
     get_run_logger().info("ran: %s", ", ".join(done.ran) or "nothing, all was done")
     return done.ran
 
@@ -84,10 +85,10 @@ def commit(root: str) -> str:
 
 
 @task(name="dvc pull", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[5, 30, 120])
-def pull(root: str, stages: Sequence[str]) -> None:
-    """Bring the outputs of `stages` from the remote."""
+def pull(root: str, targets: Sequence[str]) -> None:
+    """Bring the outputs of stages, or paths, from the remote."""
     tell("pull")
-    dvc.pull(Path(root), stages, _on_line("pull"))
+    dvc.pull(Path(root), targets, _on_line("pull"))
 
 
 def _headline(layout: Layout) -> str:

@@ -12,11 +12,12 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from catalog.errors import UserError
+from flows import dvc
 from flows.environment import has_server
 from flows.exchange import follow, publish
 from flows.guard import one_at_a_time
 from flows.own_server import end_with_us
-from flows.tasks import HOUR, push, repro
+from flows.tasks import HOUR, pull, push, repro
 from flows.workspace import open_workspace
 
 BEFORE = ("assemble",)
@@ -38,7 +39,8 @@ def train(commit: str | None = None, root: str = ".", repro_hours: float = 48.0)
     with one_at_a_time(tree):
         head = follow(tree, commit)
         get_run_logger().info("training what %s names", head[:12])
-        ran = repro(place, repro_hours * HOUR, STAGES, pull=True)
+        pull(place, dvc.inputs(tree.root, STAGES))
+        ran = repro(place, repro_hours * HOUR, STAGES, alone=True)
         push(place)
         tree.commit(f"Trained and evaluated: {', '.join(ran) or 'nothing was left to do'}")
         return {"ran": ran, "commit": publish(tree)}

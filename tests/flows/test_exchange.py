@@ -15,15 +15,19 @@ GRAPH = """\
 stages:
   raw:
     cmd: tr a-z A-Z < in.txt > big.txt
-    deps: [in.txt]
+    deps: [in.txt, only-here]
     outs: [big.txt]
   assemble:
     cmd: wc -c < big.txt > length.txt
     deps: [big.txt]
     outs: [length.txt]
-  finetune:
-    cmd: cat length.txt length.txt > model.txt
+  transfer:
+    cmd: cat length.txt length.txt > first.txt
     deps: [length.txt]
+    outs: [first.txt]
+  finetune:
+    cmd: cat length.txt first.txt > model.txt
+    deps: [length.txt, first.txt]
     outs: [model.txt]
 """
 
@@ -34,6 +38,9 @@ def here(tmp_path: Path) -> Workspace:
     tree = create(tmp_path / "here")
     (tree.root / "dvc.yaml").write_text(GRAPH)
     (tree.root / "in.txt").write_text("hello")
+    # An input that Git does not carry, as the teachers of a registry.
+    (tree.root / ".git/info/exclude").write_text("only-here")
+    (tree.root / "only-here").write_text("")
     tree.git("remote", "add", "origin", str(tmp_path / "origin.git"))
     _share(tree, tmp_path / "store")
     tree.commit("A small graph")
@@ -61,15 +68,20 @@ def test_one_tree_goes_on_where_the_other_was_with_no_more_data_than_it_needs(
     asked = publish(here)
 
     assert follow(there, asked) == asked
-    assert dvc.repro(there.root, ["finetune"], pull=True).ran == ["finetune"]
+    stages = ["transfer", "finetune"]
+    assert dvc.inputs(there.root, stages) == ["length.txt"]
+    dvc.pull(there.root, ["length.txt"])
+    assert dvc.repro(there.root, stages, alone=True).ran == stages
     assert not (there.root / "big.txt").exists(), "no stage that ran there reads it"
     dvc.push(there.root)
     there.commit("Trained")
     made = publish(there)
 
     assert follow(here, asked) == made
-    dvc.pull(here.root, ["finetune"])
+    dvc.pull(here.root, stages)
     assert (here.root / "model.txt").read_text() == (there.root / "model.txt").read_text()
+    # A second time there is nothing to do.
+    assert dvc.repro(there.root, stages, alone=True).ran == []
     assert dvc.repro(here.root).ran == []
     for tree in (here, there):
         assert not tree.git("status", "--porcelain")
