@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 
 from catalog.images import Rgb, decode
-from networks.judges.proxy.fit.ladder import landscapes
 from networks.judges.proxy.fit.photos import all_photos, is_held_out
+from networks.judges.proxy.fit.sources import landscapes
 
 LONGEST = 1000
 """Pixels of the longer side at which photos are kept."""

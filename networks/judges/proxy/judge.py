@@ -2,33 +2,35 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from networks.interfaces import Identity, Judgement
-from networks.judges.proxy.head import SHA256, VERSION, load_heads
-from networks.judges.proxy.views import SMALLEST_SIDE
+from networks.judges.proxy.head import SHA256, VERSION, load_heads, network_hash
+from networks.judges.proxy.views import SMALLEST_SIDE, look
 
 ADVISORY = frozenset({Degradation.FLARE, Degradation.REFLECTION})
-"""Where classical measures say little: the answer is a hint, not a verdict."""
+"""Where what is measured says little: the answer is a hint, not a verdict."""
 
 REMEMBERED = 64
 """Images whose answers are kept, since one is usually judged for several degradations."""
 
 
 class ProxyJudge:
-    """Severity of each degradation from classical measures, on a CPU, without any download.
+    """Severity of each degradation, on a CPU, without any download.
 
-    The confidence is the probability that the heads give to what they say: that the degradation is
-    there, or that it is not. The measures of an image are the `scores` of its judgement. Not
-    thread-safe.
+    Whether one is there is told by classical measures alone; how severe it is, by them and by a
+    small network. The confidence is the probability that the heads give to what they say: that the
+    degradation is there, or that it is not. The measures of an image, and what the network says of
+    it ("network_DEGRADATION"), are the `scores` of its judgement. Not thread-safe.
     """
 
     identity = Identity("proxy-judge", VERSION, SHA256)
 
     def __init__(self) -> None:
         self._heads = load_heads()
+        self._network = network_hash()
         self._known: OrderedDict[bytes, dict[Degradation, Judgement]] = OrderedDict()
 
     def judge(self, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
@@ -53,12 +55,17 @@ class ProxyJudge:
         return found[degradation]
 
     def _judge_all(self, image: Rgb) -> dict[Degradation, Judgement]:
-        from networks.judges.proxy.measures import measure
+        from networks.judges.proxy.measures import measure_views
 
-        measures: Mapping[str, float] = measure(image)
+        views = look(image)
+        measures = measure_views(views)
+        if self._network:
+            from networks.judges.proxy.network import load_network, severities
+
+            measures |= severities(load_network(self._network), views.coarse)
         found = {}
         for degradation, head in self._heads.items():
-            severity, presence, probability = head.answer(measures)
+            severity, presence, probability = head.answer(measures, degradation)
             sure = max(probability, 1 - probability)
             advisory = degradation in ADVISORY
             found[degradation] = Judgement(severity, sure, None, advisory, measures, presence)

@@ -1,4 +1,4 @@
-"""How proxy-judge/v1 was trained: `python -m networks.judges.proxy.fit --help`.
+"""How proxy-judge was trained: `python -m networks.judges.proxy.fit --help`.
 
 1. `photos.json` lists the photos, by Debian or PyPI package, with their hashes; none is in the
    repository, and none is of the images that measurements are made on. 2. `samples` degrades them.

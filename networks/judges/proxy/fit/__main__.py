@@ -1,4 +1,4 @@
-"""`python -m networks.judges.proxy.fit samples|ladder|heads|within`."""
+"""`python -m networks.judges.proxy.fit samples|ladder|heads|within|network`."""
 
 import json
 import os
@@ -12,6 +12,8 @@ import click
 from catalog.progress import track
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from catalog.degradations import Degradation
     from networks.judges.proxy.fit.heads import Data
     from networks.judges.proxy.head import Head
@@ -53,12 +55,12 @@ def samples(photos: Path, out: Path, first: int, rounds: int, processes: int) ->
 @click.option("--processes", default=os.cpu_count() or 1)
 def ladder(photos: Path, out: Path, processes: int) -> None:
     """Measure single degradations of many photos; a run that was cut off goes on."""
-    from networks.judges.proxy.fit.ladder import measure_source, used
+    from networks.judges.proxy.fit.ladder import SOURCES, measure_source
 
     out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(processes) as pool:
         work = partial(measure_source, out, photos)
-        for _ in track(pool.map(work, used()), "ladder", total=len(used())):
+        for _ in track(pool.map(work, range(SOURCES)), "ladder", total=SOURCES):
             pass
 
 
@@ -78,7 +80,7 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
     from networks.judges.proxy.fit.recipe import FROM_LADDER
     from networks.judges.proxy.head import PLACE, parse, write_heads
 
-    kernels = json.loads(PLACE.read_bytes())["kernels"]
+    content = json.loads(PLACE.read_bytes())
     fitted = parse(PLACE.read_bytes())
     if table is not None:
         if not table.is_file():
@@ -90,15 +92,18 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
     if steps is not None:
         data = read_ladder(steps)
         fitted |= {d: _fit(data, d) for d in FROM_LADDER}
-    click.echo(f"{PLACE.name} SHA-256 {write_heads(fitted, kernels, PLACE)}")
+    digest = write_heads(fitted, content["kernels"], content["network"], PLACE)
+    click.echo(f"{PLACE.name} SHA-256 {digest}")
 
 
 @fit.command()
 @click.option("--ladder", "steps", type=PATH, required=True, help="Folder of its measures.")
-def within(steps: Path) -> None:
+@click.option("--photos", type=PATH, help="As for `ladder`: asks the network about held-out ones.")
+def within(steps: Path, photos: Path | None) -> None:
     """Fit what is added to the heads: the severity within a degradation, and its curve.
 
-    Prints how it ranks severities across photos, by the kernel alone and by the whole score.
+    Prints how it ranks severities across photos, by the kernel alone and by the whole score; with
+    the network, where it is listened to, on the photos alone that it was not trained on.
     """
     from scipy.stats import spearmanr
 
@@ -107,21 +112,59 @@ def within(steps: Path) -> None:
     from networks.judges.proxy.fit.within import across, join
 
     data = read_ladder(steps)
+    digest, said = _ask(steps, photos) if photos is not None else ("", {})
     joined = {}
     for degradation, old in head.parse(head.PLACE.read_bytes()).items():
-        joined[degradation], score = join(data, old, degradation)
-        own = data.kinds == degradation.value
-        clean = score[data.kinds == "clean"]
+        found = join(data, old, degradation, said.get(head.measure_of(degradation)))
+        joined[degradation], score, used = found
+        own = used & (data.kinds == degradation.value)
+        clean = score[used & (data.kinds == "clean")]
         alone = spearmanr(across(data, degradation)[own], data.drawn[own])[0]
         rank = spearmanr(-score[own], data.drawn[own])[0]
         area = (score[own][:, None] > clean[None]).mean()
         click.echo(
-            f"{degradation:12} SRCC {alone:.2f} alone, {rank:.2f} joined, "
-            f"AUC against clean {area:.2f}"
+            f"{degradation:12} SRCC {alone:.2f} by the kernel, {rank:.2f} joined with the network "
+            f"by {joined[degradation].network}, AUC against clean {area:.2f}, of {own.sum()}"
         )
     fitted = {d: one.kernel for d, one in joined.items() if one.kernel is not None}
-    digest = kernel.write_kernels(fitted, kernel.PLACE)
-    click.echo(f"{head.PLACE.name} SHA-256 {head.write_heads(joined, digest, head.PLACE)}")
+    kernels = kernel.write_kernels(fitted, kernel.PLACE)
+    heads = head.write_heads(joined, kernels, digest, head.PLACE)
+    click.echo(f"{head.PLACE.name} SHA-256 {heads}")
+
+
+@fit.command()
+@click.option("--photos", type=PATH, required=True, help="As for `ladder`.")
+@click.option("--marks", type=PATH, required=True, help="The network to start from: train.START.")
+@click.option("--work", type=PATH, required=True, help="Folder of the state.")
+@click.option("--steps", type=int, help="A run that is cut off goes on with the same.")
+def network(photos: Path, marks: Path, work: Path, steps: int | None) -> None:
+    """Train the network (or go on), write its weights and print their SHA-256."""
+    import cv2
+
+    from networks.judges.proxy.fit import scenes
+    from networks.judges.proxy.fit.train import Plan, train
+    from networks.judges.proxy.network import PLACE, save
+
+    # OpenCV with threads of its own would hang in the loader's process, which is forked.
+    cv2.setNumThreads(1)
+    work.mkdir(parents=True, exist_ok=True)
+    plan = Plan() if steps is None else Plan(steps=steps)
+    net = train(scenes.photos(photos), marks, work, plan).eval()
+    click.echo(f"{PLACE.name} SHA-256 {save(net, PLACE)}")
+
+
+def _ask(steps: Path, photos: Path) -> tuple[str, "dict[str, np.ndarray]"]:
+    """The network's SHA-256, and what it says of the sources that it was not trained on."""
+    import hashlib
+
+    from networks.judges.proxy.fit import ladder, scenes
+    from networks.judges.proxy.network import PLACE
+
+    digest = hashlib.sha256(PLACE.read_bytes()).hexdigest()
+    held = [s for s in range(ladder.SOURCES) if scenes.is_held_out(ladder.photo_of(s))]
+    for source in track(held, "network"):
+        ladder.ask_source(steps, photos, source, digest)
+    return digest, ladder.read_asked(steps, digest)
 
 
 def _fit(data: "Data", degradation: "Degradation") -> "Head":

@@ -102,10 +102,10 @@ def read_data(table: Path) -> Data:
 
 
 def read_ladder(folder: Path) -> Data:
-    """What `ladder.measure_source` wrote of the sources that are used."""
+    """What `ladder.measure_source` wrote of all sources."""
     rows = [
         row
-        for source in ladder.used()
+        for source in range(ladder.SOURCES)
         for row in json.loads((folder / f"{source:04d}.json").read_text("utf-8"))
     ]
     kinds = np.array([row["kind"] for row in rows])

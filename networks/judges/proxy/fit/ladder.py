@@ -1,73 +1,52 @@
-"""One degradation at known severities, on many photos: what the severity trees learn from.
+"""One degradation at known severities, on many photos: what the kernels learn from.
 
 Unlike `samples`, nothing is mixed and half of the versions are not coded again, so that the rank of
 severities is as sharp as the synthesis makes it.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from catalog.degradations import Degradation
-from catalog.errors import UserError
 from catalog.files import atomic_file
 from catalog.images import Rgb, decode
 from networks.degraders import load_degrader
-from networks.judges.proxy.fit.photos import all_photos
+from networks.judges.proxy.fit import sources
 from networks.judges.proxy.fit.samples import develop, publish
+from networks.judges.proxy.head import measure_of
 from networks.judges.proxy.measures import measure
+from networks.judges.proxy.network import load_network, severities
+from networks.judges.proxy.views import look
 
-PACKAGE = "endless-sky-high-dpi"
-"""Debian 12's; its landscapes are photos, mostly in the public domain."""
-PATTERN = "usr/share/games/endless-sky/plugins/endless-sky-high-dpi/images/land/*.jpg"
-NOT_CLEAN = ("fog", "space", "sky", "nasa", "lava", "snow")
-"""Beginnings of the names of pictures that are hazy, drawn or dark in themselves."""
-LISTED = "8caafae59cf34d3d78c09c489326cd065dfdbe41995cea2a48a92fe1a0826c71"
-"""SHA-256 over the SHA-256 of the pictures that are taken, in order."""
 CROPS_OF_LISTED = 3
-"""Crops of each photo of photos.json; one of each landscape."""
+"""Crops of each photo of photos.json; one of each landscape and picture."""
 SIDES = (360, 640)
 """Longer side of a crop, px."""
 SEED = 20261125
 PUBLISHED = 0.35
 """Share of the versions that went through a web codec."""
-SOURCES = 351
-"""Crops of the photos and landscapes there are."""
-USED = 124
-"""So many of them are measured and fitted to."""
-
-
-@lru_cache(maxsize=1)
-def landscapes(folder: Path) -> tuple[Path, ...]:
-    """The landscapes below `folder`/PACKAGE. Raises `UserError` when they are others."""
-    found = sorted((folder / PACKAGE).glob(PATTERN))
-    taken = tuple(path for path in found if not path.name.startswith(NOT_CLEAN))
-    digest = hashlib.sha256()
-    for path in taken:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    if digest.hexdigest() != LISTED:
-        raise UserError(
-            f"The landscapes in {folder / PACKAGE} are not those that the judge was fitted to "
-            f"({len(taken)} found, {digest.hexdigest()}).",
-            f"apt-get download {PACKAGE}=0.9.8-1; dpkg-deb -x {PACKAGE}_*.deb {folder / PACKAGE}.",
-        )
-    return taken
-
-
-def used() -> list[int]:
-    """The sources that are measured, in an order that mixes the kinds of photo."""
-    return sorted(range(SOURCES), key=lambda source: source * 97 % 359)[:USED]
+MIRRORED = 351
+"""Reflections mirror one of the first so many sources."""
+ROWS = 2 * len(Degradation) + 2
+"""Versions of a source."""
+SOURCES = CROPS_OF_LISTED * sources.COUNTS[0] + sum(sources.COUNTS[1:])
 
 
 def photo_of(source: int) -> int:
-    """A number that all crops of one photo share, as `photos.is_held_out` takes it."""
-    listed = CROPS_OF_LISTED * len(all_photos())
-    return source // CROPS_OF_LISTED if source < listed else source
+    """The number in `sources` of the photo that a source is a crop of."""
+    listed = CROPS_OF_LISTED * sources.COUNTS[0]
+    return source // CROPS_OF_LISTED if source < listed else source - listed + sources.COUNTS[0]
+
+
+def first(count: int) -> np.ndarray:
+    """(SOURCES * ROWS,) bool: versions of so many sources, in an order that mixes their kinds."""
+    mixed = sorted(range(MIRRORED), key=lambda source: source * 97 % 359)
+    order = [*mixed, *range(MIRRORED, SOURCES)]
+    return np.repeat(np.isin(np.arange(SOURCES), order[:count]), ROWS)
 
 
 def measure_source(out: Path, folder: Path, source: int) -> None:
@@ -84,12 +63,42 @@ def measure_source(out: Path, folder: Path, source: int) -> None:
         temporary.write_text(json.dumps(rows), "utf-8")
 
 
+def ask_source(out: Path, folder: Path, source: int, network: str) -> None:
+    """What the network of this SHA-256 says of all `versions` of a source, as JSON."""
+    place = _asked(out, source, network)
+    if place.exists():
+        return
+    net = load_network(network)
+    cv2.setNumThreads(1)
+    rows = [severities(net, look(image).coarse) for _, _, image in versions(folder, source)]
+    with atomic_file(place) as temporary:
+        temporary.write_text(json.dumps(rows), "utf-8")
+
+
+def read_asked(out: Path, network: str) -> dict[str, np.ndarray]:
+    """What `ask_source` wrote, by measure, for the rows that `heads.read_ladder` reads.
+
+    NaN for the sources that the network was not asked about.
+    """
+    rows: list[dict[str, float]] = []
+    for source in range(SOURCES):
+        place = _asked(out, source, network)
+        nothing = [{measure_of(d): float("nan") for d in Degradation}] * ROWS
+        rows += json.loads(place.read_text("utf-8")) if place.exists() else nothing
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _asked(out: Path, source: int, network: str) -> Path:
+    return out / f"{source:04d}-{network[:12]}.json"
+
+
 def versions(folder: Path, source: int) -> Iterator[tuple[str, float, Rgb]]:
     """Kind, severity on the degraders' scale (5 for "clean") and pixels of each version of a crop.
 
     A stronger and a milder one of each degradation, a clean one, and another clean crop.
     """
-    photo, other = _load(folder, source), _load(folder, (source * 7 + 3) % SOURCES)
+    photo = sources.load(folder, photo_of(source))
+    other = sources.load(folder, photo_of((source * 7 + 3) % MIRRORED))
     rng = np.random.default_rng([SEED, source])
     crop, layer = _crop(photo, rng), _crop(other, rng)
     yield "clean", 5.0, _published(develop(crop, rng), rng, None)
@@ -110,18 +119,6 @@ def _published(image: Rgb, rng: np.random.Generator, kind: Degradation | None) -
     if rng.random() >= PUBLISHED:
         return image
     return decode(publish(image, rng, keep=kind is Degradation.COMPRESSION))
-
-
-@lru_cache(maxsize=4)
-def _load(folder: Path, source: int) -> Rgb:
-    listed = CROPS_OF_LISTED * len(all_photos())
-    if source >= listed:
-        return decode(landscapes(folder)[source - listed].read_bytes())
-    image = all_photos()[source // CROPS_OF_LISTED].load(folder)
-    share = 2000 / max(image.shape[:2])
-    if share < 1:
-        image = cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-    return image
 
 
 def _crop(photo: Rgb, rng: np.random.Generator) -> Rgb:

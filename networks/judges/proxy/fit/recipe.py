@@ -90,11 +90,8 @@ _LAYERS = ("gradient_", "crossing", "double_")
 _SHARP = ("crete_", "band", "tile", "edge_", "way_", "scale")
 
 WITHIN: dict[Degradation, tuple[str, ...]] = {
-    Degradation.BLUR: (*_SHARP, *_LAYERS, "noise_"),
-    Degradation.COMPRESSION: (
-        *_SHARP, "grid", "flat_", "chroma_high", "ringing", "still", "sparse", "comb", "noise_",
-        "chroma_band", "chroma_p50_1", "chroma_p50_2",
-    ),
+    Degradation.BLUR: _SHARP,
+    Degradation.COMPRESSION: (),
     Degradation.MOIRE: (),
     Degradation.LOW_LIGHT: (*_LIGHT, "dark_channel_", "airlight"),
     Degradation.NOISE: (),
@@ -111,7 +108,11 @@ WITHIN: dict[Degradation, tuple[str, ...]] = {
 """Beginnings of the names of the measures that a kernel looks at; all where there are none."""
 
 SHARE = 3.0
-SHARES: dict[Degradation, float] = {Degradation.LOW_LIGHT: 2.0, Degradation.FLARE: 1.5}
+SHARES: dict[Degradation, float] = {
+    Degradation.LOW_LIGHT: 2.0,
+    Degradation.FLARE: 1.5,
+    Degradation.REFLECTION: 0.5,
+}
 """What a severity of the kernel counts in the score, in units of the evidence; else `SHARE`."""
 
 BEYOND: dict[Degradation, float] = {Degradation.LOW_LIGHT: 4.0}
@@ -120,3 +121,12 @@ BEYOND: dict[Degradation, float] = {Degradation.LOW_LIGHT: 4.0}
 Of real dark photos the kernel sees little: they are backlit, and mostly without the noise of the
 synthesis, which it is therefore not shown.
 """
+
+FIRST: dict[Degradation, int] = {Degradation.FLARE: 124}
+"""Sources, of `ladder.first`, that a kernel is fitted to; all where none is named.
+
+With all of them, a real photo whose flare was taken out is found to have more of it than before.
+"""
+
+KERNEL_ALONE: frozenset[Degradation] = frozenset()
+"""Degradations for which the network is not asked, whatever it adds on synthesis."""
