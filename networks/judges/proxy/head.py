@@ -16,7 +16,7 @@ from networks.weights import read_pinned
 
 VERSION = "v2"
 PLACE = Path(__file__).with_name("proxy-judge-v2.json")
-SHA256 = "a343d62e51fdcefc8cf978c15d1cc301e1fa1b955f815e49874ab45e534dc30e"
+SHA256 = "c2e4afa813dc2f3056162c513ece838cdada6598bd69d28bab62e236064b7f12"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0
@@ -79,36 +79,23 @@ class Head:
     """What a severity of the kernel counts in the score."""
     enough: float = 0.0
     """Evidence from which more of it counts little in the score."""
-    network: float = 0.0
-    """Share of what the network says of the severity in what the kernel says of it."""
 
     def evidence(self, values: np.ndarray) -> np.ndarray:
         """(n, measures) raw measures to (n,): the more, the surer that the degradation is there."""
         return spread(values, self.knots) @ self.weights
 
-    def answer(self, measures: Mapping[str, float], degradation: Degradation) -> Answer:
-        """What is to be said of an image with these measures, the network's among them."""
+    def answer(self, measures: Mapping[str, float]) -> Answer:
+        """What is to be said of an image with these measures."""
         evidence = self.evidence(_row(measures, self.names))
         presence = severity = float(self.presence(evidence)[0])
         if self.kernel is not None and self.severity is not None:
             within = self.kernel.severity(_row(measures, self.kernel.names))
-            if self.network:
-                within = self.blend(within, _row(measures, (measure_of(degradation),))[0])
             severity = float(self.severity(self.score(evidence, within))[0])
         return Answer(severity, presence, float(1 / (1 + np.exp(self.threshold - evidence[0]))))
-
-    def blend(self, kernel: np.ndarray, network: np.ndarray) -> np.ndarray:
-        """(n,) severities of the kernel and (n,) of the network to (n,) of both."""
-        return (1 - self.network) * kernel + self.network * network
 
     def score(self, evidence: np.ndarray, within: np.ndarray) -> np.ndarray:
         """(n,) evidence and (n,) severities of the kernel to (n,) scores."""
         return -np.logaddexp(0, self.enough - evidence) + self.share * (MIDDLE - within)
-
-
-def measure_of(degradation: Degradation) -> str:
-    """The name of what the network says of a degradation, among the measures."""
-    return f"network_{degradation.value}"
 
 
 def _row(measures: Mapping[str, float], names: tuple[str, ...]) -> np.ndarray:
@@ -122,11 +109,10 @@ def spread(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def write_heads(heads: Mapping[Degradation, Head], kernels: str, network: str, place: Path) -> str:
+def write_heads(heads: Mapping[Degradation, Head], kernels: str, place: Path) -> str:
     """Write the heads as JSON, rounded; return the SHA-256 of the file.
 
-    `kernels` and `network` are the SHA-256 of the files of their kernels and of the network that
-    they listen to, "" where there is none.
+    `kernels` is the SHA-256 of the file of their kernels, "" where there is none.
     """
 
     def plain(values: np.ndarray) -> list:
@@ -142,11 +128,10 @@ def write_heads(heads: Mapping[Degradation, Head], kernels: str, network: str, p
             "severity": [plain(c.places), plain(c.values)] if (c := head.severity) else None,
             "share": float(f"{head.share:.6g}"),
             "enough": float(f"{head.enough:.6g}"),
-            "network": head.network,
         }
         for degradation, head in heads.items()
     }
-    content = {"kernels": kernels, "network": network, "heads": parts}
+    content = {"kernels": kernels, "heads": parts}
     data = (json.dumps(content, separators=(",", ":")) + "\n").encode()
     place.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
@@ -156,11 +141,6 @@ def write_heads(heads: Mapping[Degradation, Head], kernels: str, network: str, p
 def load_heads(place: Path = PLACE, sha256: str = SHA256) -> dict[Degradation, Head]:
     """Read the heads and check the hashes. Raises `UserError` when one is another one."""
     return parse(read_pinned(place, sha256, "the judge"))
-
-
-def network_hash(place: Path = PLACE, sha256: str = SHA256) -> str:
-    """SHA-256 of the network that the heads listen to, "" for none. Raises as `load_heads`."""
-    return str(json.loads(read_pinned(place, sha256, "the judge"))["network"])
 
 
 def parse(data: bytes) -> dict[Degradation, Head]:
@@ -178,7 +158,6 @@ def parse(data: bytes) -> dict[Degradation, Head]:
             kernels.get(Degradation(name)),
             part["share"],
             part["enough"],
-            part["network"],
         )
         for name, part in content["heads"].items()
     }

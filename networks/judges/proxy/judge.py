@@ -2,13 +2,13 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from networks.interfaces import Identity, Judgement
-from networks.judges.proxy.head import SHA256, VERSION, load_heads, network_hash
-from networks.judges.proxy.views import SMALLEST_SIDE, look
+from networks.judges.proxy.head import SHA256, VERSION, load_heads
+from networks.judges.proxy.views import SMALLEST_SIDE
 
 ADVISORY = frozenset({Degradation.FLARE, Degradation.REFLECTION})
 """Where what is measured says little: the answer is a hint, not a verdict."""
@@ -18,19 +18,17 @@ REMEMBERED = 64
 
 
 class ProxyJudge:
-    """Severity of each degradation, on a CPU, without any download.
+    """Severity of each degradation from classical measures, on a CPU, without any download.
 
-    Whether one is there is told by classical measures alone; how severe it is, by them and by a
-    small network. The confidence is the probability that the heads give to what they say: that the
-    degradation is there, or that it is not. The measures of an image, and what the network says of
-    it ("network_DEGRADATION"), are the `scores` of its judgement. Not thread-safe.
+    The confidence is the probability that the heads give to what they say: that the degradation is
+    there, or that it is not. The measures of an image are the `scores` of its judgement. Not
+    thread-safe.
     """
 
     identity = Identity("proxy-judge", VERSION, SHA256)
 
     def __init__(self) -> None:
         self._heads = load_heads()
-        self._network = network_hash()
         self._known: OrderedDict[bytes, dict[Degradation, Judgement]] = OrderedDict()
 
     def judge(self, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
@@ -55,17 +53,12 @@ class ProxyJudge:
         return found[degradation]
 
     def _judge_all(self, image: Rgb) -> dict[Degradation, Judgement]:
-        from networks.judges.proxy.measures import measure_views
+        from networks.judges.proxy.measures import measure
 
-        views = look(image)
-        measures = measure_views(views)
-        if self._network:
-            from networks.judges.proxy.network import load_network, severities
-
-            measures |= severities(load_network(self._network), views.coarse)
+        measures: Mapping[str, float] = measure(image)
         found = {}
         for degradation, head in self._heads.items():
-            severity, presence, probability = head.answer(measures, degradation)
+            severity, presence, probability = head.answer(measures)
             sure = max(probability, 1 - probability)
             advisory = degradation in ADVISORY
             found[degradation] = Judgement(severity, sure, None, advisory, measures, presence)

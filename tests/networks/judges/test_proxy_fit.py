@@ -13,8 +13,8 @@ from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.images import Rgb
 from networks.judges.proxy.fit import ladder, scenes, sources, train
-from networks.judges.proxy.fit.within import KERNEL_ALONE, share_of_network
-from networks.judges.proxy.network import SeverityNet
+from networks.judges.proxy.fit.compare import SHARES, blended
+from networks.judges.proxy.fit.network import SeverityNet, load_network, save, severities
 
 SEED = 20261126
 
@@ -79,6 +79,16 @@ def test_held_out_photos_are_those_whose_sources_the_network_is_asked_about() ->
     assert 0.15 < len(held) / sources.COUNT < 0.18
 
 
+def test_the_first_sources_are_whole_and_of_both_old_kinds() -> None:
+    rows = ladder.first(124)
+    assert rows.sum() == 124 * ladder.ROWS
+    taken = rows.reshape(ladder.SOURCES, ladder.ROWS)
+    assert set(taken.sum(axis=1)) == {0, ladder.ROWS}
+    photos = {ladder.photo_of(int(source)) for source in np.flatnonzero(taken[:, 0])}
+    assert min(photos) < sources.COUNTS[0] < max(photos) < sum(sources.COUNTS[:2])
+    assert ladder.first(ladder.SOURCES).all()
+
+
 def test_pictures_of_another_package_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pictures/tuxpaint-data").mkdir(parents=True)
     np.save(tmp_path / "pictures/tuxpaint-data/0.npy", np.zeros((300, 300, 3), np.uint8))
@@ -120,17 +130,20 @@ def test_training_starts_from_the_pinned_network_and_keeps_its_statistics(
         train.train(photos, marks, tmp_path, plan)
 
 
-def test_the_network_is_listened_to_only_where_it_ranks_better_than_the_kernel() -> None:
-    from networks.judges.proxy.fit.heads import Data
-
+def test_a_share_of_the_network_that_is_right_where_the_kernel_is_not_ranks_better() -> None:
     rng = np.random.default_rng(SEED)
     drawn = rng.uniform(1, 5, 200)
-    kinds = np.full(200, "haze")
-    data = Data({}, {}, kinds, np.arange(200), drawn)
     good, bad = drawn + rng.normal(0, 0.3, 200), drawn + rng.normal(0, 3, 200)
-    good_but_seen = np.where(np.arange(200) < 150, np.nan, bad)
-    assert share_of_network(data, Degradation.HAZE, bad, good) >= 0.75
-    assert share_of_network(data, Degradation.HAZE, good, bad) == 0
-    # Photos that the network was trained on, NaN, do not count.
-    assert share_of_network(data, Degradation.HAZE, good, good_but_seen) == 0
-    assert set(Degradation) >= KERNEL_ALONE
+    helped, harmed = blended(bad, good, drawn), blended(good, bad, drawn)
+    assert int(np.argmax(helped)) == len(SHARES) - 1
+    assert int(np.argmax(harmed)) == 0
+
+
+def test_the_network_says_the_same_when_it_is_read_again(tmp_path: Path) -> None:
+    torch.manual_seed(SEED)
+    save(SeverityNet(), tmp_path / "network.safetensors")
+    view = np.random.default_rng(SEED).random((75, 98, 3), np.float32)
+    first = severities(load_network(tmp_path / "network.safetensors"), view)
+    assert first == severities(load_network(tmp_path / "network.safetensors"), view.copy())
+    assert set(first) == {degradation.value for degradation in Degradation}
+    assert all(np.isfinite(value) for value in first.values())

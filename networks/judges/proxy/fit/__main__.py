@@ -1,4 +1,4 @@
-"""`python -m networks.judges.proxy.fit samples|ladder|heads|within|network`."""
+"""`python -m networks.judges.proxy.fit samples|ladder|heads|within|network|compare`."""
 
 import json
 import os
@@ -12,8 +12,6 @@ import click
 from catalog.progress import track
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from catalog.degradations import Degradation
     from networks.judges.proxy.fit.heads import Data
     from networks.judges.proxy.head import Head
@@ -80,7 +78,7 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
     from networks.judges.proxy.fit.recipe import FROM_LADDER
     from networks.judges.proxy.head import PLACE, parse, write_heads
 
-    content = json.loads(PLACE.read_bytes())
+    kernels = json.loads(PLACE.read_bytes())["kernels"]
     fitted = parse(PLACE.read_bytes())
     if table is not None:
         if not table.is_file():
@@ -92,18 +90,15 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
     if steps is not None:
         data = read_ladder(steps)
         fitted |= {d: _fit(data, d) for d in FROM_LADDER}
-    digest = write_heads(fitted, content["kernels"], content["network"], PLACE)
-    click.echo(f"{PLACE.name} SHA-256 {digest}")
+    click.echo(f"{PLACE.name} SHA-256 {write_heads(fitted, kernels, PLACE)}")
 
 
 @fit.command()
 @click.option("--ladder", "steps", type=PATH, required=True, help="Folder of its measures.")
-@click.option("--photos", type=PATH, help="As for `ladder`: asks the network about held-out ones.")
-def within(steps: Path, photos: Path | None) -> None:
+def within(steps: Path) -> None:
     """Fit what is added to the heads: the severity within a degradation, and its curve.
 
-    Prints how it ranks severities across photos, by the kernel alone and by the whole score; with
-    the network, where it is listened to, on the photos alone that it was not trained on.
+    Prints how it ranks severities across photos, by the kernel alone and by the whole score.
     """
     from scipy.stats import spearmanr
 
@@ -112,59 +107,53 @@ def within(steps: Path, photos: Path | None) -> None:
     from networks.judges.proxy.fit.within import across, join
 
     data = read_ladder(steps)
-    digest, said = _ask(steps, photos) if photos is not None else ("", {})
     joined = {}
     for degradation, old in head.parse(head.PLACE.read_bytes()).items():
-        found = join(data, old, degradation, said.get(head.measure_of(degradation)))
-        joined[degradation], score, used = found
-        own = used & (data.kinds == degradation.value)
-        clean = score[used & (data.kinds == "clean")]
+        joined[degradation], score = join(data, old, degradation)
+        own = data.kinds == degradation.value
+        clean = score[data.kinds == "clean"]
         alone = spearmanr(across(data, degradation)[own], data.drawn[own])[0]
         rank = spearmanr(-score[own], data.drawn[own])[0]
         area = (score[own][:, None] > clean[None]).mean()
         click.echo(
-            f"{degradation:12} SRCC {alone:.2f} by the kernel, {rank:.2f} joined with the network "
-            f"by {joined[degradation].network}, AUC against clean {area:.2f}, of {own.sum()}"
+            f"{degradation:12} SRCC {alone:.2f} alone, {rank:.2f} joined, "
+            f"AUC against clean {area:.2f}"
         )
     fitted = {d: one.kernel for d, one in joined.items() if one.kernel is not None}
-    kernels = kernel.write_kernels(fitted, kernel.PLACE)
-    heads = head.write_heads(joined, kernels, digest, head.PLACE)
-    click.echo(f"{head.PLACE.name} SHA-256 {heads}")
+    digest = kernel.write_kernels(fitted, kernel.PLACE)
+    click.echo(f"{head.PLACE.name} SHA-256 {head.write_heads(joined, digest, head.PLACE)}")
 
 
 @fit.command()
 @click.option("--photos", type=PATH, required=True, help="As for `ladder`.")
 @click.option("--marks", type=PATH, required=True, help="The network to start from: train.START.")
-@click.option("--work", type=PATH, required=True, help="Folder of the state.")
+@click.option("--work", type=PATH, required=True, help="Folder of the state and of the weights.")
 @click.option("--steps", type=int, help="A run that is cut off goes on with the same.")
 def network(photos: Path, marks: Path, work: Path, steps: int | None) -> None:
-    """Train the network (or go on), write its weights and print their SHA-256."""
-    import cv2
-
+    """Train the network that the judge may listen to one day (or go on); write its weights."""
     from networks.judges.proxy.fit import scenes
+    from networks.judges.proxy.fit.network import save
     from networks.judges.proxy.fit.train import Plan, train
-    from networks.judges.proxy.network import PLACE, save
 
-    # OpenCV with threads of its own would hang in the loader's process, which is forked.
-    cv2.setNumThreads(1)
     work.mkdir(parents=True, exist_ok=True)
     plan = Plan() if steps is None else Plan(steps=steps)
     net = train(scenes.photos(photos), marks, work, plan).eval()
-    click.echo(f"{PLACE.name} SHA-256 {save(net, PLACE)}")
+    click.echo(f"{work / 'network.safetensors'}, SHA-256 {save(net, work / 'network.safetensors')}")
 
 
-def _ask(steps: Path, photos: Path) -> tuple[str, "dict[str, np.ndarray]"]:
-    """The network's SHA-256, and what it says of the sources that it was not trained on."""
-    import hashlib
+@fit.command()
+@click.option("--ladder", "steps", type=PATH, required=True, help="Folder of its measures.")
+@click.option("--photos", type=PATH, required=True, help="As for `ladder`.")
+@click.option("--weights", type=PATH, required=True, help="What `network` wrote.")
+def compare(steps: Path, photos: Path, weights: Path) -> None:
+    """Rank correlation by kernels, by the network and by both, on photos that neither has seen."""
+    from networks.judges.proxy.fit.compare import SHARES, ranks
+    from networks.judges.proxy.fit.heads import read_ladder
+    from networks.judges.proxy.fit.network import load_network
 
-    from networks.judges.proxy.fit import ladder, scenes
-    from networks.judges.proxy.network import PLACE
-
-    digest = hashlib.sha256(PLACE.read_bytes()).hexdigest()
-    held = [s for s in range(ladder.SOURCES) if scenes.is_held_out(ladder.photo_of(s))]
-    for source in track(held, "network"):
-        ladder.ask_source(steps, photos, source, digest)
-    return digest, ladder.read_asked(steps, digest)
+    for degradation, found in ranks(read_ladder(steps), photos, load_network(weights)).items():
+        shown = ", ".join(f"{one:.0%} {rank:.2f}" for one, rank in zip(SHARES, found, strict=True))
+        click.echo(f"{degradation:12} SRCC with the network's share {shown}")
 
 
 def _fit(data: "Data", degradation: "Degradation") -> "Head":

@@ -17,10 +17,7 @@ from catalog.images import Rgb, decode
 from networks.degraders import load_degrader
 from networks.judges.proxy.fit import sources
 from networks.judges.proxy.fit.samples import develop, publish
-from networks.judges.proxy.head import measure_of
 from networks.judges.proxy.measures import measure
-from networks.judges.proxy.network import load_network, severities
-from networks.judges.proxy.views import look
 
 CROPS_OF_LISTED = 3
 """Crops of each photo of photos.json; one of each landscape and picture."""
@@ -61,35 +58,6 @@ def measure_source(out: Path, folder: Path, source: int) -> None:
     ]
     with atomic_file(place) as temporary:
         temporary.write_text(json.dumps(rows), "utf-8")
-
-
-def ask_source(out: Path, folder: Path, source: int, network: str) -> None:
-    """What the network of this SHA-256 says of all `versions` of a source, as JSON."""
-    place = _asked(out, source, network)
-    if place.exists():
-        return
-    net = load_network(network)
-    cv2.setNumThreads(1)
-    rows = [severities(net, look(image).coarse) for _, _, image in versions(folder, source)]
-    with atomic_file(place) as temporary:
-        temporary.write_text(json.dumps(rows), "utf-8")
-
-
-def read_asked(out: Path, network: str) -> dict[str, np.ndarray]:
-    """What `ask_source` wrote, by measure, for the rows that `heads.read_ladder` reads.
-
-    NaN for the sources that the network was not asked about.
-    """
-    rows: list[dict[str, float]] = []
-    for source in range(SOURCES):
-        place = _asked(out, source, network)
-        nothing = [{measure_of(d): float("nan") for d in Degradation}] * ROWS
-        rows += json.loads(place.read_text("utf-8")) if place.exists() else nothing
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
-
-
-def _asked(out: Path, source: int, network: str) -> Path:
-    return out / f"{source:04d}-{network[:12]}.json"
 
 
 def versions(folder: Path, source: int) -> Iterator[tuple[str, float, Rgb]]:

@@ -109,9 +109,9 @@ WITHIN: dict[Degradation, tuple[str, ...]] = {
 
 SHARE = 3.0
 SHARES: dict[Degradation, float] = {
-    Degradation.LOW_LIGHT: 2.0,
     Degradation.FLARE: 1.5,
     Degradation.REFLECTION: 0.5,
+    Degradation.RAIN: 6.0,
 }
 """What a severity of the kernel counts in the score, in units of the evidence; else `SHARE`."""
 
@@ -127,6 +127,3 @@ FIRST: dict[Degradation, int] = {Degradation.FLARE: 124}
 
 With all of them, a real photo whose flare was taken out is found to have more of it than before.
 """
-
-KERNEL_ALONE: frozenset[Degradation] = frozenset()
-"""Degradations for which the network is not asked, whatever it adds on synthesis."""

@@ -10,8 +10,8 @@ from catalog.degradations import Degradation
 from catalog.images import Rgb, decode
 from networks.degraders import load_degrader
 from networks.judges.proxy.fit import sources
+from networks.judges.proxy.fit.network import BORDER
 from networks.judges.proxy.fit.samples import develop, publish
-from networks.judges.proxy.network import BORDER
 from networks.judges.proxy.views import shrink_to_coarse
 
 HELD_OUT_EVERY = 6

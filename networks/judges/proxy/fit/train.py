@@ -16,7 +16,7 @@ from catalog.images import Rgb
 from catalog.log import logger
 from networks.fitting import State, follow, held
 from networks.judges.proxy.fit import scenes
-from networks.judges.proxy.network import SeverityNet, planes, size_of
+from networks.judges.proxy.fit.network import SeverityNet, planes, size_of
 from networks.weights import read_pinned
 
 log = logger(__name__)

@@ -1,4 +1,4 @@
-"""Fitting the severity within a degradation, from the ladder: kernels, and the network's share."""
+"""Fitting the kernels: the severity within a degradation, from the ladder."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import numpy as np
 from catalog.degradations import Degradation
 from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.heads import Data
-from networks.judges.proxy.fit.recipe import BEYOND, FIRST, KERNEL_ALONE, SHARE, SHARES, WITHIN
+from networks.judges.proxy.fit.recipe import BEYOND, FIRST, SHARE, SHARES, WITHIN
 from networks.judges.proxy.head import Curve, Head
 from networks.judges.proxy.kernel import Kernel, standardise
 
@@ -17,9 +17,6 @@ PENALTY = 10.0
 TUBE = 0.2
 """Severities: smaller errors cost nothing, which leaves fewer centres."""
 FOLDS = 6
-NETWORK_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-GAIN = 0.01
-"""Of rank correlation, that the network must add to be listened to."""
 MILD = (0.3, 0.6, 0.8, 0.9, 0.95, 0.98)
 """Shares of the clean photos at which the curve of a severity has points."""
 STRONG = ((0.5, 2.3), (0.8, 1.4), (0.99, 1.0))
@@ -72,53 +69,24 @@ def across(data: Data, degradation: Degradation) -> np.ndarray:
     return found
 
 
-def share_of_network(
-    data: Data, degradation: Degradation, kernel: np.ndarray, network: np.ndarray
-) -> float:
-    """How much of the network's word is best for the photos that it was not trained on.
+def join(data: Data, head: Head, degradation: Degradation) -> tuple[Head, np.ndarray]:
+    """The head with a kernel fitted to the rows, and the scores of the rows across photos.
 
-    `kernel` and `network` are (n,) severities, the latter NaN for the photos it was trained on.
+    The curve from score to severity is drawn from those scores: kernels find milder what they
+    were fitted to.
     """
-    from scipy.stats import spearmanr
-
-    own = (data.kinds == degradation.value) & np.isfinite(network)
-    ranks = {}
-    for share in NETWORK_SHARES:
-        both = (1 - share) * kernel[own] + share * network[own]
-        ranks[share] = float(spearmanr(both, data.drawn[own])[0])
-    best = max(ranks, key=lambda share: ranks[share])
-    return best if ranks[best] >= ranks[0.0] + GAIN else 0.0
-
-
-def join(
-    data: Data, head: Head, degradation: Degradation, network: np.ndarray | None
-) -> tuple[Head, np.ndarray, np.ndarray]:
-    """The head with a kernel fitted to all rows, what the rows score across photos, and their use.
-
-    The curve from score to severity is drawn from those scores: kernels and the network find
-    milder what they were fitted to. The last value, (n,) bool, says which rows that holds for.
-    """
-    within = across(data, degradation)
-    share = 0.0
-    if network is not None and degradation not in KERNEL_ALONE:
-        share = share_of_network(data, degradation, within, network)
     head = replace(
         head,
         share=SHARES.get(degradation, SHARE),
         enough=head.threshold + BEYOND.get(degradation, 0.0),
-        network=share,
     )
-    used = np.ones(len(data), bool)
-    if network is not None and share:
-        used = np.isfinite(network)
-        within = head.blend(within, network)
     evidence = head.evidence(data.matrix(head.names))
-    score = head.score(evidence, within)
-    own = used & (data.kinds == degradation.value)
-    clean = used & (data.kinds == "clean")
+    score = head.score(evidence, across(data, degradation))
+    own = data.kinds == degradation.value
+    clean = data.kinds == "clean"
     line = severity_curve(score[clean], head.presence(evidence[clean]), score[own])
     kernel = fit_kernel(data, shown(degradation), degradation)
-    return replace(head, kernel=kernel, severity=line), score, used
+    return replace(head, kernel=kernel, severity=line), score
 
 
 def severity_curve(clean: np.ndarray, presences: np.ndarray, own: np.ndarray) -> Curve:

@@ -1,7 +1,9 @@
-"""The small network: how strong each degradation is, where classical measures fail."""
+"""A small network that says how strong each degradation is. The judge does not listen to it yet.
+
+docs/benchmarks-judge.md says what it found out so far.
+"""
 
 import hashlib
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -11,11 +13,8 @@ from torch import nn
 
 from catalog.degradations import Degradation
 from catalog.files import atomic_file
-from networks.judges.proxy.head import measure_of
 from networks.judges.proxy.views import luma
-from networks.weights import read_pinned
 
-PLACE = Path(__file__).with_name("proxy-network-v2.safetensors")
 STRIDE = 4
 """Pixels to one cell of the first level."""
 MULTIPLE = 32
@@ -89,7 +88,7 @@ def size_of(shape: tuple[int, ...]) -> float:
 
 @torch.inference_mode()
 def severities(net: SeverityNet, view: np.ndarray) -> dict[str, float]:
-    """By "network_DEGRADATION", about 1 (extreme) .. 5 (none), of an (h, w, 3) coarse view.
+    """By degradation, about 1 (extreme) .. 5 (none), of an (h, w, 3) coarse view.
 
     Of what is there: an image that has none of a degradation is mostly, not always, near 5.
     """
@@ -99,7 +98,7 @@ def severities(net: SeverityNet, view: np.ndarray) -> dict[str, float]:
     data = data.contiguous(memory_format=torch.channels_last)
     strengths = net(data, torch.tensor([size_of(view.shape)]))[0].tolist()
     return {
-        measure_of(degradation): 5 - 4 * strength
+        degradation.value: 5 - 4 * strength
         for degradation, strength in zip(Degradation, strengths, strict=True)
     }
 
@@ -108,13 +107,12 @@ BORDER = cv2.BORDER_REFLECT_101
 """How views are filled up to a multiple of 32."""
 
 
-@lru_cache(maxsize=2)
-def load_network(sha256: str, place: Path = PLACE) -> SeverityNet:
-    """The network with its weights. Raises `UserError` when they are other ones."""
+def load_network(place: Path) -> SeverityNet:
+    """The network whose weights `save` wrote."""
     from safetensors.torch import load
 
-    weights = load(read_pinned(place, sha256, "the judge's network"))
     net = SeverityNet().eval().to(memory_format=torch.channels_last)
+    weights = load(place.read_bytes())
     net.load_state_dict({name: value.float() for name, value in weights.items()}, strict=False)
     return net
 
