@@ -25,9 +25,9 @@ from networks.watermark.network import (
 )
 from networks.weights import read_pinned
 
-VERSION = "v2"
-PLACE = Path(__file__).with_name("marks-v2.safetensors")
-SHA256 = "d0169486f6fcb956b3c9e24b034114528ca754e12c4ebed0bbcd0d2ccd967120"
+VERSION = "v3"
+PLACE = Path(__file__).with_name("marks-v3.safetensors")
+SHA256 = "6487d8c772fb82fdab5d3d0e720e86566bd5eaf92c29217b93fde82fde60666a"
 SMALLEST_SIDE = 32
 LONGEST_SIDE = 640
 """Larger images are reduced to this longer side."""
