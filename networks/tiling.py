@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def starts(length: int, tile: int, overlap: int) -> list[int]:
@@ -46,3 +47,17 @@ def in_tiles(
             total[:, top : top + high, left : left + wide] += one * weight
             weights[:, top : top + high, left : left + wide] += weight
     return total / weights
+
+
+def levelled(restored: Tensor, whole: Tensor, side: int) -> Tensor:
+    """(3, h, w) with the light and colour of `whole`, the same image restored at a small size.
+
+    Only what is coarser than half a tile of `side` px is taken from it: how bright a tile comes out
+    against the others, which none of them can know.
+    """
+    height, width = restored.shape[-2:]
+    cells = [max(1, round(2 * n / side)) for n in (height, width)]
+    coarse = functional.interpolate(whole[None], cells, mode="area")
+    difference = coarse - functional.interpolate(restored[None], cells, mode="area")
+    size = [height, width]
+    return restored + functional.interpolate(difference, size, mode="bilinear")[0]

@@ -15,9 +15,16 @@ from networks.student import flow
 from networks.student.files import FORMAT, read_student, weights_hash
 from networks.student.model import INSTRUCTIONS, StudentDiT
 from networks.student.patches import to_image, to_tensor
-from networks.tiling import in_tiles
+from networks.tiling import in_tiles, levelled
 
 _SEED = 0
+
+LEVELLED = frozenset({Degradation.LOW_LIGHT})
+"""Where the whole image at a small size says how bright its tiles come out.
+
+A tile of a dark wall says nothing of the light of the room: +1.3 dB at 481 x 321, +2.4 at twice
+that. Of a veil a tile says more than the whole: haze and flare would lose 1 to 3 dB.
+"""
 
 
 class StudentRestorer:
@@ -59,12 +66,18 @@ class StudentRestorer:
         try:
             padded = _pad(pixels, architecture.patch)
             restored = in_tiles(padded, architecture.tile, architecture.overlap, run)
+            restored = restored[:, :height, :width]
+            if degradation in LEVELLED and max(height, width) > architecture.tile:
+                small = _fitted(pixels, architecture.tile)
+                whole = self._run(_pad(small, architecture.patch), degradation)
+                whole = whole[:, : small.shape[-2], : small.shape[-1]]
+                restored = levelled(restored, whole, architecture.tile)
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"The device has too little memory for tiles of {architecture.tile} pixels.",
                 'Set "tile" in the model\'s config.json to half of that.',
             ) from error
-        return to_image(restored[:, :height, :width])
+        return to_image(restored)
 
     def _run(self, tile: Tensor, degradation: Degradation) -> Tensor:
         generator = torch.Generator().manual_seed(_SEED)
@@ -78,6 +91,13 @@ class StudentRestorer:
             self.model.architecture.sampling_steps,
         )
         return restored[0].cpu()
+
+
+def _fitted(pixels: Tensor, side: int) -> Tensor:
+    """(3, h, w) scaled down to a longer side of at most `side`."""
+    share = side / max(pixels.shape[-2:])
+    size = [max(1, round(n * share)) for n in pixels.shape[-2:]]
+    return functional.interpolate(pixels[None], size, mode="area")[0]
 
 
 def _pad(pixels: Tensor, patch: int) -> Tensor:

@@ -19,7 +19,7 @@ from networks.interfaces import Identity, Restorer
 from networks.student import load_student
 from networks.student.files import read_student, save_student
 from networks.student.restorer import StudentRestorer
-from networks.tiling import ramp, starts
+from networks.tiling import levelled, ramp, starts
 from tests.networks.student.test_model import build
 
 ROOT = Path(__file__).parents[3]
@@ -142,3 +142,31 @@ def test_broken_folders_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"format": "other"}')
     with pytest.raises(UserError, match="format 'other'"):
         load_student(tmp_path)
+
+
+def test_levelled_tiles_take_light_from_the_whole_and_keep_their_detail() -> None:
+    generator = torch.Generator().manual_seed(0)
+    detail = 0.05 * torch.randn(3, 96, 160, generator=generator)
+    fall = torch.linspace(0.3, 0.7, 160).expand(3, 96, 160)
+    tiles = fall + detail
+    tiles[:, :, 64:] -= 0.2  # the tiles of one side came out too dark
+    whole = torch.nn.functional.interpolate(fall[None], (20, 32), mode="area")[0]
+    found = levelled(tiles, whole, 32)
+    away = torch.cat([found[..., :48], found[..., 80:]], dim=-1)
+    right = torch.cat([(fall + detail)[..., :48], (fall + detail)[..., 80:]], dim=-1)
+    assert (away - right).abs().max() < 0.05
+    assert torch.equal(levelled(tiles, tiles, 32), tiles)
+
+
+def test_only_large_dark_images_are_levelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = restorer(tile=32, overlap=8)
+    asked = [
+        (IMAGE, Degradation.LOW_LIGHT),
+        (IMAGE, Degradation.HAZE),
+        (IMAGE[:32, :32], Degradation.LOW_LIGHT),
+    ]
+    found = [one.restore([image], task)[0] for image, task in asked]
+    monkeypatch.setattr("networks.student.restorer.LEVELLED", frozenset())
+    plain = [one.restore([image], task)[0] for image, task in asked]
+    same = [np.array_equal(*pair) for pair in zip(found, plain, strict=True)]
+    assert same == [False, True, True]
