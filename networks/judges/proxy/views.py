@@ -41,14 +41,9 @@ def look(image: Rgb) -> Views:
     # A crop on the 8 x 8 grid keeps the phase of JPEG blocks.
     down, right = down // 8 * 8, right // 8 * 8
     fine = _float(whole[down : down + CROP, right : right + CROP])
-    small = shrink_to_coarse(whole)
+    small = _shrink(whole, COARSE_SIDE)
     coarse = _float(small)
     return Views(fine, coarse, luma(fine), luma(coarse), max(height, width) / max(small.shape[:2]))
-
-
-def shrink_to_coarse(image: Rgb) -> Rgb:
-    """The whole of an image at the size of the coarse view, still uint8."""
-    return _shrink(image, COARSE_SIDE)
 
 
 def luma(image: np.ndarray) -> np.ndarray:

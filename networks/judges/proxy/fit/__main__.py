@@ -1,4 +1,4 @@
-"""`python -m networks.judges.proxy.fit samples|ladder|heads|within|network|compare`."""
+"""`python -m networks.judges.proxy.fit samples|ladder|heads|within`."""
 
 import json
 import os
@@ -122,38 +122,6 @@ def within(steps: Path) -> None:
     fitted = {d: one.kernel for d, one in joined.items() if one.kernel is not None}
     digest = kernel.write_kernels(fitted, kernel.PLACE)
     click.echo(f"{head.PLACE.name} SHA-256 {head.write_heads(joined, digest, head.PLACE)}")
-
-
-@fit.command()
-@click.option("--photos", type=PATH, required=True, help="As for `ladder`.")
-@click.option("--marks", type=PATH, required=True, help="The network to start from: train.START.")
-@click.option("--work", type=PATH, required=True, help="Folder of the state and of the weights.")
-@click.option("--steps", type=int, help="A run that is cut off goes on with the same.")
-def network(photos: Path, marks: Path, work: Path, steps: int | None) -> None:
-    """Train the network that the judge may listen to one day (or go on); write its weights."""
-    from networks.judges.proxy.fit import scenes
-    from networks.judges.proxy.fit.network import save
-    from networks.judges.proxy.fit.train import Plan, train
-
-    work.mkdir(parents=True, exist_ok=True)
-    plan = Plan() if steps is None else Plan(steps=steps)
-    net = train(scenes.photos(photos), marks, work, plan).eval()
-    click.echo(f"{work / 'network.safetensors'}, SHA-256 {save(net, work / 'network.safetensors')}")
-
-
-@fit.command()
-@click.option("--ladder", "steps", type=PATH, required=True, help="Folder of its measures.")
-@click.option("--photos", type=PATH, required=True, help="As for `ladder`.")
-@click.option("--weights", type=PATH, required=True, help="What `network` wrote.")
-def compare(steps: Path, photos: Path, weights: Path) -> None:
-    """Rank correlation by kernels, by the network and by both, on photos that neither has seen."""
-    from networks.judges.proxy.fit.compare import SHARES, ranks
-    from networks.judges.proxy.fit.heads import read_ladder
-    from networks.judges.proxy.fit.network import load_network
-
-    for degradation, found in ranks(read_ladder(steps), photos, load_network(weights)).items():
-        shown = ", ".join(f"{one:.0%} {rank:.2f}" for one, rank in zip(SHARES, found, strict=True))
-        click.echo(f"{degradation:12} SRCC with the network's share {shown}")
 
 
 def _fit(data: "Data", degradation: "Degradation") -> "Head":
