@@ -50,6 +50,17 @@ def follow(tree: Workspace, commit: str | None = None) -> str:
     return tree.head()
 
 
+def agree(tree: Workspace) -> str:
+    """Bring the branch here and on `origin` to one commit: forwards here, then forwards there.
+
+    So what the other machine gave back to a run that was killed meanwhile is taken over. Raises
+    `UserError` as `follow` and `publish` do.
+    """
+    if tree.git("ls-remote", "--heads", REMOTE, _branch(tree)).strip():
+        follow(tree)
+    return publish(tree)
+
+
 def _branch(tree: Workspace) -> str:
     if REMOTE not in tree.git("remote").split():
         raise UserError(

@@ -16,12 +16,12 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import load_params
 from flows import counts
-from flows.exchange import follow, publish
+from flows.exchange import agree, follow, publish
 from flows.guard import one_at_a_time
 from flows.listening import tell
 from flows.own_server import end_with_us
 from flows.tasks import HOUR, add, collect, commit, pull, push, repro
-from flows.train import BEFORE, STAGES, send
+from flows.train import BEFORE, STAGES, check_deployment, send
 from flows.workspace import open_workspace
 
 
@@ -65,6 +65,10 @@ def refresh(
     place = str(Path(root).resolve())
     tree = open_workspace(Path(place))
     load_params(tree.layout.params)
+    if train_on:
+        # Not after hours of collecting.
+        check_deployment(train_on)
+        agree(tree)
     with one_at_a_time(tree):
         outcomes = collect(place, urls, folder) if urls or folder else {}
         if not any(tree.layout.raw.glob("*")):

@@ -46,31 +46,38 @@ def train(commit: str | None = None, root: str = ".", repro_hours: float = 48.0)
         return {"ran": ran, "commit": publish(tree)}
 
 
-@task(name="train elsewhere", cache_policy=NO_CACHE)
-def send(deployment: str, commit: str, repro_hours: float) -> None:
-    """Run the train flow of `deployment` (FLOW/NAME) at `commit`, and wait for its end.
-
-    Raises `UserError` where there is no server or no such deployment, and where it did not end
-    well, with its own words.
-    """
-    from prefect.deployments import run_deployment
+def check_deployment(name: str) -> None:
+    """Raise `UserError` where there is no Prefect server, or none with the deployment FLOW/NAME."""
+    from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
     if not has_server():
         raise UserError(
-            f"Training is to be sent to {deployment}, but no Prefect server is named.",
+            f"Training is to be sent to {name}, but no Prefect server is named.",
             "Set PREFECT_API_URL to the server that the GPU machine's worker asks, or leave "
             "`train_on` out to train here.",
         )
     try:
-        given = {"commit": commit, "repro_hours": repro_hours}
-        run: Any = run_deployment(deployment, parameters=given, poll_interval=2)
-    except ObjectNotFound:
+        with get_client(sync_client=True) as client:
+            client.read_deployment_by_name(name)
+    except (ObjectNotFound, ValueError):
         raise UserError(
-            f"The Prefect server knows no deployment {deployment}.",
-            "On the GPU machine, in its work tree: "
-            "prefect deploy --all --prefect-file prefect-gpu.yaml.",
+            f"The Prefect server knows no deployment {name!r}.",
+            "Name it as FLOW/NAME, such as train/gpu. It is made on the GPU machine, in its work "
+            "tree: prefect deploy --all --prefect-file prefect-gpu.yaml.",
         ) from None
+
+
+@task(name="train elsewhere", cache_policy=NO_CACHE)
+def send(deployment: str, commit: str, repro_hours: float) -> None:
+    """Run the train flow of `deployment` (FLOW/NAME) at `commit`, and wait for its end.
+
+    Raises `UserError` where it did not end well, with its own words.
+    """
+    from prefect.deployments import run_deployment
+
+    given = {"commit": commit, "repro_hours": repro_hours}
+    run: Any = run_deployment(deployment, parameters=given, poll_interval=2)
     state = run.state
     if state is None or not state.is_completed():
         said = "no state" if state is None else f"{state.name}: {state.message or 'no message'}"

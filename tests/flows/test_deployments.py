@@ -54,6 +54,20 @@ def test_both_deployments_are_made_with_their_schedules(
     assert not tree.git("status", "--porcelain")
 
 
+_CHECK = "import sys; from flows.train import check_deployment; check_deployment(sys.argv[1])"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["train/gpu", "gpu"])
+def test_an_unknown_deployment_is_refused_before_anything_is_collected(
+    server: tuple[int, dict[str, str]], name: str
+) -> None:
+    command = [sys.executable, "-c", _CHECK, name]
+    done = subprocess.run(command, env=server[1], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert f"UserError: The Prefect server knows no deployment {name!r}" in done.stderr
+
+
 def _candidate(layout: Layout, percent: int = 100, seed: int = 0) -> str:
     """A registered version that the gate will pass: a Sharpener's scores, a tiny student."""
     import torch

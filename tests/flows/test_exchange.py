@@ -7,8 +7,9 @@ import pytest
 
 from catalog.errors import UserError
 from flows import dvc
-from flows.exchange import follow, publish
+from flows.exchange import agree, follow, publish
 from flows.guard import limit_name
+from flows.train import check_deployment
 from flows.workspace import Workspace, create, open_workspace
 
 GRAPH = """\
@@ -109,6 +110,21 @@ def test_what_stands_in_the_way_is_said_and_nothing_is_lost(
         publish(there)
 
 
+def test_what_was_given_back_to_a_killed_run_is_taken_over(
+    here: Workspace, there: Workspace
+) -> None:
+    (there.root / "in.txt").write_text("trained")
+    there.commit("Trained")
+    made = publish(there)
+    assert agree(here) == made  # the run that waited for it was killed
+    (here.root / "in.txt").write_text("new data")
+    mine = here.commit("New data")
+    assert agree(here) == mine
+    assert follow(there, mine) == mine
+    here.git("checkout", "--quiet", "-b", "of-its-own")
+    assert agree(here) == mine  # a branch that origin has not yet
+
+
 def test_trees_have_limits_of_their_own_wherever_they_lie(
     here: Workspace, there: Workspace, tmp_path: Path
 ) -> None:
@@ -119,3 +135,11 @@ def test_trees_have_limits_of_their_own_wherever_they_lie(
     here.root.rename(tmp_path / "elsewhere")
     there.root.rename(here.root)
     assert limit_name(here) != name
+
+
+def test_training_is_not_sent_without_a_server(
+    here: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with pytest.raises(UserError, match="no Prefect server is named"):
+        check_deployment("train/gpu")
