@@ -101,6 +101,7 @@ class Pair(Settings):
             "default": 0.3,
             "blur": 0.0,
             "compression": 0.05,
+            "moire": 0.15,
             "flare": 0.1,
             "reflection": 0.0,
             "haze": 0.15,
@@ -125,7 +126,7 @@ class Pair(Settings):
         description="Consistency distance above which the content is another, by degradation.",
     )
     max_shift: float = Field(
-        default=0.8,
+        default=0.75,
         ge=0,
         description="Greatest movement of the content that training can bear: root mean square in "
         "px of an image whose longer side is 512.",
@@ -149,11 +150,11 @@ class Pair(Settings):
     max_changed: dict[str, float] = Field(
         default={
             "default": 0.5,
-            "blur": 0.78,
-            "compression": 0.99,
+            "blur": 0.65,
+            "compression": 0.75,
             "moire": 0.99,
-            "low-light": 0.99,
-            "noise": 0.92,
+            "low-light": 0.97,
+            "noise": 0.8,
             "flare": 0.92,
             "reflection": 0.62,
             "haze": 0.5,
@@ -163,32 +164,32 @@ class Pair(Settings):
     )
     max_colour_drift: dict[str, float] = Field(
         default={
-            "default": 45.0,
-            "blur": 4.9,
-            "compression": 12.0,
-            "moire": 8.8,
-            "low-light": 45.0,
-            "noise": 6.2,
-            "flare": 33.8,
-            "reflection": 27.5,
-            "haze": 45.0,
-            "rain": 31.2,
+            "default": 54.0,
+            "blur": 5.9,
+            "compression": 14.4,
+            "moire": 10.6,
+            "low-light": 54.0,
+            "noise": 7.4,
+            "flare": 40.6,
+            "reflection": 33.0,
+            "haze": 54.0,
+            "rain": 37.4,
         },
         description="Most that the image's colour may change as a whole: median over blocks, "
         "distance of (a, b) in CIELAB.",
     )
     max_exposure_drift: dict[str, float] = Field(
         default={
-            "default": 78.0,
-            "blur": 10.0,
-            "compression": 6.5,
-            "moire": 12.0,
-            "low-light": 78.0,
-            "noise": 5.2,
-            "flare": 46.0,
-            "reflection": 18.0,
-            "haze": 58.0,
-            "rain": 21.0,
+            "default": 93.6,
+            "blur": 12.0,
+            "compression": 7.8,
+            "moire": 14.4,
+            "low-light": 93.6,
+            "noise": 6.2,
+            "flare": 55.2,
+            "reflection": 21.6,
+            "haze": 69.6,
+            "rain": 25.2,
         },
         description="Most that its lightness may change as a whole, L of CIELAB.",
     )

@@ -44,7 +44,7 @@ class Screen(Settings):
         description="Severity (1 extreme .. 5 none) at or below which a degradation is present.",
     )
     degraded_at_by: dict[Degradation, float] = Field(
-        {},
+        {Degradation.LOW_LIGHT: 3.4},
         description="The same for single degradations, where it differs from degraded_at.",
     )
     clean_at: float = Field(
