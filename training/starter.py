@@ -1,9 +1,10 @@
 """How the starter weights are made: `python -m training.starter --photos DIR --work DIR`.
 
 DIR holds the unpacked Debian packages that `PACKAGES` names (`apt-get download`, `dpkg -x`). Their
-photos are cut and scaled to squares, degraded by networks.degraders, stored as the shards and the
-dataset of a work tree, and trained by the same stage as any other model. The result, its settings
-and the hashes of the photos go to `--out`. Nothing that the demo or the tests show is among them.
+photos, and the pictures that the judge is fitted to, are cut and scaled to squares, degraded by
+networks.degraders, stored as the shards and the dataset of a work tree, and trained by the same
+stage as any other model. The result, its settings and the hashes of the photos go to `--out`.
+Nothing that the demo or the tests show is among them.
 """
 
 import argparse
@@ -23,11 +24,13 @@ from catalog.files import write_json
 from catalog.layout import Layout
 from catalog.pairs import pair_id
 from catalog.progress import track
+from catalog.settings.degraders import DegraderRanges, Graded
 from catalog.settings.training import Stage, Student
 from catalog.shards import ShardWriter
 from catalog.tables import write_table
 from networks.degraders import load_degrader
-from training.fresh import versions
+from networks.judges.proxy.fit.sources import PICTURED, pictures
+from training.fresh import versions as degrader_versions
 from training.stage import Inputs, train_stage
 
 PACKAGES = (
@@ -78,7 +81,41 @@ def find_photos(folder: Path) -> dict[str, Path]:
             f"{folder} lacks the photos {', '.join(missing)}.",
             f"Unpack there: apt-get download {' '.join(PACKAGES)}; dpkg -x EACH {folder}",
         )
+    found |= {f"{path.parent.name}/{path.stem}": path for path in pictures(folder)}
     return dict(sorted(found.items()))
+
+
+def read_photo(path: Path) -> Image.Image:
+    """A photo of a package, or one of `PICTURED`, which are kept as arrays."""
+    if path.suffix == ".npy":
+        return Image.fromarray(np.load(path))
+    with Image.open(path) as opened:
+        return opened.convert("RGB")
+
+
+def varied(ranges: DegraderRanges, rng: np.random.Generator) -> DegraderRanges:
+    """The ranges with each strength fixed at a severity of its own, even over 1 to 5.
+
+    Otherwise the parts of a degradation are strong together: a flare always has its veil, rain its
+    mist, and a model learns to take both away where only one is there.
+    """
+
+    def at(span: Graded) -> Graded:
+        mild, extreme = span
+        value = mild + (extreme - mild) * float(rng.uniform())
+        return value, value
+
+    changed = {}
+    for task in DegraderRanges.model_fields:
+        each = getattr(ranges, task)
+        graded = [
+            name
+            for name, field in type(each).model_fields.items()
+            # Uniform has the same type, with a check that its ends are ordered.
+            if field.annotation == Graded and not field.metadata
+        ]
+        changed[task] = each.model_copy(update={name: at(getattr(each, name)) for name in graded})
+    return ranges.model_copy(update=changed)
 
 
 def squares(photo: Image.Image, count: int, rng: np.random.Generator) -> Iterator[images.Rgb]:
@@ -102,25 +139,31 @@ def squares(photo: Image.Image, count: int, rng: np.random.Generator) -> Iterato
 
 
 def make_tree(
-    photos: dict[str, Path], layout: Layout, per_photo: int, seed: int, fresh: bool = False
+    photos: dict[str, Path],
+    layout: Layout,
+    per_photo: int,
+    seed: int,
+    versions: int = 1,
+    fresh: bool = False,
 ) -> None:
-    """Shards and dataset of a work tree: every square degraded once by each of the nine.
+    """Shards and dataset of a work tree: every square degraded by each of the nine.
 
+    versions: how often; the first time by one severity, then with `varied` strengths.
     fresh: training degrades its squares itself, so a training pair names its clean side twice.
     """
     rows: list[dict[str, Any]] = []
     rng = np.random.default_rng(seed)
     clean: list[tuple[str, images.Rgb]] = []
     for name, path in photos.items():
-        with Image.open(path) as opened:
-            photo = opened.convert("RGB")
         count = per_photo if name in PHOTOS else max(1, per_photo // 4)
-        clean += [(name, square) for square in squares(photo, count, rng)]
+        clean += [(name, square) for square in squares(read_photo(path), count, rng)]
     layers = [square for name, square in clean[::7] if name not in HELD_OUT]
-    degraders = {
-        task: load_degrader(task, layers=layers if task is Degradation.REFLECTION else ())
-        for task in Degradation
-    }
+
+    def degraded(square: images.Rgb, task: Degradation, version: int) -> images.Rgb:
+        ranges = varied(DegraderRanges(), rng) if version else DegraderRanges()
+        reflected = layers if task is Degradation.REFLECTION else ()
+        degrader = load_degrader(task, ranges, layers=reflected)
+        return degrader.degrade(square, float(rng.uniform(1.0, 4.5)), rng)
 
     def store(writer: ShardWriter, image: images.Rgb, source: str) -> str:
         data = images.encode_png(image)
@@ -140,13 +183,13 @@ def make_tree(
     with ShardWriter(layout.raw / "photos") as raw, ShardWriter(layout.synthetic) as synthetic:
         for name, square in track(clean, "squares degraded"):
             clean_id = store(raw, square, name)
-            for task, degrader in degraders.items():
+            for task in Degradation:
                 if fresh and name not in HELD_OUT:
                     rows.append(row(clean_id, clean_id, task, name))
                     continue
-                degraded = degrader.degrade(square, float(rng.uniform(1.0, 4.5)), rng)
-                degraded_id = store(synthetic, degraded, str(task))
-                rows.append(row(degraded_id, clean_id, task, name))
+                for version in range(1 if name in HELD_OUT else versions):
+                    degraded_id = store(synthetic, degraded(square, task, version), str(task))
+                    rows.append(row(degraded_id, clean_id, task, name))
     write_table(layout.dataset / "pairs.parquet", rows, schemas.DATASET)
 
 
@@ -165,7 +208,7 @@ def settings(arguments: argparse.Namespace) -> tuple[Student, Stage]:
     stage = Stage(
         seed=arguments.seed,
         steps=arguments.steps,
-        batch=9,
+        batch=arguments.batch,
         crop=arguments.crop,
         fresh=1.0 if arguments.fresh else 0.0,
         learning_rate=arguments.learning_rate,
@@ -181,7 +224,7 @@ def settings(arguments: argparse.Namespace) -> tuple[Student, Stage]:
         validation_pairs=8,
         checkpoint_every=100,
         compile=arguments.compile,
-        cache_mib=4096,
+        cache_mib=arguments.cache_mib,
     )
     return student, stage
 
@@ -196,7 +239,10 @@ def main() -> None:
     parser.add_argument(
         "--fresh", action="store_true", help="degrade anew each time, in place of once"
     )
+    parser.add_argument("--versions", type=int, default=1, help="degraded versions of a square")
     parser.add_argument("--crop", type=int, default=96)
+    parser.add_argument("--batch", type=int, default=9)
+    parser.add_argument("--cache-mib", type=int, default=4096)
     parser.add_argument("--ema", type=float, default=0.998)
     parser.add_argument("--compile", action="store_true", help="torch.compile, block by block")
     parser.add_argument("--validate-every", type=int, default=500)
@@ -211,7 +257,14 @@ def main() -> None:
     if not (layout.dataset / "pairs.parquet").exists():
         for folder in (layout.raw, layout.synthetic):
             shutil.rmtree(folder, ignore_errors=True)
-        make_tree(photos, layout, arguments.per_photo, arguments.seed, arguments.fresh)
+        make_tree(
+            photos,
+            layout,
+            arguments.per_photo,
+            arguments.seed,
+            arguments.versions,
+            arguments.fresh,
+        )
     student, stage = settings(arguments)
     counts = train_stage(
         "transfer",
@@ -225,14 +278,15 @@ def main() -> None:
         arguments.out / "record.json",
         {
             "script": "training/starter.py",
-            "packages": PACKAGES,
+            "packages": PACKAGES + PICTURED,
             "photos": {
                 name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in photos.items()
             },
             "held_out": HELD_OUT,
             "per_photo": arguments.per_photo,
             "stage": stage.model_dump(mode="json"),
-            "degraders": versions(),
+            "versions": arguments.versions,
+            "degraders": degrader_versions(),
             "first": (arguments.first / "record.json").read_text() if arguments.first else None,
             "counts": counts.as_json(),
         },
