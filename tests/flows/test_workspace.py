@@ -34,6 +34,16 @@ def test_a_work_tree_is_made_once_and_then_left_alone(tmp_path: Path) -> None:
     assert open_workspace(first.root).head() == head
 
 
+def test_a_downloaded_model_and_a_commit_of_all_do_not_meet(tmp_path: Path) -> None:
+    """The profiles name models below models/base; a flow commits all that is not ignored."""
+    tree = create(tmp_path / "tree")
+    weights = tree.root / "models/base/step1x-edit-v1p1/step1x-edit-v1p1-official.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"41 GB")
+    assert tree.commit("Refresh") is None
+    assert not tree.git("status", "--porcelain")
+
+
 def test_changed_code_and_settings_are_brought_up_to_date_and_committed(tmp_path: Path) -> None:
     tree = create(tmp_path / "tree")
     (tree.root / "catalog/errors.py").write_text("broken")
