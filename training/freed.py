@@ -7,7 +7,8 @@ that only measures it, at the price of a second forward and backward pass; "lagg
 norm of the step before, and measures its first one as "exact" does.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -40,6 +41,15 @@ class FreedGradients:
                 gradient.mul_(self._scale)
             optimizer_step(self.optimizers[parameter])  # type: ignore[index]
         parameter.grad = None
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Inside, backward passes drop their gradients and change nothing."""
+        self._stepping = False
+        try:
+            yield
+        finally:
+            self._stepping, self._squares = True, []
 
     def _norm(self) -> float:
         total = torch.stack(self._squares).sum().sqrt().item()

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,9 @@ class Trainer:
         self.group = group or World()
         self.precision = Precision.of(stage)
         self.trainable, self.model = trainable, trainable.module
-        trainable.to(self.precision.device)
+        # Sharding brings block by block to the device: no process ever holds the whole network there.
         apply(self.model, stage, self.group)
+        trainable.to(self.precision.device)
         self._refuse_combinations()
         parameters = learning(self.model).values()
         self.freed = FreedGradients(parameters, stage) if stage.free_gradients != "no" else None
@@ -175,11 +177,13 @@ class Trainer:
         """Run as many blocks once only as the memory allows, before the first step."""
 
         def step() -> None:
-            self._backward(batch)
+            self._backward(batch[:2])  # the second finds the first one's gradients
             self.model.zero_grad(set_to_none=True)
 
-        states = sum(2 * 4 * p.numel() for p in learning(self.model).values()) / self.group.size
-        spared = fit_memory(self.model, step, states if self.freed is None else 0.0)
+        for parameter in learning(self.model).values():
+            self._states(parameter)  # so that they are part of what is measured
+        with self.freed.measuring() if self.freed else nullcontext():
+            spared = fit_memory(self.model, step)
         self._log.info("activation checkpointing", blocks_not_recomputed=spared)
 
     def _step(self, step: int, batch: list[Batch]) -> dict[str, Any]:

@@ -65,13 +65,11 @@ def blocks_to_spare(all_on: float, one_off: float, blocks: int, limit: float) ->
     return max(0, min(blocks, int((limit - all_on) / cost)))
 
 
-def fit_memory(
-    model: nn.Module, step: Callable[[], None], states: float, share: float = 0.92
-) -> int:
+def fit_memory(model: nn.Module, step: Callable[[], None], share: float = 0.92) -> int:
     """Switch recomputation off for as many blocks as the GPU's memory allows; their number.
 
-    step: a forward and backward pass whose gradients are thrown away. states: bytes that the
-    optimizer will take beside what a step takes. Without a GPU nothing is switched.
+    step: a forward and backward pass whose gradients are thrown away; the optimizer's states are
+    there already. Without a GPU nothing is switched.
     """
     blocks = [module for module in model.modules() if isinstance(module, Recompute)]
     if not torch.cuda.is_available() or not blocks:
@@ -87,7 +85,7 @@ def fit_memory(
     blocks[0].enabled = False
     one_off = peak()
     blocks[0].enabled = True
-    limit = torch.cuda.mem_get_info()[1] * share - states
+    limit = torch.cuda.mem_get_info()[1] * share
     spare = blocks_to_spare(all_on, one_off, len(blocks), limit)
     for block in blocks[:spare]:
         block.enabled = False

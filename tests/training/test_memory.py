@@ -1,0 +1,81 @@
+"""Where weights are, and what is measured, before the first step."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from catalog.layout import Layout
+from catalog.settings.training import Stage, Student
+from tests.training.dataset import TINY, make_dataset
+from training.batches import BatchMaker
+from training.draws import Draws
+from training.images import PairImages
+from training.loop import Trainer
+from training.recompute import Recompute
+from training.stage import ShardStore, build_model, read_pairs
+from training.trainable import StudentTrainable
+from training.validation import Validator
+
+STUDENT = Student.model_validate(TINY["student"])
+STAGE = Stage(steps=2, batch=2, crop=32, precision="fp32")
+
+
+def trainer(root: Path, kind: type[StudentTrainable] = StudentTrainable, **changes: Any) -> Trainer:
+    layout = Layout(root)
+    make_dataset(layout, per_task=3)
+    stage = STAGE.model_copy(update=changes)
+    pairs = read_pairs(layout.dataset)
+    images = PairImages(ShardStore(layout.raw, layout.synthetic), 2**20)
+    return Trainer(
+        kind(build_model(STUDENT, stage, None)),
+        BatchMaker(Draws(pairs["train"], 1, 0, 0), images, stage),
+        Validator(pairs["validation"], images, stage),
+        stage,
+        root / "scratch",
+        root / "scratch/throughput.jsonl",
+    )
+
+
+@pytest.mark.parametrize("freed", ["no", "lagged", "exact"])
+def test_measuring_the_memory_changes_no_weight_and_no_norm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, freed: str
+) -> None:
+    """On a card with room for 3 of 5 blocks; the optimizer's states are part of the measured."""
+    own = trainer(tmp_path, free_gradients=freed, activation_checkpointing="auto")
+    blocks = [module for module in own.model.modules() if isinstance(module, Recompute)]
+    before = {name: value.clone() for name, value in own.model.state_dict().items()}
+    states = []
+
+    def peak() -> int:
+        parameter = next(iter(own.model.parameters()))
+        states.append("exp_avg" in own._states(parameter))
+        return 40 + 10 * sum(not block.enabled for block in blocks)
+
+    with monkeypatch.context() as card:
+        card.setattr(torch.cuda, "is_available", lambda: True)
+        card.setattr(torch.cuda, "empty_cache", lambda: None)
+        card.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+        card.setattr(torch.cuda, "max_memory_allocated", peak)
+        card.setattr(torch.cuda, "mem_get_info", lambda: (0, 72 / 0.92))
+        own._fit_memory(own.maker.micro_batches(0))
+    assert [block.enabled for block in blocks] == [False] * 3 + [True] * (len(blocks) - 3)
+    assert all(states)
+    assert all(torch.equal(value, before[name]) for name, value in own.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in own.model.parameters())
+    # The first norm is that of a trainer that measured nothing.
+    batch = own.maker.micro_batches(0)
+    again = trainer(tmp_path / "again", free_gradients=freed, activation_checkpointing="auto")
+    assert own._step(0, batch) == again._step(0, batch)
+
+
+def test_a_network_is_shared_out_before_it_goes_to_the_device(tmp_path: Path) -> None:
+    """12 billion fp32 weights and their encoder do not fit one card of 80 GB whole."""
+
+    class Watched(StudentTrainable):
+        def to(self, device: torch.device) -> None:
+            assert any(isinstance(module, Recompute) for module in self.module.modules())
+            super().to(device)
+
+    trainer(tmp_path, Watched, activation_checkpointing="full")
