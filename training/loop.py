@@ -61,7 +61,7 @@ class Trainer:
         self.group = group or World()
         self.precision = Precision.of(stage)
         self.trainable, self.model = trainable, trainable.module
-        # Sharding brings block by block to the device: no process ever holds the whole network there.
+        # Sharding brings block by block to the device, which never holds the whole network.
         apply(self.model, stage, self.group)
         trainable.to(self.precision.device)
         self._refuse_combinations()

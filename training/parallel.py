@@ -25,6 +25,11 @@ from training.recompute import Recompute
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for another before it takes it for dead."""
 
+GRAPHS = 64
+"""Compiled forms that all blocks may have together. Each kind of block has one for the sampler, the
+validation's losses and training, again for sizes that vary, again where it is not recomputed: 26
+with buckets. At PyTorch's 8 the first validation leaves none, and training runs uncompiled."""
+
 State = dict[str, Any]
 """Names to tensors."""
 
@@ -121,6 +126,7 @@ def apply(model: nn.Module, stage: Stage, group: World) -> None:
         if stage.activation_checkpointing != "none":
             blocks[index] = Recompute(blocks[index], stage.activation_checkpointing == "selective")
     if stage.compile:
+        torch._dynamo.config.recompile_limit = GRAPHS
         for part in compiled_of(model):
             part.compile()
     if group.size == 1:

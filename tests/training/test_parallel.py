@@ -212,3 +212,41 @@ def test_two_processes_train_adapters_on_bf16_weights(tmp_path: Path) -> None:
     for name, value in saved[0].items():
         assert value.shape == saved[1][name].shape
         assert value.dtype == saved[1][name].dtype == torch.float32
+
+
+def test_training_is_compiled_after_a_validation_of_many_shapes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The sampler, the validation's losses and training, each at the sizes of several buckets."""
+    from dataclasses import replace
+
+    import torch._dynamo
+    from torch import nn
+
+    from catalog.settings.training import Stage
+    from networks.step1x.config import Step1XConfig
+    from networks.step1x.model import Step1XTransformer
+    from training.parallel import World, apply
+
+    compiled = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda part: compiled(part, backend="eager"))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model = Step1XTransformer(replace(Step1XConfig.debug(), double_blocks=1, single_blocks=1))
+    apply(model, Stage(compile=True, activation_checkpointing="full"), World())
+
+    def graphs(batch: int, learns: bool) -> int:
+        for side in ((8, 8), (4, 12)):
+            latents = torch.randn(batch, side[0] * side[1] // 4, 64)
+            states, mask = torch.randn(batch, 24, 24), torch.ones(batch, 24, dtype=torch.bool)
+            with torch.set_grad_enabled(learns):
+                found = model(latents, latents, side, torch.rand(batch), states, mask)
+            if learns:
+                found.square().mean().backward()
+        return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+    model.eval()
+    sampled, validated = graphs(2, False), graphs(1, False)
+    model.train()
+    assert graphs(1, True) > validated > sampled
+    assert not any("limit" in reason for reason in torch._dynamo.utils.counters["unimplemented"])
