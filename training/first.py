@@ -9,6 +9,7 @@ from catalog.settings.training import Network, Stage
 from networks.editing import lora
 from networks.editing.base import Editor
 from networks.editing.families import family_of, open_editor
+from training.precision import Precision
 
 TYPES = {"keep": None, "fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -36,7 +37,8 @@ def first_editor(network: Network, first: Path | None, stage: Stage) -> tuple[Ed
             f"The folder {root} holds {found or 'no editing model'}, not {network.family}.",
             "Mend network.family or network.folder in params.yaml.",
         )
-    editor = open_editor(root, "cpu", TYPES[network.weights], network.offload)
+    target = Precision.of(stage).device
+    editor = open_editor(root, "cpu", TYPES[network.weights], network.offload, target)
     weights = editor.identity_hash()
     if adapters:
         assert first is not None

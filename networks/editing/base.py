@@ -157,6 +157,11 @@ class Editor(ABC):
         return height * width // self.multiple**2, 4 * self.channels
 
 
+def encoder_type(device: torch.device | str) -> torch.dtype:
+    """Of text encoders: bf16 on a GPU, as released; float32 on a CPU."""
+    return torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+
+
 def images_of(pixels: Tensor) -> list[Any]:
     """A batch in -1..1 as (h, w, 3) uint8 images."""
     return [to_image(one) for one in pixels]

@@ -41,21 +41,22 @@ def open_editor(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     offload: bool = False,
+    target: torch.device | str | None = None,
 ) -> Editor:
     """The editing model in `folder`. Raises `UserError`. See `Step1XEditor.open`."""
     family = family_of(folder)
     if family == "step1x":
         from networks.step1x.editor import Step1XEditor
 
-        return Step1XEditor.open(folder, device, dtype, offload)
+        return Step1XEditor.open(folder, device, dtype, offload, target)
     if family == "flux-kontext":
         from networks.editing.kontext import KontextEditor
 
-        return KontextEditor.open(folder, device, dtype, offload)
+        return KontextEditor.open(folder, device, dtype, offload, target)
     if family == "qwen-image-edit":
         from networks.editing.qwen_image import QwenImageEditor
 
-        return QwenImageEditor.open(folder, device, dtype, offload)
+        return QwenImageEditor.open(folder, device, dtype, offload, target)
     raise UserError(
         f"The folder {folder} holds no editing model.",
         "Name one with model_index.json, or with step1x-edit*.safetensors and its other parts.",

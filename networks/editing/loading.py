@@ -62,7 +62,7 @@ def load_editing(folder: Path, options: str = "", device: str | None = None) -> 
     root, wanted = lora.read_base(folder) if adapters else (folder, "")
     if (folder / REFERENCE).is_file():
         root = resolve(folder)
-    editor = open_editor(root, "cpu", dtype)
+    editor = open_editor(root, "cpu", dtype, target=device)
     weights = editor.identity_hash()
     if wanted and wanted != weights:
         raise UserError(

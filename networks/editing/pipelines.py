@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from catalog.errors import UserError
-from networks.editing.base import Editor
+from networks.editing.base import Editor, encoder_type
 
 PATTERN = "diffusion_pytorch_model{suffix}.safetensors"
 SHARD = 9_900_000_000
@@ -42,15 +42,17 @@ class PipelineEditor(Editor):
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
         offload: bool = False,
+        target: torch.device | str | None = None,
     ) -> "PipelineEditor":
         """Read the pipeline in `folder` (safetensors only). Raises `UserError`.
 
-        dtype: of the network; None keeps that of its file. The text encoders are bf16 on a GPU and
-        float32 on a CPU, the autoencoder float32.
+        dtype: of the network; None keeps that of its file. target: where it will be moved later,
+        `device` when None. The text encoders are bf16 for a GPU and float32 for a CPU, the
+        autoencoder float32.
         """
         import diffusers
 
-        kind = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+        kind = encoder_type(target or device)
         try:
             pipe = getattr(diffusers, cls.pipeline).from_pretrained(
                 folder,

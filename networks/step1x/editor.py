@@ -12,7 +12,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from networks.editing.base import Condition, Editor, images_of, pack, transformer_flops, unpack
+from networks.editing.base import (
+    Condition,
+    Editor,
+    encoder_type,
+    images_of,
+    pack,
+    transformer_flops,
+    unpack,
+)
 from networks.step1x.autoencoder import Autoencoder
 from networks.step1x.checkpoint import load_state, published_state, read_shapes, read_state
 from networks.step1x.config import Step1XConfig, infer_config
@@ -58,11 +66,13 @@ class Step1XEditor(Editor):
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
         offload: bool = False,
+        target: torch.device | str | None = None,
     ) -> "Step1XEditor":
         """Read either layout below `root`. Raises `UserError`.
 
-        dtype: of the network; None keeps that of its file. The text encoder is bf16 on a GPU and
-        float32 on a CPU, the autoencoder float32.
+        dtype: of the network; None keeps that of its file. target: where it will be moved later,
+        `device` when None. The text encoder is bf16 for a GPU and float32 for a CPU, the
+        autoencoder float32.
         """
         places = find_places(root)
         state: dict[str, Tensor] = {}
@@ -72,7 +82,7 @@ class Step1XEditor(Editor):
         autoencoder = Autoencoder(
             {k.removeprefix(NESTED): v for k, v in read_state(places.autoencoder).items()}
         )
-        kind = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+        kind = encoder_type(target or device)
         encoder = TextEncoder.from_folders(places.text_encoder, places.processor, kind)
         editor = cls(network, autoencoder, encoder, extra, places, device, offload)
         if dtype is not None:

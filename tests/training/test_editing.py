@@ -225,6 +225,19 @@ def test_buckets_follow_the_image_and_both_sides_stay_together(tmp_path: Path) -
         Stage(shapes="buckets", micro_batch=2)
 
 
+def test_a_training_on_a_gpu_reads_the_text_encoder_in_bf16(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.first import first_editor
+
+    network = Network(family="step1x", folder=str(models["step1x"]), weights="fp32")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    editor, _ = first_editor(network, None, STAGE)
+    assert next(editor.frozen()["text encoder"].parameters()).dtype is torch.bfloat16
+    assert next(editor.network.parameters()).dtype is torch.float32
+    assert next(editor.network.parameters()).device.type == "cpu"
+
+
 def test_a_network_that_is_not_there_is_named(models: dict[str, Path], tmp_path: Path) -> None:
     layout = tree(tmp_path)
     with pytest.raises(UserError, match=r"network\.folder is not set"):

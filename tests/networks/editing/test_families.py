@@ -62,6 +62,18 @@ def test_each_family_is_found_encodes_predicts_and_comes_back(
     assert restored[0].shape == (32, 48, 3)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_text_encoders_are_read_for_the_device_they_will_run_on(
+    folders: dict[str, Path], family: str
+) -> None:
+    """Read on the CPU and moved later: 7 billion weights in float32 would take 33 GB of a GPU."""
+    for target, kind in (("cuda", torch.bfloat16), ("cpu", torch.float32)):
+        editor = open_editor(folders[family], "cpu", torch.float32, target=target)
+        for name, part in editor.frozen().items():
+            wanted = torch.float32 if name in ("autoencoder", "vae") else kind
+            assert {value.dtype for value in part.parameters()} == {wanted}, name
+
+
 def test_kontext_is_diffusers_own_pipeline(folders: dict[str, Path]) -> None:
     """The same noise through diffusers' FluxKontextPipeline gives the same image."""
     from diffusers import FluxKontextPipeline
