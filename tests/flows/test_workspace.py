@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from catalog.errors import UserError
 from flows import template
@@ -42,6 +43,15 @@ def test_a_downloaded_model_and_a_commit_of_all_do_not_meet(tmp_path: Path) -> N
     weights.write_bytes(b"41 GB")
     assert tree.commit("Refresh") is None
     assert not tree.git("status", "--porcelain")
+
+
+def test_what_dvc_keeps_is_never_gits(tmp_path: Path) -> None:
+    """DVC takes its own lines out of .gitignore when a later stage of the same run fails."""
+    tree = create(tmp_path / "tree")
+    graph = yaml.safe_load((tree.root / "dvc.yaml").read_text())["stages"]
+    made = [path for stage in graph.values() for path in stage["outs"]]
+    assert "models/finetune" in made
+    assert tree.git("check-ignore", "--no-index", *made).split() == made
 
 
 def test_changed_code_and_settings_are_brought_up_to_date_and_committed(tmp_path: Path) -> None:
