@@ -244,6 +244,19 @@ def inputs(root: Path, stages: Sequence[str]) -> list[str]:
     return sorted(path for path in read if path in kept or (root / f"{path}.dvc").exists())
 
 
+def written(root: Path) -> list[str]:
+    """What `dvc repro` writes of all that Git keeps: dvc.lock, and outputs that DVC does not."""
+    graph = yaml.safe_load((root / "dvc.yaml").read_text("utf-8"))["stages"]
+    outs = (
+        out
+        for stage in graph.values()
+        for kind in ("outs", "metrics", "plots")
+        for out in stage.get(kind, [])
+    )
+    named = (next(iter(out.items())) for out in outs if isinstance(out, dict))
+    return ["dvc.lock", *(path for path, how in named if how.get("cache") is False)]
+
+
 def pull(root: Path, targets: Sequence[str], on_line: OnLine | None = None) -> None:
     """`dvc pull`: bring the outputs of stages, or paths, from the default remote.
 

@@ -1,6 +1,7 @@
 """What the work trees of two machines give each other: commits by Git, data by DVC's remote."""
 
 from catalog.errors import UserError
+from flows import dvc
 from flows.workspace import Workspace
 
 REMOTE = "origin"
@@ -26,11 +27,14 @@ def publish(tree: Workspace) -> str:
 def follow(tree: Workspace, commit: str | None = None) -> str:
     """Bring the branch to what `origin` has of it, forwards only; return the commit.
 
-    Raises `UserError` where work of this tree stands in the way, or where `commit` is not among
-    what came.
+    What DVC wrote of a run that ended in the middle goes: its cache keeps what each stage made, so
+    a stage that was done and is still asked for is not run again. Raises `UserError` where other
+    work of this tree stands in the way, or where `commit` is not among what came.
     """
     branch = _branch(tree)
     tree.git("fetch", "--quiet", REMOTE, branch)
+    if tree.git("rev-list", "--max-count=1", "HEAD..FETCH_HEAD"):
+        _set_back(tree, dvc.written(tree.root))
     try:
         tree.git("merge", "--quiet", "--ff-only", "FETCH_HEAD")
     except UserError as error:
@@ -59,6 +63,14 @@ def agree(tree: Workspace) -> str:
     if tree.git("ls-remote", "--heads", REMOTE, _branch(tree)).strip():
         follow(tree)
     return publish(tree)
+
+
+def _set_back(tree: Workspace, paths: list[str]) -> None:
+    kept = tree.git("ls-tree", "--name-only", "HEAD", "--", *paths).splitlines()
+    if kept:
+        tree.git("checkout", "--quiet", "HEAD", "--", *kept)
+    for path in set(paths) - set(kept):
+        (tree.root / path).unlink(missing_ok=True)
 
 
 def _branch(tree: Workspace) -> str:

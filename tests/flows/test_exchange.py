@@ -1,5 +1,6 @@
 """What two machines' work trees give each other, by a real Git remote and a real DVC remote."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from flows.train import check_deployment
 from flows.workspace import Workspace, create, open_workspace
 
 GRAPH = """\
+vars: [{place: /dev/null}]
 stages:
   raw:
     cmd: tr a-z A-Z < in.txt > big.txt
@@ -27,9 +29,10 @@ stages:
     deps: [length.txt]
     outs: [first.txt]
   finetune:
-    cmd: cat length.txt first.txt > model.txt
+    cmd: echo {} > counts.json && cat first.txt > ${place} && cat length.txt first.txt > model.txt
     deps: [length.txt, first.txt]
     outs: [model.txt]
+    metrics: [counts.json: {cache: false}]
 """
 
 
@@ -39,8 +42,10 @@ def here(tmp_path: Path) -> Workspace:
     tree = create(tmp_path / "here")
     (tree.root / "dvc.yaml").write_text(GRAPH)
     (tree.root / "in.txt").write_text("hello")
+    with (tree.root / ".gitignore").open("a") as ignored:
+        ignored.write("/big.txt\n/length.txt\n/first.txt\n/model.txt\n")
     # An input that Git does not carry, as the teachers of a registry.
-    (tree.root / ".git/info/exclude").write_text("only-here")
+    (tree.root / ".git/info/exclude").write_text("only-here\n")
     (tree.root / "only-here").write_text("")
     tree.git("remote", "add", "origin", str(tmp_path / "origin.git"))
     _share(tree, tmp_path / "store")
@@ -108,6 +113,43 @@ def test_what_stands_in_the_way_is_said_and_nothing_is_lost(
     there.git("remote", "remove", "origin")
     with pytest.raises(UserError, match="no Git remote origin"):
         publish(there)
+
+
+def test_a_training_that_met_a_full_disk_does_not_stand_in_the_way_of_new_data(
+    here: Workspace, there: Workspace
+) -> None:
+    def ask(text: str, place: str) -> str:
+        (here.root / "in.txt").write_text(text)
+        graph = here.root / "dvc.yaml"
+        graph.write_text(re.sub("place: [a-z/]+", f"place: {place}", graph.read_text()))
+        dvc.repro(here.root, ["assemble"])
+        dvc.push(here.root)
+        here.commit(text)
+        return publish(here)
+
+    stages = ["transfer", "finetune"]
+    follow(there, ask("hello", "/dev/full"))  # the kernel answers with ENOSPC
+    dvc.pull(there.root, ["length.txt"])
+    with pytest.raises(UserError, match="No space left on device"):
+        dvc.repro(there.root, stages, alone=True)
+    assert {line.split()[1] for line in there.git("status", "--porcelain").splitlines()} == {
+        "dvc.lock",
+        "counts.json",
+    }
+    # New data of the same length, so that what was done is still asked for.
+    asked = ask("world", "/dev/null")
+    assert follow(there, asked) == asked
+    dvc.pull(there.root, ["length.txt"])
+    assert dvc.repro(there.root, stages, alone=True).ran == ["finetune"]
+    there.commit("Trained")
+    assert publish(there) == follow(here, asked)
+    assert there.git("ls-files", "first.txt", "model.txt", "counts.json").split() == ["counts.json"]
+    # What a person changed is never set back.
+    (there.root / "in.txt").write_text("by hand")
+    ask("third", "/dev/null")
+    with pytest.raises(UserError, match="cannot go on"):
+        follow(there)
+    assert (there.root / "in.txt").read_text() == "by hand"
 
 
 def test_what_was_given_back_to_a_killed_run_is_taken_over(
