@@ -24,6 +24,8 @@ BEFORE = ("assemble",)
 """Up to here the graph runs where the refresh flow does,"""
 STAGES = ("transfer", "finetune", "evaluate")
 """and these where the training is sent."""
+SPARE_HOURS = 12.0
+"""Beside the graph's hours: for data on its way, and for runs that come before in the queue."""
 
 
 @flow(name="train", validate_parameters=False)
@@ -72,13 +74,23 @@ def check_deployment(name: str) -> None:
 def send(deployment: str, commit: str, repro_hours: float) -> None:
     """Run the train flow of `deployment` (FLOW/NAME) at `commit`, and wait for its end.
 
-    Raises `UserError` where it did not end well, with its own words.
+    Raises `UserError` where it did not end well, with its own words, and where it has not ended in
+    `repro_hours` and `SPARE_HOURS`: a machine that went away ends no run of its own.
     """
     from prefect.deployments import run_deployment
 
     given = {"commit": commit, "repro_hours": repro_hours}
-    run: Any = run_deployment(deployment, parameters=given, poll_interval=2)
+    longest = repro_hours + SPARE_HOURS
+    run: Any = run_deployment(deployment, parameters=given, poll_interval=2, timeout=longest * HOUR)
     state = run.state
+    if state is not None and not state.is_final():
+        raise UserError(
+            f"The training that was sent to {deployment} has not ended in {longest:g} hours; it is "
+            f"{state.name}.",
+            "Look whether its machine is on and whether a worker takes runs there (`prefect worker "
+            f"start --pool POOL`). Its run is {run.name}: `prefect flow-run cancel {run.id}`, then "
+            "run the same again; what is done is not done twice.",
+        )
     if state is None or not state.is_completed():
         said = "no state" if state is None else f"{state.name}: {state.message or 'no message'}"
         raise UserError(

@@ -5,12 +5,18 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 
+from catalog.errors import UserError
 from flows.demo import Source, prepare
+from flows.train import send, train
 from flows.workspace import Workspace
 from tests.end_to_end.small import small_params
 from tests.flows.conftest import BIN
@@ -40,6 +46,58 @@ def _run(command: list[str], tree: Workspace, environment: dict[str, str]) -> No
         command, cwd=tree.root, env=environment, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_training_that_is_cancelled_fails_or_never_begins_is_said(
+    tmp_path: Path, server: tuple[int, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real server and the real flow; the runs are taken by hand, as a worker would."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.flows import EntrypointType
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.states import Cancelled
+
+    environment = server[1]
+
+    def taken(way: Callable[[SyncPrefectClient, Any], None]) -> str:
+        """What the user reads when the run that was sent is treated in this `way`."""
+        with get_client(sync_client=True) as client, ThreadPoolExecutor(1) as pool:
+            sent = pool.submit(copy_context().run, send.fn, "train/gpu", "0" * 40, 1.0)
+            waiting = FlowRunFilter.model_validate({"state": {"type": {"any_": ["SCHEDULED"]}}})
+            while not (runs := client.read_flow_runs(flow_run_filter=waiting)):
+                assert not sent.done(), sent.exception()
+            way(client, runs[0])
+            with pytest.raises(UserError) as caught:
+                sent.result(120)
+        return f"{caught.value.what} {caught.value.remedy}"
+
+    def cancel(client: SyncPrefectClient, run: Any) -> None:
+        client.set_flow_run_state(run.id, Cancelled(message="the machine is needed"), force=True)
+
+    def execute(_: SyncPrefectClient, run: Any) -> None:
+        subprocess.run(
+            [str(BIN / "prefect"), "flow-run", "execute", str(run.id)],
+            cwd=tmp_path, env=environment, capture_output=True, check=False,
+        )  # fmt: skip
+
+    def leave(client: SyncPrefectClient, run: Any) -> None:
+        pass
+
+    with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
+        make: Any = train.to_deployment
+        make(name="gpu", entrypoint_type=EntrypointType.MODULE_PATH).apply()
+        assert "ended as Cancelled: the machine is needed" in taken(cancel)
+        said = taken(execute)  # in a folder that is no work tree
+        assert "ended as Failed" in said
+        assert "is no work tree of Mendline" in said
+        assert "prefect flow-run logs" in said
+        monkeypatch.setattr("flows.train.SPARE_HOURS", -1 + 1 / 3600)
+        said = taken(leave)
+        assert "has not ended in" in said
+        assert "hours; it is Scheduled" in said
+        assert "prefect worker start" in said
 
 
 @pytest.mark.slow
