@@ -56,7 +56,6 @@ class Step1XEditor(Editor):
         self.autoencoder, self.encoder = autoencoder, encoder
         self.extra, self.places, self.folder = extra, places, places.root
         self.channels = autoencoder.channels
-        self.dtypes = {name: value.dtype for name, value in published_state(network).items()}
         self.stored = {name: value.dtype for name, value in network.state_dict().items()}
 
     @classmethod
@@ -174,10 +173,15 @@ class Step1XEditor(Editor):
         ) + transformer_flops(inner.width, inner.depth, LENGTH, inner.mlp_ratio)
 
     def published(self, state: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """All weights under their published names and in their published types."""
-        own = published_state(self.network, state)
-        own = {name: value.to(self.dtypes.get(name, value.dtype)) for name, value in own.items()}
-        return {**own, **self.extra}
+        """All weights under their published names, in their published types, in host memory.
+
+        A GPU that trains has no room for the fused projections that are put together here.
+        """
+        own = {
+            name: value.detach().to("cpu", self.stored.get(name, value.dtype))
+            for name, value in (state or self.network.state_dict()).items()
+        }
+        return {**published_state(self.network, own), **self.extra}
 
     def save(self, folder: Path, state: dict[str, Tensor] | None = None) -> None:
         """Write all parts in the layout that was read; the unchanged ones as they are."""

@@ -282,6 +282,25 @@ def same(source: Path, copy: Path) -> None:
             assert torch.equal(value, two[name]), name
 
 
+def test_weights_are_cast_and_brought_to_the_host_before_they_are_fused(bundle: Path) -> None:
+    """So that saving an fp32 training needs no second copy of its projections on the GPU."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    editor = Step1XEditor.open(bundle, dtype=torch.float32)
+    joined: list[torch.dtype] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            out = func(*args, **(kwargs or {}))
+            if func is torch.ops.aten.cat.default:
+                joined.append(out.dtype)
+            return out
+
+    with Watch():
+        editor.published()
+    assert set(joined) == {torch.bfloat16}
+
+
 def test_what_is_not_whole_or_not_safe_is_refused(tmp_path: Path) -> None:
     folder = tiny.single_files(tmp_path / "model")
     vae = folder / "vae.safetensors"
