@@ -189,6 +189,18 @@ def test_the_loss_is_that_of_rectified_flow_and_caches_change_nothing(
         plain.losses(batch, "psnr")
 
 
+def test_nothing_is_hashed_where_nothing_is_cached(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = EditorTrainable(open_editor(models["step1x"], dtype=torch.float32), "hash")
+    batch = made(tree(tmp_path), STAGE, noise_shape=plain.noise_shape).batch(0)
+    assert not batch.styled.any()
+    asked: list[torch.Tensor] = []
+    monkeypatch.setattr("training.editing.image_hash", lambda image: asked.append(image) or "")
+    plain.losses(batch, "velocity")
+    assert not asked
+
+
 def test_what_augmentation_touched_is_not_cached_and_keys_are_contents(tmp_path: Path) -> None:
     layout = tree(tmp_path)
     stage = STAGE.model_copy(update={"web_style": 0.5, "batch": 32, "micro_batch": 32})
