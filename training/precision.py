@@ -24,5 +24,11 @@ class Precision:
         return cls(device, bf16)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """bf16 matrix products where `bf16`, else nothing."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+        """bf16 matrix products where `bf16`, else nothing.
+
+        Without PyTorch's cache of cast weights: it keeps a bf16 copy of every fp32 weight until the
+        forward pass ends, sharded and recomputed ones too, and no weight is used twice in one.
+        """
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False
+        )
