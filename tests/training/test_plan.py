@@ -3,15 +3,20 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from catalog.degradations import Degradation
 from catalog.layout import Layout
 from catalog.settings.training import Stage, Student
+from networks.step1x.config import Step1XConfig
+from networks.step1x.model import Step1XTransformer
 from tests.training.dataset import ROOT, TINY, make_dataset, write_params
-from training.plan import describe, duration, make_plan
+from training.plan import describe, duration, make_plan, saved_mib
 from training.stage import Inputs
 
 STUDENT = Student.model_validate(TINY["student"])
@@ -42,6 +47,47 @@ def test_a_plan_counts_samples_parameters_and_memory(tmp_path: Path) -> None:
     text = describe("transfer", plan)
     assert "no training pairs for: rain" in text
     assert "12 steps, 108 samples" in text
+
+
+def test_activations_are_what_a_run_with_fused_attention_keeps() -> None:
+    """Shapes alone against a real forward pass; the plain formula would keep ten times as much."""
+    config = replace(Step1XConfig.debug(), single_blocks=2)
+
+    def loss(model: nn.Module, device: str) -> Tensor:
+        latents = torch.zeros(1, 1024, 64, device=device)
+        states = torch.zeros(1, 64, 24, device=device)
+        mask = torch.ones(1, 64, dtype=torch.bool, device=device)
+        t = torch.ones(1, device=device)
+        return model(latents, latents, (64, 64), t, states, mask).square().mean()
+
+    with torch.device("meta"):
+        sketch = Step1XTransformer(config)
+    estimate = saved_mib(sketch, STAGE, lambda: loss(sketch, "meta"))
+    real = Step1XTransformer(config)
+    weights = {parameter.untyped_storage().data_ptr() for parameter in real.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no place comes twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss(real, "cpu")
+    held = sum(kept[place].untyped_storage().nbytes() for place in kept.keys() - weights)
+    assert estimate == pytest.approx(held / 2**20, rel=0.05)
+
+
+def test_validations_are_part_of_the_time(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    make_dataset(layout, per_task=3)
+    stage = STAGE.model_copy(
+        update={"steps": 10, "validate_every": 4, "score_images": 1, "validation_steps": 3}
+    )
+    plan = make_plan(Inputs.of(layout, "transfer"), STUDENT, stage)
+    # At steps 0, 4, 8, 10: nine pairs restored in 3 steps and three losses, nine images in 3 steps.
+    forward = plan.seconds / (10 * stage.batch * 3)
+    assert plan.validation_seconds == pytest.approx(4 * 9 * (3 + 3 + 3) * forward)
+    assert "for validations" in describe("transfer", plan)
 
 
 def test_durations_in_words() -> None:
