@@ -41,20 +41,23 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well.
 
     Parent folders are made. The file is synced before the rename, so that after a crash `path` is
-    either absent, its old content, or its whole new content.
+    either absent, its old content, or its whole new content. Without `sync` that holds for a
+    killed process but not for a power cut; it is for files that are compared and written anew.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(path)
         try:
             yield temporary
-            _fsync(temporary)
+            if sync:
+                _fsync(temporary)
             os.replace(temporary, path)
-            _fsync(path.parent)
+            if sync:
+                _fsync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -11,8 +11,11 @@ import yaml
 
 from catalog.errors import UserError
 from catalog.files import atomic_file, write_json
+from catalog.layout import Layout
+from catalog.settings import load_params, parse_params
+from flows.collecting import check
 from flows.template import profile_path
-from flows.workspace import Workspace, create
+from flows.workspace import Workspace, create, has_own_settings
 
 _SOURCE = "demo.json"
 
@@ -43,7 +46,7 @@ class Source:
     folder: Path | None = None
 
     def check(self) -> None:
-        """Raise `UserError` for paths that hold nothing, before anything is made."""
+        """Raise `UserError` for paths that do not exist, before anything is made."""
         if self.urls and self.folder:
             raise UserError("--urls and --folder were both given.", "Give one of them.")
         if self.urls and not self.urls.is_file():
@@ -69,10 +72,22 @@ def demo_params(profile: str) -> str:
 
 
 def prepare(root: Path, source: Source, profile: str, params: str | None = None) -> Workspace:
-    """The demo's work tree, made or brought up to date. Raises `UserError`."""
+    """The demo's work tree, made or brought up to date.
+
+    Raises `UserError`, for wrong settings and a source that holds nothing before anything is made.
+    """
     source.check()
-    if params is None and source == Source():
-        params = demo_params(profile)
+    if params is None:
+        own = source != Source()
+        params = profile_path(profile).read_text("utf-8") if own else demo_params(profile)
+    layout = Layout(root.resolve())
+    known = (
+        load_params(layout.params)
+        if has_own_settings(layout.root)
+        else parse_params(params, f"the profile {profile}")
+    )
+    places = [str(place.resolve()) if place else None for place in (source.urls, source.folder)]
+    check(layout, known, *places)
     tree = create(root, profile, params)
     mark = tree.state / _SOURCE
     if mark.exists():

@@ -153,7 +153,8 @@ def _copy(source: Path, target: Path) -> None:
     content = source.read_bytes()
     if target.is_file() and target.read_bytes() == content:
         return  # the time of the file is what DVC looks at first
-    with atomic_file(target) as temporary:
+    # 450 files: two syncs each take longer than all the rest, and the next start compares again.
+    with atomic_file(target, sync=False) as temporary:
         temporary.write_bytes(content)
 
 
@@ -178,17 +179,24 @@ def _mirror(source: Path, target: Path) -> None:
             shutil.rmtree(cache, ignore_errors=True)
 
 
-def _write_params(workspace: Workspace, profile: str, text: str) -> None:
-    mark = workspace.root / _MARK
+def has_own_settings(root: Path) -> bool:
+    """Whether a person edited the params.yaml of the work tree at `root`: `create` keeps it."""
+    mark, target = root / _MARK, Layout(root).params
+    if not (mark.exists() and target.exists()):
+        return False
     known = json.loads(mark.read_text("utf-8"))
-    target = workspace.layout.params
-    if target.exists() and known.get("params") not in (None, _digest(target.read_text("utf-8"))):
-        return  # edited by a person
-    if not target.exists() or target.read_text("utf-8") != text:
+    return known.get("params") not in (None, _digest(target.read_bytes()))
+
+
+def _write_params(workspace: Workspace, profile: str, text: str) -> None:
+    mark, target = workspace.root / _MARK, workspace.layout.params
+    if has_own_settings(workspace.root):
+        return
+    if not target.exists() or target.read_bytes() != text.encode():
         with atomic_file(target) as temporary:
             temporary.write_text(text, "utf-8")
-    write_json(mark, {"profile": profile, "params": _digest(text)})
+    write_json(mark, {"profile": profile, "params": _digest(text.encode())})
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -75,3 +75,5 @@ def test_input_that_holds_nothing_says_what_to_do(tmp_path: Path, kind: str, exp
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "tree/data").glob("raw/*"))
+    # Only what the web answers is known no sooner.
+    assert (tmp_path / "tree").exists() == (kind == "dead list")

@@ -1,5 +1,7 @@
 """What the demo runs with, and that its work trees are not mixed up."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -30,14 +32,17 @@ def test_the_demo_is_the_profile_with_a_reachable_loopback_and_fewer_steps() -> 
 
 
 def test_images_of_ones_own_are_collected_with_the_guard_closed(tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    tree = prepare(tmp_path / "tree", Source(folder=tmp_path / "photos"), "embedded")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "one.jpg").write_bytes(b"looked into later")
+    tree = prepare(tmp_path / "tree", Source(folder=photos), "embedded")
     assert load_params(tree.layout.params).collect.allow_addresses == ()
 
 
 def test_two_sources_are_not_mixed_in_one_work_tree(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "one.jpg").write_bytes(b"looked into later")
     prepare(tmp_path / "tree", Source(folder=tmp_path / "one"), "embedded")
     prepare(tmp_path / "tree", Source(folder=tmp_path / "one"), "embedded")
     with pytest.raises(UserError, match="--workspace"):
@@ -52,3 +57,35 @@ def test_the_benchmark_is_laid_out_and_urls_stay_the_same(tmp_path: Path) -> Non
     with web_of(tree, SMALL) as urls:
         assert urls.read_text() == first
     assert not tree.git("status", "--porcelain")
+
+
+def test_what_cannot_be_run_is_refused_before_anything_is_made_or_changed(tmp_path: Path) -> None:
+    root, urls = tmp_path / "tree", tmp_path / "list.txt"
+    urls.write_text("# none yet\n")
+    with pytest.raises(UserError, match="holds no URLs"):
+        prepare(root, Source(urls=urls), "embedded")
+    assert not root.exists()
+    urls.write_text("https://example.org/one.jpg\n")
+    tree = prepare(root, Source(urls=urls), "embedded")
+    head = tree.head()
+    settings = tree.layout.params
+    mine = settings.read_text().replace("user_agent:", "user_agnt:")
+    settings.write_text(mine)
+    with pytest.raises(UserError, match="did you mean user_agent"):
+        prepare(root, Source(urls=urls), "embedded")
+    assert settings.read_text() == mine
+    assert tree.head() == head
+
+
+def test_settings_of_an_older_version_that_nobody_edited_are_brought_up_to_date(
+    tmp_path: Path,
+) -> None:
+    text = demo_params("embedded")
+    tree = prepare(tmp_path / "tree", Source(), "embedded", text)
+    older = text + "nothing_knows_this: 1\n"
+    tree.layout.params.write_text(older)
+    mark = json.loads((tree.state / "workspace.json").read_text())
+    mark["params"] = hashlib.sha256(older.encode()).hexdigest()
+    (tree.state / "workspace.json").write_text(json.dumps(mark))
+    prepare(tmp_path / "tree", Source(), "embedded", text)
+    assert tree.layout.params.read_text() == text
