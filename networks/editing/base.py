@@ -71,15 +71,29 @@ class Editor(ABC):
 
     @contextmanager
     def at_hand(self, part: Any) -> Iterator[Any]:
-        """A frozen part on the device."""
+        """A frozen part on the device; an offloaded one as a copy, which is dropped afterwards."""
         if not self.offload:
             yield part
             return
-        part.to(self.device)
+        places = [
+            (held, name, value)
+            for module in part.modules()
+            for held in (module._parameters, module._buffers)
+            for name, value in held.items()
+            if value is not None
+        ]
+        copies: dict[int, Tensor] = {}  # one of each, where modules share a weight
         try:
+            for held, name, value in places:
+                if id(value) not in copies:
+                    copy = value.detach().to(self.device)
+                    weight = isinstance(value, nn.Parameter)
+                    copies[id(value)] = nn.Parameter(copy, False) if weight else copy
+                held[name] = copies[id(value)]
             yield part
         finally:
-            part.to("cpu")
+            for held, name, value in places:
+                held[name] = value
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:

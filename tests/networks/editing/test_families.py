@@ -74,6 +74,28 @@ def test_text_encoders_are_read_for_the_device_they_will_run_on(
             assert {value.dtype for value in part.parameters()} == {wanted}, name
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_offloaded_part_leaves_the_device_without_being_copied_back(
+    folders: dict[str, Path], family: str
+) -> None:
+    """PyTorch's meta device in a GPU's place: what is there can be dropped, never brought back."""
+    editor = open_editor(folders[family], dtype=torch.float32, offload=True)
+    before = ask(editor)
+    editor.device = torch.device("meta")
+    for name, part in editor.frozen().items():
+        own = dict(part.named_parameters(remove_duplicate=False)) | dict(part.named_buffers())
+        assert own
+        with pytest.raises(ZeroDivisionError), editor.at_hand(part) as there:
+            values = [*there.parameters(), *there.buffers()]
+            assert {value.device.type for value in values} == {"meta"}, name
+            assert len(values) == len([*part.parameters(), *part.buffers()])
+            raise ZeroDivisionError
+        after = dict(part.named_parameters(remove_duplicate=False)) | dict(part.named_buffers())
+        assert all(after[key] is value for key, value in own.items())
+    editor.device = torch.device("cpu")
+    assert torch.equal(ask(editor), before)
+
+
 def test_kontext_is_diffusers_own_pipeline(folders: dict[str, Path]) -> None:
     """The same noise through diffusers' FluxKontextPipeline gives the same image."""
     from diffusers import FluxKontextPipeline
