@@ -47,10 +47,10 @@ RULES = {
     "collage": "a cut from edge to edge between two pictures (max_collage)",
     "screenshot": "it looks like a screenshot, a page or a chart (max_screenshot)",
     "drawing": "it looks like a drawing (max_drawing)",
-    "judge-failed": "the judge gave no severity",
+    "judge-failed": "the judge gave no severity where one was needed",
     "severity": "at least one presence is at or below its threshold (degraded_at)",
     "prompt": "at least one margin over a clean photo is at or above its threshold (prompt_margin)",
-    "too-mild": "a prompt names a degradation that the judge finds milder than degraded_at",
+    "too-mild": "prompts name what the judge finds milder than degraded_at, or is not sure of",
     "clean": "no degradation is near its threshold, and it is good enough as a source",
     "clean-but-small": "no degradation, but the shorter side is below clean_min_side",
     "clean-but-noisy": "no degradation, but noisier than clean_max_noise",
@@ -65,13 +65,14 @@ def decide(found: Found, settings: Screen) -> Decision:
     """Apply the rules in the order of `RULES`.
 
     The named degradation is, of those present, else of all, the one with the lowest presence, or
-    where prompts decide the largest margin. The confidence has no say in that: it is also that of
-    an absence, and presences are calibrated to be comparable.
+    where prompts decide the largest margin. There, what prompts name is present where the judge
+    agrees. The confidence has no say in the order: it is also that of an absence, and presences are
+    calibrated to be comparable.
     """
     present, ranked = _ranked(found, settings)
     top = ranked[0] if ranked else None
     judged = found.judgements.get(top) if top is not None else None
-    verdict, reason = _verdict(found, present, judged, settings)
+    verdict, reason = _verdict(found, present, settings)
     confidence = judged.confidence if judged and judged.severity is not None else None
     if found.reading is not None and top is not None:
         confidence = found.reading.shares[top]
@@ -87,18 +88,24 @@ def decide(found: Found, settings: Screen) -> Decision:
 
 def _ranked(found: Found, settings: Screen) -> tuple[frozenset[Degradation], list[Degradation]]:
     """Those present, and they or else all by falling evidence."""
-    if found.reading is not None:
-        margins = found.reading.margins
-        present = [d for d in Degradation if margins[d] >= settings.margin(d)]
-        return frozenset(present), sorted(present or Degradation, key=lambda d: -margins[d])
     answered = {d: j for d, j in found.judgements.items() if j.severity is not None}
     present = [d for d, judgement in answered.items() if is_present(d, judgement, settings)]
+    if found.reading is not None:
+        margins = found.reading.margins
+        named = _named(found.reading, settings)
+        present = [d for d in present if d in named]
+        return frozenset(present), sorted(
+            present or named or Degradation, key=lambda d: -margins[d]
+        )
     return frozenset(present), sorted(present or answered, key=lambda d: answered[d].presence or 5)
 
 
-def _verdict(
-    found: Found, present: frozenset[Degradation], judged: Judgement | None, settings: Screen
-) -> tuple[str, str]:
+def _named(reading: Reading, settings: Screen) -> list[Degradation]:
+    """What the prompts name, and the judge is asked about."""
+    return [d for d in Degradation if reading.margins[d] >= settings.margin(d)]
+
+
+def _verdict(found: Found, present: frozenset[Degradation], settings: Screen) -> tuple[str, str]:
     limits = {
         Form.BORDER: settings.max_border,
         Form.COLLAGE: settings.max_collage,
@@ -114,27 +121,41 @@ def _verdict(
     for form, limit in limits.items():
         if found.forms.get(form, 0.0) > limit:
             return "drop", form.value
-    if found.reading is None:
-        return _judged(found, present, settings)
+    if found.reading is not None:
+        return _prompted(found, found.reading, present, settings)
+    return _judged(found, present, settings)
+
+
+def _prompted(
+    found: Found, reading: Reading, present: frozenset[Degradation], settings: Screen
+) -> tuple[str, str]:
     if present:
-        if judged is None or judged.severity is None:
-            return "drop", "judge-failed"
-        mild = (judged.presence or 5) > settings.threshold(next(iter(_ranked(found, settings)[1])))
-        return ("drop", "too-mild") if mild else ("degraded", "prompt")
-    if max(found.reading.margins.values()) > settings.clean_margin:
+        return "degraded", "prompt"
+    named = _named(reading, settings)
+    if any(_failed(found, d) for d in named):
+        return "drop", "judge-failed"
+    if named:
+        return "drop", "too-mild"
+    if max(reading.margins.values()) > settings.clean_margin:
         return "drop", "unsure"
     return _clean(found, settings)
 
 
 def _judged(found: Found, present: frozenset[Degradation], settings: Screen) -> tuple[str, str]:
-    presences = [j.presence for j in found.judgements.values() if j.presence is not None]
-    if not presences:
-        return "drop", "judge-failed"
     if present:
         return "degraded", "severity"
-    if min(presences) < settings.clean_at:
+    presences = [j.presence for j in found.judgements.values() if j.presence is not None]
+    if presences and min(presences) < settings.clean_at:
         return "drop", "unsure"
+    # What was not judged may be there: an image is clean only where all nine were.
+    if any(_failed(found, d) for d in Degradation):
+        return "drop", "judge-failed"
     return _clean(found, settings)
+
+
+def _failed(found: Found, degradation: Degradation) -> bool:
+    judgement = found.judgements.get(degradation)
+    return judgement is None or judgement.severity is None
 
 
 def _clean(found: Found, settings: Screen) -> tuple[str, str]:
@@ -159,11 +180,13 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
     for degradation in sorted(found, key=lambda d: scores[f"presence/{d}"]):
         presence, severity = scores[f"presence/{degradation}"], scores[f"severity/{degradation}"]
         threshold = settings.threshold(degradation)
-        mark = "*" if presence <= threshold else " "
+        confidence = scores[f"confidence/{degradation}"]
+        judgement = Judgement(severity, confidence, presence=presence)
+        mark = "*" if is_present(degradation, judgement, settings) else " "
         named = "  <- named" if degradation == row["degradation"] else ""
         lines.append(
             f"  {mark} {degradation:12} presence {presence:.2f} (present at {threshold:g}), "
-            f"severity {severity:.2f}, sure {scores[f'confidence/{degradation}']:.0%}{named}"
+            f"severity {severity:.2f}, sure {confidence:.0%}{named}"
         )
     by_prompt = [d for d in Degradation if f"margin/{d}" in scores]
     for degradation in sorted(by_prompt, key=lambda d: -scores[f"margin/{d}"]):
@@ -182,8 +205,17 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
         if key in scores:
             mark = "*" if scores[key] > limit else " "
             lines.append(f"  {mark} {label:12} {scores[key]:.2f} (dropped above {limit:g})")
-    qualities = [f"{key.removeprefix('quality/')} {scores[key]:.2f}" for key in scores
-                 if key.startswith("quality/")]  # fmt: skip
+    sources = {
+        "side": ("at least", settings.clean_min_side),
+        "noise": ("at most", settings.clean_max_noise),
+        "softness": ("at most", settings.clean_max_softness),
+        "blockiness": ("at most", settings.clean_max_blockiness),
+    }
+    qualities = [
+        f"{name} {scores[f'quality/{name}']:.4g} ({how} {limit:g})"
+        for name, (how, limit) in sources.items()
+        if f"quality/{name}" in scores
+    ]
     if qualities:
         lines.append("    as a source  " + ", ".join(qualities))
     return lines

@@ -18,7 +18,7 @@ from networks.interfaces import Judgement
 from networks.judges import load_judge
 from networks.watermark.detector import load_detector
 
-VERSION = "4"
+VERSION = "5"
 """Of the rules and the explicit detectors; results of another version are computed again."""
 
 
@@ -103,6 +103,7 @@ def _row(found: Found, settings: Screen) -> dict[str, Any]:
     scores |= {f"form/{form}": value for form, value in found.forms.items()}
     quality = found.quality
     scores |= {
+        "quality/side": float(quality.side),
         "quality/noise": quality.noise,
         "quality/softness": quality.softness,
         "quality/blockiness": quality.blockiness,

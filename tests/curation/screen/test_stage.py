@@ -17,7 +17,7 @@ from catalog.tables import read_table
 from curation.screen.forms import Form
 from curation.screen.prompts import Reading
 from curation.screen.quality import Quality
-from curation.screen.rules import Found, decide
+from curation.screen.rules import Found, decide, explanation
 from curation.screen.stage import run
 from networks.interfaces import Judgement
 
@@ -86,6 +86,9 @@ def _judgements(**severities: float | None) -> dict[Degradation, Judgement]:
         ((120, 300), {}, 0.0, "drop", "clean-but-small", "blur", ()),
         ((300, 300), dict.fromkeys([d.value.replace("-", "_") for d in Degradation]), 0.0, "drop",
          "judge-failed", None, ()),
+        # What was not judged may be there.
+        ((300, 300), {"rain": None}, 0.0, "drop", "judge-failed", "blur", ()),
+        ((300, 300), {"rain": None, "haze": 2.0}, 0.0, "degraded", "severity", "haze", ()),
     ],
 )  # fmt: skip
 def test_rules(
@@ -148,6 +151,9 @@ def test_content_that_is_not_wanted_is_dropped_before_anything_is_named() -> Non
          ("haze",)),
         ({"haze": 0.1}, {"haze": 4.5}, "drop", "too-mild", "haze", ()),
         ({"haze": 0.1}, {"haze": None}, "drop", "judge-failed", "haze", ()),
+        # Where prompts name two, only what the judge finds too is there.
+        ({"haze": 0.2, "rain": 0.1}, {"haze": 4.8, "rain": 1.5}, "degraded", "prompt", "rain", ()),
+        ({"haze": 0.2, "rain": 0.1}, {"haze": 2.0, "rain": 5.0}, "degraded", "prompt", "haze", ()),
         ({"haze": 0.01}, {}, "drop", "unsure", "haze", ()),
         ({}, {}, "clean", "clean", "blur", ()),
     ],
@@ -181,6 +187,14 @@ def test_presence_decides_where_a_judge_tells_it_apart() -> None:
     assert decision.verdict == "degraded"
     assert (decision.degradation, decision.also) == (Degradation.RAIN, ())
     assert decision.severity == 4.0
+
+
+def test_the_explanation_marks_only_what_counts_as_present() -> None:
+    settings = Screen(min_confidence=0.8)
+    scores = {"severity/haze": 2.0, "presence/haze": 2.0, "confidence/haze": 0.6}
+    row = {"verdict": "drop", "reason": "unsure", "degradation": "haze", "scores": scores}
+    (line,) = [line for line in explanation("a.jpg", row, settings) if "haze" in line]
+    assert not line.strip().startswith("*")
 
 
 def test_thresholds_that_contradict_each_other_are_refused() -> None:
