@@ -8,7 +8,7 @@ goes on at the shard it was in.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ import pyarrow as pa
 
 from catalog.layout import Layout
 from catalog.progress import track
-from catalog.shards import find_shards
+from catalog.shards import Stored, find_shards
 from catalog.tables import read_table, write_table
 from catalog.threads import limit_threads
 from curation.on_ray import run_on_ray
+
+MOST_PIXELS = 1 << 25
+"""Of a batch, about 100 MB decoded: large photos are computed a few at a time."""
 
 ShardFunction = Callable[[Path], list[dict[str, Any]]]
 """Path of a shard to the rows of its images, in order. It is sent to other processes."""
@@ -33,6 +36,21 @@ def content_key(path: Path, *identity: str) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def batches(images: Iterable[Stored], most: int) -> Iterator[list[Stored]]:
+    """Runs of `images`, at most `most` and `MOST_PIXELS` each; a larger image is one by itself."""
+    batch: list[Stored] = []
+    pixels = 0
+    for stored in images:
+        size = stored.width * stored.height
+        if batch and (len(batch) == most or pixels + size > MOST_PIXELS):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(stored)
+        pixels += size
+    if batch:
+        yield batch
 
 
 def snapshot_of(shard: Path, raw: Path) -> str:
@@ -71,13 +89,15 @@ def map_shards(
     identity: Sequence[str],
     executor: str = "local",
     processes: int | None = None,
+    is_final: Callable[[pa.Table], bool] = lambda _: True,
 ) -> list[tuple[Path, pa.Table]]:
     """Every shard below data/raw with the table that `function` makes of it, in order of path.
 
     `identity` names all that the result depends on besides the shard: version of the code,
     settings, weights. `processes` bounds the local ones, by default the cores. With the executor
     "ray" a shard is a task; the scratch folder must then be on a disk that every node sees.
-    Results of shards that are gone are removed.
+    Results of shards that are gone are removed, and those that `is_final` denies: the next run
+    computes them again.
     """
     shards = find_shards(layout.raw)
     folder = layout.scratch(stage)
@@ -94,7 +114,11 @@ def map_shards(
             pass
     for stale in set(folder.glob("*.parquet")) - set(places.values()):
         stale.unlink()
-    return [(shard, read_table(place, schema)) for shard, place in places.items()]
+    tables = [(shard, read_table(place, schema)) for shard, place in places.items()]
+    for shard, table in tables:
+        if not is_final(table):
+            places[shard].unlink(missing_ok=True)
+    return tables
 
 
 def fresh_rows(table: pa.Table, seen: set[str], dropped: Counter[str]) -> pa.Table:

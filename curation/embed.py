@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from catalog.settings.curation import Embed
 from catalog.shards import Stored, read_shard
 from catalog.stage import Counts, run_stage
 from catalog.tables import write_table
-from curation.by_shard import fresh_rows, map_shards
+from curation.by_shard import batches, fresh_rows, map_shards
 from networks.embedders import load_embedder
 from networks.interfaces import Embedder
 
@@ -74,13 +73,11 @@ def embed_shard(name: str, batch_size: int, shard: Path) -> list[dict[str, Any]]
     let go of the interpreter's lock, and one network serves all.
     """
     embedder = _loaded(name)
-    images = read_shard(shard)
-    batches = iter(lambda: list(islice(images, batch_size)), [])
     rows: list[dict[str, Any]] = []
     threads = os.cpu_count() or 1
     with _one_thread_each(), ThreadPoolExecutor(threads, "embed") as pool:
         waiting: deque[Future[list[dict[str, Any]]]] = deque()
-        for batch in batches:
+        for batch in batches(read_shard(shard), batch_size):
             waiting.append(pool.submit(_rows, embedder, batch))
             if len(waiting) > 2 * threads:
                 rows += waiting.popleft().result()

@@ -18,6 +18,7 @@ from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.images import Rgb
 from networks.interfaces import Judge, Judgement
+from networks.judges.answers import ask
 
 SILENT = 8
 """So many images without a single answer, and there is no judge."""
@@ -93,22 +94,3 @@ class CachedJudge:
         self._database.execute(
             "INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(fields))
         )
-
-
-def ask(judge: Judge, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
-    """Judge a batch; an answer outside 1..5 or that is no number is a failure, not a score."""
-    answers = judge.judge(images, degradation)
-    if len(answers) != len(images):
-        raise RuntimeError(
-            f"{judge.identity} gave {len(answers)} answers for {len(images)} images."
-        )
-    return [_sane(answer) for answer in answers]
-
-
-def _sane(answer: Judgement) -> Judgement:
-    severity = answer.severity
-    if severity is None:
-        return answer if answer.failure else Judgement(None, failure="no answer")
-    if not np.isfinite(severity) or not 1.0 <= severity <= 5.0:
-        return Judgement(None, failure=f"severity {severity} is outside 1..5")
-    return answer

@@ -7,10 +7,11 @@ import numpy as np
 from catalog.degradations import Degradation
 from catalog.settings.evaluation import Evaluate
 from evaluation.benchmark import Benchmark, Item
-from evaluation.judging import CachedJudge, ask
+from evaluation.judging import CachedJudge
 from evaluation.restoring import Source
 from evaluation.scores import ImageScore
 from evaluation.statistics import Agreement, agreement
+from networks.judges.answers import ask
 
 
 def repeat(

@@ -39,6 +39,8 @@ class Decision:
     reason: str
 
 
+JUDGE_FAILED = "judge-failed"
+
 RULES = {
     "too-small": "the shorter side is below min_side",
     "content": "the content filter's score is above max_content",
@@ -47,7 +49,7 @@ RULES = {
     "collage": "a cut from edge to edge between two pictures (max_collage)",
     "screenshot": "it looks like a screenshot, a page or a chart (max_screenshot)",
     "drawing": "it looks like a drawing (max_drawing)",
-    "judge-failed": "the judge gave no severity where one was needed",
+    JUDGE_FAILED: "the judge gave no severity where one was needed",
     "severity": "at least one presence is at or below its threshold (degraded_at)",
     "prompt": "at least one margin over a clean photo is at or above its threshold (prompt_margin)",
     "too-mild": "prompts name what the judge finds milder than degraded_at, or is not sure of",
@@ -133,7 +135,7 @@ def _prompted(
         return "degraded", "prompt"
     named = _named(reading, settings)
     if any(_failed(found, d) for d in named):
-        return "drop", "judge-failed"
+        return "drop", JUDGE_FAILED
     if named:
         return "drop", "too-mild"
     if max(reading.margins.values()) > settings.clean_margin:
@@ -149,7 +151,7 @@ def _judged(found: Found, present: frozenset[Degradation], settings: Screen) -> 
         return "drop", "unsure"
     # What was not judged may be there: an image is clean only where all nine were.
     if any(_failed(found, d) for d in Degradation):
-        return "drop", "judge-failed"
+        return "drop", JUDGE_FAILED
     return _clean(found, settings)
 
 

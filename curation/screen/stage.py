@@ -2,7 +2,6 @@
 
 from collections import Counter
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +12,46 @@ from catalog.errors import ImageRefused
 from catalog.images import Rgb
 from catalog.layout import Layout
 from catalog.settings.screen import Screen
-from catalog.shards import read_shard
+from catalog.shards import Stored, read_shard
 from catalog.stage import Counts
 from catalog.tables import write_table
-from curation.by_shard import map_shards
-from curation.screen.screener import load_screener, refused_row
+from curation.by_shard import batches, map_shards
+from curation.screen.copies import most_copies
+from curation.screen.rules import JUDGE_FAILED
+from curation.screen.screener import Screener, load_screener, refused_row
 
 
 def screen_shard(settings: Screen, shard: Path) -> list[dict[str, Any]]:
     """Rows of SCREENING for the images of one shard, in order."""
     screener = load_screener(settings.model_dump_json())
     rows: list[dict[str, Any]] = []
-    stream = read_shard(shard)
-    while batch := list(islice(stream, settings.batch_size)):
-        images: list[Rgb] = []
-        kept: list[str] = []
-        for stored in batch:
-            try:
-                images.append(stored.decode())
-                kept.append(stored.image_id)
-            except ImageRefused as refused:
-                rows.append({"image_id": stored.image_id, **refused_row(refused.reason)})
-        screened = screener.rows(images)
-        rows += [{"image_id": key, **row} for key, row in zip(kept, screened, strict=True)]
+    for batch in batches(read_shard(shard), settings.batch_size):
+        rows += _rows(screener, batch)
     return rows
 
 
+def _rows(screener: Screener, batch: list[Stored]) -> list[dict[str, Any]]:
+    images: dict[int, Rgb] = {}
+    found: dict[int, dict[str, Any]] = {}
+    for index, stored in enumerate(batch):
+        try:
+            images[index] = stored.decode()
+        except ImageRefused as refused:
+            found[index] = refused_row(refused.reason)
+    found |= zip(images, screener.rows(list(images.values())), strict=True)
+    return [{"image_id": one.image_id, **found[index]} for index, one in enumerate(batch)]
+
+
+def _is_final(table: pa.Table) -> bool:
+    """Whether the judge answered: a server that was away is asked again by the next run."""
+    return JUDGE_FAILED not in table["reason"].to_pylist()
+
+
 def run(layout: Layout, settings: Screen) -> Counts:
-    """Write `layout.screening`, a row an image id; what is dropped stays in it with its reason."""
+    """Write `layout.screening`, a row an image id; what is dropped stays in it with its reason.
+
+    Raises `UserError` where the judge does not answer.
+    """
     screener = load_screener(settings.model_dump_json())
     results = map_shards(
         layout,
@@ -49,6 +60,8 @@ def run(layout: Layout, settings: Screen) -> Counts:
         schemas.SCREENING,
         (screener.digest, settings.model_dump_json()),
         settings.executor,
+        most_copies(screener.modules),
+        _is_final,
     )
     seen: set[str] = set()
     parts: list[pa.Table] = []

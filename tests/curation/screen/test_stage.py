@@ -1,9 +1,11 @@
 """The screening stage over real shards, and its rules."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from skimage import data
 
 from catalog import schemas
@@ -12,14 +14,17 @@ from catalog.errors import UserError
 from catalog.images import encode_png, read_header
 from catalog.layout import Layout
 from catalog.settings.screen import Screen
-from catalog.shards import ShardWriter
+from catalog.shards import ShardWriter, Stored, find_shards
 from catalog.tables import read_table
+from curation.by_shard import batches
+from curation.screen.copies import LARGE, most_copies
 from curation.screen.forms import Form
 from curation.screen.prompts import Reading
 from curation.screen.quality import Quality
 from curation.screen.rules import Found, decide, explanation
-from curation.screen.stage import run
-from networks.interfaces import Judgement
+from curation.screen.screener import Screener, load_screener
+from curation.screen.stage import run, screen_shard
+from networks.interfaces import Judge, Judgement
 
 SETTINGS = Screen.model_validate({})
 
@@ -195,6 +200,79 @@ def test_the_explanation_marks_only_what_counts_as_present() -> None:
     row = {"verdict": "drop", "reason": "unsure", "degradation": "haze", "scores": scores}
     (line,) = [line for line in explanation("a.jpg", row, settings) if "haze" in line]
     assert not line.strip().startswith("*")
+
+
+class Away:
+    """The embedded judge, which does not answer the first `count` questions, or not with sense."""
+
+    def __init__(self, judge: Judge, count: int, answer: Judgement) -> None:
+        self.judge_network, self.count, self.answer = judge, count, answer
+        self.identity = judge.identity
+
+    def judge(self, images: Sequence[np.ndarray], degradation: Degradation) -> list[Judgement]:
+        answers = self.judge_network.judge(images, degradation)
+        taken = min(self.count, len(answers))
+        self.count -= taken
+        return [self.answer] * taken + answers[taken:]
+
+
+GONE = Judgement(None, 0.0, "the judge's server cannot be reached")
+
+
+def test_a_judge_that_failed_is_asked_again_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path)
+    _store(layout, "one", [(data.astronaut() * 0.1).astype(np.uint8)])
+    screener = load_screener(SETTINGS.model_dump_json())
+    with monkeypatch.context() as away:
+        away.setattr(screener, "judge", Away(screener.judge, 9, GONE))
+        assert run(layout, SETTINGS).dropped == {"judge-failed": 1}
+    assert run(layout, SETTINGS).dropped == {}
+
+
+def test_a_judge_that_is_gone_stops_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    screener = Screener(SETTINGS)
+    screener.judge = Away(screener.judge, 100, GONE)
+    photo = data.astronaut()[:128, :128]
+    with pytest.raises(UserError, match=r"16 questions in a row.*cannot be reached"):
+        screener.rows([photo] * 2)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 0.0, 17.0])
+def test_an_answer_that_is_no_severity_is_none(value: float) -> None:
+    screener = Screener(SETTINGS)
+    screener.judge = Away(screener.judge, 9, Judgement(value))
+    (row,) = screener.rows([data.astronaut()[:128, :128]])
+    assert (row["verdict"], row["reason"], row["severity"]) == ("drop", "judge-failed", None)
+
+
+def test_rows_come_in_the_order_of_the_shard(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    photo = encode_png(data.coffee())
+    broken = encode_png(data.chelsea())[:3000]
+    with ShardWriter(layout.raw / "one") as writer:
+        keys = [writer.add(one, read_header(one)) for one in (photo, broken)]
+    (shard,) = find_shards(layout.raw)
+    rows = screen_shard(SETTINGS, shard)
+    assert [row["image_id"] for row in rows] == keys
+    assert [row["reason"] == "broken-image" for row in rows] == [False, True]
+
+
+def test_large_photos_are_computed_a_few_at_a_time() -> None:
+    sizes = [100, 100, 100, 6000, 5000, 5000, 100]
+    images = [Stored(str(n), b"", side, side, "PNG", {}) for n, side in enumerate(sizes)]
+    found = [[one.width for one in batch] for batch in batches(images, 2)]
+    assert found == [[100, 100], [100], [6000], [5000], [5000, 100]]
+
+
+def test_networks_that_are_large_are_held_once() -> None:
+    assert most_copies([]) is None
+    assert most_copies([torch.nn.Linear(10, 10)]) is None
+    large = torch.nn.Linear(1, 1)
+    # A tensor of so many bytes that takes none: every element is the same one.
+    large.weight.data = torch.zeros(1).expand(LARGE // 4 + 1)
+    assert most_copies([large]) == 1
 
 
 def test_thresholds_that_contradict_each_other_are_refused() -> None:
