@@ -32,6 +32,17 @@ def curve(layout: Layout) -> list[float]:
     return [row["loss"] for row in rows]
 
 
+def validations(layout: Layout) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (layout.transfer / "validation.jsonl").open()]
+
+
+def alike(some: list[dict[str, float]], others: list[dict[str, float]], rel: float) -> bool:
+    return len(some) == len(others) and all(
+        one == pytest.approx(other, rel=rel, abs=rel)
+        for one, other in zip(some, others, strict=True)
+    )
+
+
 def train(root: Path, **changes: object) -> list[float]:
     layout = Layout(root)
     make_dataset(layout)
@@ -132,7 +143,8 @@ def test_two_processes_one_two_again_and_a_dead_one(tmp_path: Path) -> None:
 
     A process that is killed ends the others with a message that says what to do.
     """
-    longer = {"steps": 20, "checkpoint_every": 1, "keep_checkpoints": 2, "validate_every": 4}
+    longer = {"steps": 10, "checkpoint_every": 1, "keep_checkpoints": 2, "validate_every": 4}
+    longer |= {"micro_batch": 3}
     alone = train(tmp_path / "alone", **longer)
     layout = Layout(tmp_path / "several")
     make_dataset(layout)
@@ -160,6 +172,11 @@ def test_two_processes_one_two_again_and_a_dead_one(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "resumed" in done.stderr
     assert curve(layout) == pytest.approx(alone, rel=1e-3)
+    # Each validation was shared by the processes there were: nine pairs in threes.
+    assert alike(validations(layout), validations(Layout(tmp_path / "alone")), rel=1e-2)
+    assert {path.name for path in (layout.scratch("transfer") / "samples").iterdir()} >= {
+        f"{task}-0000010.png" for task in Degradation
+    }
     counts = json.loads(layout.metrics("transfer").read_text())
     assert counts["frozen_parameters"] > 0
 
@@ -168,9 +185,10 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     make_dataset(layout, per_task=3)
     write_params(layout, **{**TINY, "transfer": {**TRANSFER, "batch": 9}})
-    refused = torchrun(layout, 2)
-    assert refused.returncode != 0
-    assert "cannot be shared equally by 2 processes" in refused.stderr
+    for process in spawn(layout, 2):
+        _, said = process.communicate(timeout=240)
+        assert process.returncode == 1
+        assert "cannot be shared equally by 2 processes" in said
 
 
 @pytest.mark.slow
@@ -190,6 +208,7 @@ def test_two_processes_train_adapters_on_bf16_weights(tmp_path: Path) -> None:
         "micro_batch": 1,
         "validate_every": 2,
         "validation_steps": 1,
+        "score_images": 1,
         "lora_rank": 4,
         "lora_alpha": 4.0,
         "loss": "velocity",
@@ -198,7 +217,7 @@ def test_two_processes_train_adapters_on_bf16_weights(tmp_path: Path) -> None:
         "warmup": 1,
     }
     network = {"family": "step1x", "folder": str(tiny.bundle(tmp_path / "base")), "weights": "bf16"}
-    curves, saved = [], []
+    curves, saved, scored = [], [], []
     for processes in (1, 2):
         layout = Layout(tmp_path / str(processes))
         make_dataset(layout, per_task=3, tasks=tasks, real=(), size=(40, 56))
@@ -206,8 +225,11 @@ def test_two_processes_train_adapters_on_bf16_weights(tmp_path: Path) -> None:
         done = torchrun(layout, processes)
         assert done.returncode == 0, done.stderr
         curves.append(curve(layout))
+        scored.append(validations(layout))
         saved.append(load_file(layout.transfer / "adapter_model.safetensors"))
     assert curves[1] == pytest.approx(curves[0], rel=2e-2)  # bf16 products
+    assert "proxy_fs" in scored[0][0]
+    assert alike(scored[1], scored[0], rel=5e-2)
     assert saved[0].keys() == saved[1].keys()
     for name, value in saved[0].items():
         assert value.shape == saved[1][name].shape

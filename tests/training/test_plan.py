@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from catalog.degradations import Degradation
 from catalog.layout import Layout
 from catalog.settings.training import Stage, Student
+from flows.cli import main
 from networks.step1x.config import Step1XConfig
 from networks.step1x.model import Step1XTransformer
 from tests.training.dataset import ROOT, TINY, make_dataset, write_params
@@ -96,41 +97,35 @@ def test_durations_in_words() -> None:
     assert duration(86400) == "24.0 h"
 
 
-def test_the_command_shows_and_runs_a_stage(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
+def test_the_command_shows_and_runs_a_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = Layout(tmp_path / "tree")
     make_dataset(layout, per_task=3)
     write_params(layout, **{**TINY, "transfer": {**TINY["transfer"], "steps": 2}})
 
-    def mendline(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", "from flows.cli import main; main()", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+    def mendline(*arguments: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        return int(ended.value.code or 0)
 
-    shown = mendline("train", "transfer", "--dry-run")
-    assert shown.returncode == 0, shown.stderr
-    assert "2 steps, 18 samples" in shown.stdout
+    monkeypatch.chdir(layout.root)
+    assert mendline("train", "transfer", "--dry-run") == 0
+    assert "2 steps, 18 samples" in capsys.readouterr().out
     assert not layout.transfer.exists()
-    ran = mendline("train", "transfer")
-    assert ran.returncode == 0, ran.stderr
-    assert "The best model is that of step" in ran.stdout
-    assert (layout.transfer / "model.safetensors").exists()
-    assert layout.metrics("transfer").exists()
-    missing = mendline("train", "finetune", "--dry-run")
-    assert missing.returncode == 0, missing.stderr
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    refused = subprocess.run(
-        [sys.executable, "-c", "from flows.cli import main; main(['train', 'transfer'])"],
-        cwd=empty,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ran = subprocess.run(
+        [sys.executable, "-c", "from flows.cli import main; main()", "train", "transfer"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert refused.returncode == 1
-    assert "mendline profile embedded" in refused.stderr
+    assert ran.returncode == 0, ran.stderr
+    assert "The best model is that of step" in ran.stdout
+    assert (layout.transfer / "model.safetensors").exists()
+    assert layout.metrics("transfer").exists()
+    assert mendline("train", "finetune", "--dry-run") == 0
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert mendline("train", "transfer") == 1
+    assert "mendline profile embedded" in capsys.readouterr().err

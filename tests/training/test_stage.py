@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.layout import Layout
+from catalog.settings import load_params
 from catalog.settings.training import Stage, Student
 from catalog.stage import Counts
 from networks.student import load_student
@@ -121,15 +123,42 @@ def test_finetuning_starts_from_the_transferred_model_and_keeps_the_frozen_part(
     assert counts["samples"]["noise"] == {"synthetic": 6, "real": 0}
 
 
-def test_a_killed_stage_goes_on_to_the_same_bytes(whole: Layout, tmp_path: Path) -> None:
-    layout = prepared(tmp_path)
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A work tree whose first stage was killed after step 8, with the checkpoint of step 6."""
+    layout = prepared(tmp_path_factory.mktemp("killed"))
     process = start(layout, "transfer")
     wait_for(process, "step=8")
     process.kill()
     process.wait()
     assert not layout.transfer.exists()
+    return layout
+
+
+def test_a_killed_stage_goes_on_to_the_same_bytes(
+    whole: Layout, killed: Layout, tmp_path: Path
+) -> None:
+    layout = Layout(shutil.copytree(killed.root, tmp_path / "tree"))
     assert "resumed" in run(layout, "transfer")
     assert outputs(layout, "transfer") == outputs(whole, "transfer")
+
+
+def test_changed_settings_start_anew(
+    killed: Layout, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for changes, resumed in (({"learning_rate": 5e-3}, False), ({}, True)):
+        layout = Layout(shutil.copytree(killed.root, tmp_path / f"{resumed}"))
+        write_params(layout, **{**TINY, "transfer": {**TRANSFER, **changes}})
+        params = load_params(layout.params)
+        train_stage(
+            "transfer",
+            Inputs.of(layout, "transfer"),
+            layout.transfer,
+            layout.scratch("transfer"),
+            params.student,
+            params.transfer,
+        )
+        assert ("resumed" in capfd.readouterr().err) == resumed
 
 
 def test_killed_again_and_again_with_averages_and_threads_it_ends_the_same(tmp_path: Path) -> None:
@@ -139,7 +168,7 @@ def test_killed_again_and_again_with_averages_and_threads_it_ends_the_same(tmp_p
         "workers": 2,
         "checkpoint_every": 1,
         "validate_every": 1,
-        "steps": 8,
+        "steps": 4,
     }
     one, two = (prepared(tmp_path / name, transfer=changed) for name in ("one", "two"))
     run(one, "transfer")
@@ -152,30 +181,18 @@ def test_killed_again_and_again_with_averages_and_threads_it_ends_the_same(tmp_p
     assert outputs(one, "transfer") == outputs(two, "transfer")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_the_step_and_ends_by_convention(
-    whole: Layout, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_signal_saves_the_step_and_ends_by_convention(whole: Layout, tmp_path: Path) -> None:
     layout = prepared(tmp_path)
-    process = start(layout, "transfer")
-    wait_for(process, "validated")
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    assert "the same command continues" in errors
-    assert not layout.transfer.exists()
+    for number, line in ((signal.SIGTERM, "validated"), (signal.SIGINT, "resumed")):
+        process = start(layout, "transfer")
+        wait_for(process, line)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        assert "the same command continues" in errors
+        assert not layout.transfer.exists()
     assert "resumed" in run(layout, "transfer")
     assert outputs(layout, "transfer") == outputs(whole, "transfer")
-
-
-def test_changed_settings_start_anew(whole: Layout, tmp_path: Path) -> None:
-    layout = prepared(tmp_path)
-    process = start(layout, "transfer")
-    wait_for(process, "step=4")
-    process.kill()
-    process.wait()
-    write_params(layout, **{**TINY, "transfer": {**TRANSFER, "learning_rate": 5e-3}})
-    assert "resumed" not in run(layout, "transfer")
 
 
 def stage_of(layout: Layout, **changes: object) -> Counts:
