@@ -30,6 +30,8 @@ def instruction_of(row: int) -> str:
 class EditorTrainable(Trainable):
     """An `Editor`: rectified flow on its latents, given its text encoders' answer."""
 
+    even = True
+
     def __init__(
         self,
         editor: Editor,

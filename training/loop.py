@@ -267,9 +267,9 @@ class Trainer:
     def _score(self) -> dict[str, Any]:
         progress = self.progress
         self.model.eval()
-        keep = self.samples.keeper(progress.step) if self.group.first else None
+        keep = self.samples.keeper(progress.step)
         with self.precision.autocast():
-            row = self.validator(self.trainable, self.precision.device, keep)
+            row = self.validator(self.trainable, self.precision.device, keep, self.group)
         score = row.get("gain_db")
         if self.scorer is not None:
             row |= self._benchmark(self.scorer)
@@ -296,8 +296,9 @@ class Trainer:
     def _benchmark(self, scorer: Scorer) -> dict[str, Any]:
         """The benchmark's score on the fixed set: all restore, the first process judges."""
         restorer = self.trainable.restorer(self.stage)
+        sharing = self.group if self.trainable.even else World()
         with torch.no_grad(), self.precision.autocast():
-            restored = scorer.restored(restorer)
+            restored = scorer.restored(restorer, sharing)
         row: dict[str, Any] = self.group.share(scorer.score(restored) if self.group.first else None)
         return row
 

@@ -5,11 +5,11 @@ torch.compile, then sharding (the order of torchtitan). One process needs none o
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,6 +21,9 @@ from torch.distributed.tensor import DTensor
 from catalog.settings.training import Stage
 from networks.student.refiner import Block as PyramidBlock
 from training.recompute import Recompute
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for another before it takes it for dead."""
@@ -67,6 +70,19 @@ class World:
         # Process r took samples r, r + size, ...
         longest = max(map(len, parts))
         return [values[i] for i in range(longest) for values in parts if i < len(values)]
+
+    def spread(self, items: Sequence[T], run: Callable[[T], R]) -> list[R]:
+        """`run` of every item, each by one process, in order in every process; a collective call.
+
+        All make as many calls, some once more for nothing: the passes of a sharded network are
+        collective. `run` makes as many of these for one item as for another.
+        """
+        if self.size == 1:
+            return [run(item) for item in items]
+        found = [run(item) for item in items[self.rank :: self.size]]
+        for _ in range(-(-len(items) // self.size) - len(found)):
+            run(items[0])
+        return self.gather(found)
 
     def share(self, value: Any) -> Any:
         """The first process's value in every process; a collective call."""

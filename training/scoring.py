@@ -29,6 +29,7 @@ from networks.judges import load_judge
 from networks.scoring import product, score_name
 from training.draws import Pair
 from training.images import PairImages
+from training.parallel import World
 
 
 class Restores(Protocol):
@@ -85,12 +86,25 @@ class Scorer:
             found[pair.degradation].append(pair)
         return dict(found)
 
-    def restored(self, restorer: Restores) -> dict[Degradation, list[Rgb]]:
-        """All of the set restored, in the order of `by_task`; every process does it alike."""
-        return {
-            task: restorer.restore([self.images.image(p.degraded_id) for p in own], task)
-            for task, own in self.by_task().items()
-        }
+    def restored(
+        self, restorer: Restores, group: World | None = None
+    ) -> dict[Degradation, list[Rgb]]:
+        """All of the set restored, in the order of `by_task`; the processes of `group` share it."""
+        group = group or World()
+        if group.size == 1:
+            return {
+                task: restorer.restore([self.images.image(p.degraded_id) for p in own], task)
+                for task, own in self.by_task().items()
+            }
+        pairs = [pair for own in self.by_task().values() for pair in own]
+        images = group.spread(
+            pairs,
+            lambda p: restorer.restore([self.images.image(p.degraded_id)], p.degradation)[0],
+        )
+        found: dict[Degradation, list[Rgb]] = defaultdict(list)
+        for pair, image in zip(pairs, images, strict=True):
+            found[pair.degradation].append(image)
+        return dict(found)
 
     def score(self, restored: dict[Degradation, list[Rgb]]) -> dict[str, Any]:
         """The score, the mean over the tasks' means of signed products, and that of each task.

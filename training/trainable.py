@@ -21,6 +21,9 @@ class Trainable(ABC):
     passes = 3.0
     """Work of a training step in forward passes; 2 where the weights themselves do not learn."""
 
+    even = False
+    """Whether a restorer runs the network as often for one image as for another of any size."""
+
     @abstractmethod
     def to(self, device: torch.device) -> None:
         """Move everything to where the training runs."""

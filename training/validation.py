@@ -1,7 +1,7 @@
 """Validation with fixed pairs, crops, noise and times: losses and PSNR gains by degradation."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from networks.student.patches import to_tensor
 from training.batches import Batch, Fit, noise_of_pixels
 from training.draws import Pair
 from training.images import PairImages
+from training.parallel import World
 from training.trainable import Trainable
 
 TIMES = (0.2, 0.5, 0.8)
@@ -67,20 +68,22 @@ class Validator:
             for _, clean in self._sides
         ]
 
-    def _batches(self, device: torch.device) -> Iterator[Batch]:
-        size = self.stage.micro_batch or self.stage.batch
-        for first in range(0, len(self.pairs), size):
-            part = slice(first, first + size)
-            pairs = self.pairs[part]
-            yield Batch(
-                pairs=tuple(pairs),
-                degraded=torch.stack([degraded for degraded, _ in self._sides[part]]),
-                clean=torch.stack([clean for _, clean in self._sides[part]]),
-                noise=torch.stack(self._noise[part]),
-                t=torch.zeros(len(pairs)),
-                instruction=torch.tensor([INSTRUCTIONS.index(p.degradation) for p in pairs]),
-                styled=torch.zeros(len(pairs), dtype=torch.bool),
-            ).to(device)
+    def _batch(self, first: int, device: torch.device) -> Batch:
+        part = slice(first, first + self._size)
+        pairs = self.pairs[part]
+        return Batch(
+            pairs=tuple(pairs),
+            degraded=torch.stack([degraded for degraded, _ in self._sides[part]]),
+            clean=torch.stack([clean for _, clean in self._sides[part]]),
+            noise=torch.stack(self._noise[part]),
+            t=torch.zeros(len(pairs)),
+            instruction=torch.tensor([INSTRUCTIONS.index(p.degradation) for p in pairs]),
+            styled=torch.zeros(len(pairs), dtype=torch.bool),
+        ).to(device)
+
+    @property
+    def _size(self) -> int:
+        return self.stage.micro_batch or self.stage.batch
 
     @torch.no_grad()
     def __call__(
@@ -88,31 +91,43 @@ class Validator:
         trainable: Trainable,
         device: torch.device,
         keep: Callable[[Pair, Tensor, Tensor, Tensor], None] | None = None,
+        group: World | None = None,
     ) -> dict[str, Any]:
         """`loss` and `gain_db` over the tasks, both by task, the loss by time; empty without pairs.
 
         `gain_db` is the PSNR of the restored crop minus that of the degraded one, the mean over
-        the tasks' means. `keep` is given every pair with its degraded, restored and clean pixels.
+        the tasks' means. `keep` is given the first pair of each task with its degraded, restored
+        and clean pixels. The processes of `group` share the work.
         """
+        tasks = [pair.degradation for pair in self.pairs]
+        shown = {tasks.index(task) for task in tasks}
+
+        def measure(first: int) -> list[tuple[list[float], float]]:
+            """Losses by time and the gain of each pair of a batch."""
+            batch = self._batch(first, device)
+            restored = trainable.restore(batch, self.stage.validation_steps)
+            gains = psnr(restored, batch.clean) - psnr(batch.degraded, batch.clean)
+            each = [
+                trainable.losses(replace(batch, t=torch.full_like(batch.t, t)), self.stage.loss)
+                for t in TIMES
+            ]
+            for i, pair in enumerate(batch.pairs):
+                if keep is not None and first + i in shown:
+                    keep(pair, batch.degraded[i], restored[i], batch.clean[i])
+            losses = torch.stack(each, dim=1).tolist()
+            return list(zip(losses, gains.tolist(), strict=True))
+
+        starts = range(0, len(self.pairs), self._size)
+        measured = (group or World()).spread(starts, measure)
+        found = [one for part in measured for one in part]
         loss: dict[str, list[float]] = defaultdict(list)
         gain: dict[str, list[float]] = defaultdict(list)
         by_time: dict[float, list[float]] = defaultdict(list)
-        for batch in self._batches(device):
-            restored = trainable.restore(batch, self.stage.validation_steps)
-            gains = psnr(restored, batch.clean) - psnr(batch.degraded, batch.clean)
-            found = torch.zeros(len(batch.pairs), device=device)
-            for time in TIMES:
-                timed = replace(batch, t=torch.full_like(batch.t, time))
-                each = trainable.losses(timed, self.stage.loss)
-                by_time[time] += each.tolist()
-                found += each / len(TIMES)
-            for i, (pair, one_loss, one_gain) in enumerate(
-                zip(batch.pairs, found.tolist(), gains.tolist(), strict=True)
-            ):
-                loss[pair.degradation].append(one_loss)
-                gain[pair.degradation].append(one_gain)
-                if keep is not None:
-                    keep(pair, batch.degraded[i], restored[i], batch.clean[i])
+        for task, (losses, gained) in zip(tasks, found, strict=True):
+            loss[task].append(sum(losses) / len(losses))
+            gain[task].append(gained)
+            for t, value in zip(TIMES, losses, strict=True):
+                by_time[t].append(value)
         row: dict[str, Any] = {}
         for name, values in (("loss", loss), ("gain_db", gain)):
             means = {task: float(np.mean(values[task])) for task in Degradation if task in values}
