@@ -50,7 +50,7 @@ class Plan:
     """Forward and backward, nothing recomputed."""
     seconds: float
     validation_seconds: float
-    """All validations together, which every process makes whole."""
+    """All validations together."""
     assumption: str
     """Where the seconds come from."""
 
@@ -260,7 +260,7 @@ def make_plan(
     }
     tflop = sketch.passes * sketch.tflop
     seconds, assumption = _seconds(student, stage, large, parameters, tflop)
-    validations = _validations(stage, pairs["validation"], sketch)
+    validations = _validations(stage, pairs["validation"], sketch, processes, large)
     return Plan(
         steps=stage.steps,
         samples=draws.counts(stage.steps * stage.batch),
@@ -282,13 +282,16 @@ def _gathered(model: nn.Module) -> int:
     return outside + 2 * max(sizes)
 
 
-def _validations(stage: Stage, pairs: list[Pair], sketch: _Sketch) -> int:
-    """Forward passes of all validations: the first, those between, the last."""
+def _validations(
+    stage: Stage, pairs: list[Pair], sketch: _Sketch, processes: int, large: bool
+) -> int:
+    """Forward passes of a process in all validations: the first, those between, the last."""
     count = 1 + -(-stage.steps // stage.validate_every)
-    losses_and_gain = len(validation.choose(pairs, stage.validation_pairs))
-    scored = len(scoring.choose(pairs, stage.score_images))
+    measured = -(-len(validation.choose(pairs, stage.validation_pairs)) // processes)
+    # Only large models share the scored images (`Trainable.even`).
+    scored = -(-len(scoring.choose(pairs, stage.score_images)) // (processes if large else 1))
     return count * (
-        losses_and_gain * (sketch.restoring + len(validation.TIMES)) + scored * sketch.restoring
+        measured * (sketch.restoring + len(validation.TIMES)) + scored * sketch.restoring
     )
 
 
