@@ -14,7 +14,8 @@ def load_judge(name: str) -> Judge:
     "proxy" is the embedded one. "qwen3-vl:FOLDER" runs a Qwen3-VL checkpoint here.
     "openai:MODEL@URL" asks an OpenAI-compatible server, such as
     "openai:Qwen/Qwen3-VL-8B-Instruct@http://127.0.0.1:8000/v1". The latter two take the released
-    evaluator's prompt; "qwen3-vl+paper:..." and "openai+paper:..." take the paper's.
+    evaluator's prompt; "qwen3-vl+paper:..." and "openai+paper:..." take the paper's. A server's
+    model may be followed by #REVISION, by which answers of other weights are told apart.
     Raises `UserError` for anything else.
     """
     if name == "proxy":

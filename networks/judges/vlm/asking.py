@@ -12,7 +12,7 @@ from catalog.images import Rgb
 from networks.interfaces import Identity, Judgement
 from networks.judges.vlm.cache import AnswerCache
 from networks.judges.vlm.prompts import question
-from networks.judges.vlm.protocol import prepare, read_answer
+from networks.judges.vlm.protocol import prepare, read_answer, refusal
 
 
 @dataclass(frozen=True)
@@ -45,24 +45,28 @@ class AskingJudge(ABC):
     def judge(self, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
         """One judgement an image; what cannot be read or reached is a failure in words."""
         keys = [AnswerCache.key(image, degradation, self.identity) for image in images]
-        known = {key: self.cache.get(key) for key in set(keys)} if self.cache else {}
-        missing = {
-            key: image
-            for key, image in zip(keys, images, strict=True)
-            if known.get(key) is None and min(image.shape[:2]) > 0
-        }
+        found: dict[str, Judgement] = {}
+        missing: dict[str, Rgb] = {}
+        for key, image in zip(keys, images, strict=True):
+            if key in found or key in missing:
+                continue
+            refused = refusal(image)
+            known = self.cache.get(key) if self.cache and not refused else None
+            if refused:
+                found[key] = Judgement(None, 0.0, refused)
+            elif known is not None:
+                found[key] = Judgement(float(known))
+            else:
+                missing[key] = image
         replies = self.ask(
             [prepare(image) for image in missing.values()], question(self.prompt, degradation)
         )
-        fresh = dict(zip(missing, map(self._read, replies), strict=True))
         for key, reply in zip(missing, replies, strict=True):
-            severity = fresh[key].severity
+            found[key] = self._read(reply)
+            severity = found[key].severity
             if self.cache and severity is not None:
                 self.cache.put(key, int(severity), reply.text)
-        return [
-            fresh.get(key) or Judgement(_as_float(known.get(key)), failure=_empty(known.get(key)))
-            for key in keys
-        ]
+        return [found[key] for key in keys]
 
     @staticmethod
     def _read(reply: Reply) -> Judgement:
@@ -72,11 +76,3 @@ class AskingJudge(ABC):
         if severity is None:
             return Judgement(None, 0.0, f"the answer holds no score: {reply.text[:80]!r}")
         return Judgement(float(severity))
-
-
-def _as_float(value: int | None) -> float | None:
-    return None if value is None else float(value)
-
-
-def _empty(value: int | None) -> str | None:
-    return "the image has no pixels" if value is None else None

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from catalog.degradations import Degradation
+from catalog.errors import UserError
 from catalog.images import Rgb
 from networks.interfaces import Identity
 
@@ -26,14 +27,21 @@ class AnswerCache:
     """
 
     def __init__(self, place: Path) -> None:
+        """Raises `UserError` where the file cannot be made, or is another one."""
         self.place = place
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._open()) as database, database:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS answers "
-                "(key TEXT PRIMARY KEY, severity INTEGER NOT NULL, text TEXT NOT NULL)"
-            )
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._open()) as database, database:
+                database.execute("PRAGMA journal_mode=WAL")
+                database.execute(
+                    "CREATE TABLE IF NOT EXISTS answers "
+                    "(key TEXT PRIMARY KEY, severity INTEGER NOT NULL, text TEXT NOT NULL)"
+                )
+        except (OSError, sqlite3.Error) as error:
+            raise UserError(
+                f"The judge's answers cannot be kept in {place}: {error}.",
+                "Remove the file, or name another one in MENDLINE_JUDGE_CACHE.",
+            ) from error
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.place, timeout=60)
@@ -52,8 +60,9 @@ class AnswerCache:
         return None if row is None else int(row[0])
 
     def put(self, key: str, severity: int, text: str) -> None:
-        """Keep an answer."""
+        """Keep an answer; half a surrogate pair, which SQLite refuses, is written as `?`."""
+        plain = text[:200].encode(errors="replace").decode()
         with closing(self._open()) as database, database:
             database.execute(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, severity, text[:200])
+                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, severity, plain)
             )

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 
 from catalog.degradations import Degradation
+from networks.judges.vlm.protocol import PROTOCOL
 from networks.names import unknown
 
 SYSTEM = "You are a helpful assistant."
@@ -56,6 +57,6 @@ def question(name: str, degradation: Degradation) -> str:
 
 
 def prompt_hash(name: str) -> str:
-    """SHA-256 over the system text and the question about every degradation."""
-    texts = [SYSTEM, *(question(name, degradation) for degradation in Degradation)]
+    """SHA-256 over the protocol, the system text and the question about every degradation."""
+    texts = [PROTOCOL, SYSTEM, *(question(name, degradation) for degradation in Degradation)]
     return hashlib.sha256("\x00".join(texts).encode()).hexdigest()

@@ -15,6 +15,9 @@ from networks.judges.vlm.cache import AnswerCache
 from networks.judges.vlm.prompts import SYSTEM, prompt_hash
 from networks.judges.vlm.protocol import MAX_NEW_TOKENS
 
+KINDS = ("*.safetensors", "*.json", "*.jinja", "*.txt")
+"""Files of a checkpoint that say what it answers."""
+
 
 class Qwen3VlJudge(AskingJudge):
     """Greedy decoding in batches; bfloat16 on a GPU, float32 on a CPU. Only safetensors load."""
@@ -47,8 +50,9 @@ class Qwen3VlJudge(AskingJudge):
             folder, dtype=kind, local_files_only=True, use_safetensors=True
         )
         self.model = model.to(self.device).eval()
+        precision = str(kind).removeprefix("torch.")
         self.identity = Identity(
-            "qwen3-vl", folder.resolve().name, _digest(weights), prompt_hash(prompt)
+            "qwen3-vl", f"{folder.resolve().name}-{precision}", _digest(folder), prompt_hash(prompt)
         )
 
     def ask(self, images: Sequence[Image.Image], text: str) -> list[Reply]:
@@ -78,9 +82,14 @@ class Qwen3VlJudge(AskingJudge):
         return [Reply(answer) for answer in answers]
 
 
-def _digest(files: Sequence[Path]) -> str:
+def _digest(folder: Path) -> str:
+    """SHA-256 over all that the answers hang on: weights, sizes, tokenizer, template, image sides.
+
+    Names and contents, in the order of the names.
+    """
     digest = hashlib.sha256()
-    for file in files:
+    for file in sorted(file for kind in KINDS for file in folder.glob(kind)):
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 22):
                 digest.update(block)

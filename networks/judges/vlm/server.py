@@ -5,10 +5,13 @@ import base64
 import io
 import json
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
 
 import aiohttp
 from PIL import Image
@@ -19,6 +22,8 @@ from networks.judges.vlm.asking import AskingJudge, Reply
 from networks.judges.vlm.cache import AnswerCache
 from networks.judges.vlm.prompts import SYSTEM, prompt_hash
 from networks.judges.vlm.protocol import MAX_NEW_TOKENS
+
+T = TypeVar("T")
 
 KEY_VARIABLE = "MENDLINE_JUDGE_API_KEY"
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
@@ -47,6 +52,9 @@ class ServerJudge(AskingJudge):
     Only transport failures are tried again (no connection, time-outs, 408, 429, 5xx): a model that
     answers nonsense at temperature 0 would answer it again. A failure never raises; it is a
     judgement without severity. The key is read from MENDLINE_JUDGE_API_KEY.
+
+    A server does not tell its weights: the model's name stands for them, with what follows a # in
+    it, which is not sent. So one name served with new weights takes a new #REVISION.
     """
 
     def __init__(
@@ -64,18 +72,20 @@ class ServerJudge(AskingJudge):
                 "Give it as openai:MODEL@http://HOST:PORT/v1.",
             )
         self.url = url.rstrip("/")
-        self.model = model
+        self.model = model.partition("#")[0]
+        if not self.model:
+            raise UserError(
+                f"The judge at {url} has no model's name.",
+                "Give it as openai:MODEL@http://HOST:PORT/v1.",
+            )
         self.patience = patience or Patience()
-        # A server does not tell its weights: the model's name stands for them.
         self.identity = Identity("openai", model, f"served:{model}", prompt_hash(prompt))
 
     def ask(self, images: Sequence[Image.Image], text: str) -> list[Reply]:
         """One reply an image, in order."""
         if not images:
             return []
-        # A thread of its own, since the caller may itself be inside an event loop.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, self._ask_all(images, text)).result()
+        return _run(self._ask_all(images, text))
 
     async def _ask_all(self, images: Sequence[Image.Image], text: str) -> list[Reply]:
         gate = asyncio.Semaphore(self.patience.concurrency)
@@ -131,6 +141,31 @@ class ServerJudge(AskingJudge):
         return Reply(failure=f"{failure} ({self.patience.attempts} attempts)")
 
 
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run` in a thread of its own, since the caller may itself be inside an event loop.
+
+    An interrupt of the caller ends the requests under way.
+    """
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+
+    async def whole() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        started.set_result((task.get_loop(), task))
+        return await work
+
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(asyncio.run, whole())
+        try:
+            return answer.result()
+        except BaseException:
+            if not answer.done():
+                loop, task = started.result()
+                with suppress(RuntimeError):  # it may have ended just now
+                    loop.call_soon_threadsafe(task.cancel)
+            raise
+
+
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The body, cut off at `LARGEST_REPLY`: an answer of 32 tokens is never that long."""
     data = b""
@@ -144,13 +179,19 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 def _reply(data: bytes) -> Reply:
     try:
         text = json.loads(data)["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return Reply(failure=f"the judge's server answered no completion: {data[:80]!r}")
     return Reply(text if isinstance(text, str) else "")
 
 
 def _seconds(value: str | None) -> float:
+    """Of Retry-After, in seconds from now: a number or a date (RFC 9110, 10.2.3)."""
     try:
         return max(float(value or 0), 0.0)
+    except ValueError:
+        pass
+    try:
+        until = parsedate_to_datetime(value or "")
+        return max((until - datetime.now(until.tzinfo)).total_seconds(), 0.0)
     except ValueError:
         return 0.0

@@ -27,6 +27,8 @@ def test_prompts_are_pinned() -> None:
     }
     assert digests == {"released": "c418d9756fa9a2c8", "paper": "f51877629eacadc2"}
     assert prompt_hash("released") != prompt_hash("paper")
+    # Answers under another protocol (size, grid, length, reading) must not be taken for these.
+    assert prompt_hash("released")[:16] == "e24d9b946a1124a6"
     with pytest.raises(UserError, match="Did you mean released"):
         question("relased", Degradation.RAIN)
 

@@ -1,5 +1,6 @@
 """The Qwen3-VL judge on a tiny random model that is built on the spot."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,24 @@ def test_identity_names_weights_and_prompt(folder: Path) -> None:
     released, paper = Qwen3VlJudge(folder), Qwen3VlJudge(folder, "paper")
     assert released.identity.weights == paper.identity.weights != "none"
     assert released.identity.prompt == prompt_hash("released") != paper.identity.prompt
+
+
+def test_an_image_that_the_processor_refuses_fails_alone(folder: Path) -> None:
+    long, narrow = np.zeros((1, 4000, 3), np.uint8), np.zeros((5, 600, 3), np.uint8)
+    judge = Qwen3VlJudge(folder, batch_size=2)
+    answers = judge.judge([long, narrow, np.zeros((0, 9, 3), np.uint8)], Degradation.HAZE)
+    said = [answer.failure or "" for answer in answers]
+    assert said[0] == "too long to judge: 4000 x 1, prepared over 200 : 1"
+    assert "too long" not in said[1]
+    assert said[2] == "the image has no pixels"
+
+
+def test_another_tokenizer_is_another_judge(folder: Path, tmp_path: Path) -> None:
+    copied = tmp_path / folder.name
+    shutil.copytree(folder, copied)
+    assert Qwen3VlJudge(copied).identity == Qwen3VlJudge(folder).identity
+    (copied / "chat_template.jinja").write_text("{{ messages }}")
+    assert Qwen3VlJudge(copied).identity.weights != Qwen3VlJudge(folder).identity.weights
 
 
 def test_what_is_in_the_cache_is_not_asked(folder: Path, tmp_path: Path) -> None:

@@ -3,8 +3,13 @@
 import asyncio
 import base64
 import io
+import json
+import signal
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +20,9 @@ from PIL import Image
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
+from networks.judges import load_judge
 from networks.judges.vlm.cache import AnswerCache
-from networks.judges.vlm.server import Patience, ServerJudge
+from networks.judges.vlm.server import Patience, ServerJudge, _seconds
 
 QUICK = Patience(concurrency=3, attempts=3, timeout_s=0.6, first_wait_s=0.01, longest_wait_s=0.05)
 
@@ -29,10 +35,12 @@ class Server:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[str | None] = []
         self.active = self.most_active = 0
+        self.asked = threading.Event()
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.active += 1
+        self.asked.set()
         self.most_active = max(self.active, self.most_active)
         try:
             self.requests.append(await request.json())
@@ -136,6 +144,7 @@ def test_transport_failures_are_tried_again(server: Server, trouble: Any) -> Non
         (["10 of 10"] * 9, "holds no score", 1),
         ([b"not json"] * 9, "no completion", 1),
         ([b'{"choices": []}'] * 9, "no completion", 1),
+        ([b"[" * 200_000] * 9, "no completion", 1),
     ],
 )
 def test_failures_are_judgements_in_words_and_are_not_cached(
@@ -186,3 +195,54 @@ def test_it_works_inside_an_event_loop(server: Server) -> None:
 def test_an_address_that_is_none_is_refused() -> None:
     with pytest.raises(UserError, match="no http or https URL"):
         ServerJudge("localhost:8000", "tiny")
+    with pytest.raises(UserError, match="no model's name"):
+        load_judge("openai:http://127.0.0.1:8000/v1")
+
+
+def test_an_interrupt_ends_the_requests_under_way(server: Server) -> None:
+    server.script = ["never"] * 40
+    judge = ServerJudge(server.url, "tiny", patience=Patience(concurrency=3, timeout_s=60))
+
+    def interrupt() -> None:
+        server.asked.wait(10)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        judge.judge(_images(20), Degradation.BLUR)
+    thread.join()
+    assert time.monotonic() - started < 20
+    assert len(server.requests) <= 3
+
+
+def test_nonsense_beside_a_score_is_kept(server: Server, tmp_path: Path) -> None:
+    content = json.dumps({"choices": [{"message": {"content": "\ud83d退化分数：2"}}]})
+    server.script = [content.encode()]
+    cache = AnswerCache(tmp_path / "a.sqlite")
+    for _ in range(2):
+        (answer,) = _judge(server, cache=cache).judge(_images(1), Degradation.BLUR)
+        assert answer.severity == 2.0
+    assert len(server.requests) == 1
+
+
+def test_a_revision_is_another_judge_of_the_same_model(server: Server, tmp_path: Path) -> None:
+    cache = AnswerCache(tmp_path / "a.sqlite")
+    for name in ("tiny", "tiny#2", "tiny#2"):
+        ServerJudge(server.url, name, cache=cache).judge(_images(1), Degradation.BLUR)
+    assert [request["model"] for request in server.requests] == ["tiny", "tiny"]
+
+
+def test_what_is_no_store_of_answers_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(UserError, match="cannot be kept in"):
+        AnswerCache(tmp_path / "a.sqlite")
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
+    in_a_minute = datetime.now(UTC) + timedelta(seconds=60)
+    assert _seconds("2.5") == 2.5
+    assert 50 < _seconds(format_datetime(in_a_minute, usegmt=True)) <= 60
+    assert _seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert _seconds("soon") == _seconds(None) == 0
