@@ -33,9 +33,23 @@ def out_of_memory(stage: Stage, samples: int) -> UserError:
     elif not rank:
         advice = "Set lora_rank to 64, or train on more processes with torchrun."
     else:
-        smaller = stage.crop * 7 // 10 // 16 * 16
-        advice = f"Set crop to {smaller} (now {stage.crop}), which halves the tokens."
+        advice = f"Set {_smaller(stage)}"
     return UserError("The device has too little memory for a training step.", advice)
+
+
+def validation_out_of_memory(stage: Stage, samples: int) -> UserError:
+    """The same for a validation, which restores `samples` at a time and keeps no activations."""
+    advice = (
+        f"Set micro_batch to {samples // 2} (now {samples}), which changes no result."
+        if samples > 1
+        else f"Set network.offload to true where it is false, or {_smaller(stage)}"
+    )
+    return UserError("The device has too little memory for a validation.", advice)
+
+
+def _smaller(stage: Stage) -> str:
+    smaller = stage.crop * 7 // 10 // 16 * 16
+    return f"crop to {smaller} (now {stage.crop}), which halves the tokens."
 
 
 def not_finite(step: int, pairs: list[Pair], loss: float, norm: float, kept: str) -> UserError:

@@ -151,7 +151,11 @@ class Trainer:
             self.throughput.waited(time.perf_counter() - began)
             batch = [part.to(self.precision.device) for part in batch]
             if step == steps.start and stage.activation_checkpointing == "auto":
-                self._fit_memory(batch)
+                try:
+                    self._fit_memory(batch)
+                except torch.OutOfMemoryError as error:
+                    samples = sum(len(part.pairs) for part in batch)
+                    raise failures.out_of_memory(stage, samples) from error
             row = self._step(step, batch)
             self.progress.log.append(row)
             self.steps_log.add(row)
@@ -250,7 +254,11 @@ class Trainer:
 
     def _validate(self) -> None:
         """Score the weights; keep them as best when no earlier score is as good."""
-        row = self._averaged(self._score)
+        try:
+            row = self._averaged(self._score)
+        except torch.OutOfMemoryError as error:
+            samples = self.validator.at_a_time(self.group)
+            raise failures.validation_out_of_memory(self.stage, samples) from error
         progress = self.progress
         self._log.info(
             "validated",

@@ -68,8 +68,8 @@ class Validator:
             for _, clean in self._sides
         ]
 
-    def _batch(self, first: int, device: torch.device) -> Batch:
-        part = slice(first, first + self._size)
+    def _batch(self, first: int, size: int, device: torch.device) -> Batch:
+        part = slice(first, first + size)
         pairs = self.pairs[part]
         return Batch(
             pairs=tuple(pairs),
@@ -81,9 +81,9 @@ class Validator:
             styled=torch.zeros(len(pairs), dtype=torch.bool),
         ).to(device)
 
-    @property
-    def _size(self) -> int:
-        return self.stage.micro_batch or self.stage.batch
+    def at_a_time(self, group: World) -> int:
+        """Pairs in a batch: as many as in training."""
+        return self.stage.micro_batch or max(1, self.stage.batch // group.size)
 
     @torch.no_grad()
     def __call__(
@@ -99,12 +99,14 @@ class Validator:
         the tasks' means. `keep` is given the first pair of each task with its degraded, restored
         and clean pixels. The processes of `group` share the work.
         """
+        group = group or World()
+        size = self.at_a_time(group)
         tasks = [pair.degradation for pair in self.pairs]
         shown = {tasks.index(task) for task in tasks}
 
         def measure(first: int) -> list[tuple[list[float], float]]:
             """Losses by time and the gain of each pair of a batch."""
-            batch = self._batch(first, device)
+            batch = self._batch(first, size, device)
             restored = trainable.restore(batch, self.stage.validation_steps)
             gains = psnr(restored, batch.clean) - psnr(batch.degraded, batch.clean)
             each = [
@@ -117,8 +119,7 @@ class Validator:
             losses = torch.stack(each, dim=1).tolist()
             return list(zip(losses, gains.tolist(), strict=True))
 
-        starts = range(0, len(self.pairs), self._size)
-        measured = (group or World()).spread(starts, measure)
+        measured = group.spread(range(0, len(self.pairs), size), measure)
         found = [one for part in measured for one in part]
         loss: dict[str, list[float]] = defaultdict(list)
         gain: dict[str, list[float]] = defaultdict(list)

@@ -8,6 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import TensorWeakRef
 
+from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.training import Stage, Student
 from tests.training.dataset import TINY, make_dataset
@@ -70,6 +71,16 @@ def test_measuring_the_memory_changes_no_weight_and_no_norm(
     batch = own.maker.micro_batches(0)
     again = trainer(tmp_path / "again", free_gradients=freed, activation_checkpointing="auto")
     assert own._step(0, batch) == again._step(0, batch)
+
+
+def test_a_validation_that_does_not_fit_says_what_to_change(tmp_path: Path) -> None:
+    class Large(StudentTrainable):
+        def restore(self, batch: Any, steps: int) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(UserError, match="for a validation") as caught:
+        trainer(tmp_path, Large).run()
+    assert "micro_batch to 1 (now 2)" in caught.value.remedy
 
 
 def test_no_cast_copy_of_a_recomputed_blocks_weights_is_kept(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from networks.student.model import StudentDiT
 from training import timesteps
 from training.average import Average
 from training.batches import Batch
-from training.failures import out_of_memory
+from training.failures import out_of_memory, validation_out_of_memory
 from training.freed import FreedGradients
 from training.objective import losses
 from training.optimizer import (
@@ -201,3 +201,7 @@ def test_too_little_memory_names_the_next_step_by_how_much() -> None:
     assert "adamw-8bit" in out_of_memory(full, 8).remedy
     adapters = full.model_copy(update={"lora_rank": 64, "crop": 1024})
     assert "crop to 704 (now 1024)" in out_of_memory(adapters, 8).remedy
+    assert "micro_batch to 9 (now 18)" in validation_out_of_memory(stage, 18).remedy
+    one_by_one = validation_out_of_memory(adapters, 1).remedy
+    assert "network.offload to true" in one_by_one
+    assert "crop to 704" in one_by_one
