@@ -1,6 +1,7 @@
-"""The whole way at a smaller size: from URLs to a gated candidate, killed in the middle or not.
+"""The whole way at a smaller size: from URLs to a gated candidate, killed twice in the middle.
 
-Each run is a process of its own (small.py), as a person would start it.
+Each run is a process of its own (small.py), as a person would start it. What the tests look at is
+the tree of the run that was killed; a run without a kill, for comparison, is `slow`.
 """
 
 import json
@@ -28,6 +29,8 @@ SMALL = Path(__file__).with_name("small.py")
 ROOT = Path(__file__).parents[2]
 _LONGEST = 800.0
 """Seconds that one run may take; alone on two cores it takes about one minute."""
+_METRICS = "results/metrics/*.json"
+_KILLED_AT = ("Running stage 'deduplicate'", "Running stage 'transfer'")
 
 # The first test makes the run that the others look at.
 pytestmark = pytest.mark.timeout(1800)
@@ -68,10 +71,32 @@ def _dvc(tree: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def _wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + _LONGEST
+    while not condition():
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline, "it did not come that far"
+        time.sleep(0.01)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, dict[str, Any]]:
+    """The work tree of a run that was killed, started, killed again, and started again."""
     folder = tmp_path_factory.mktemp("whole")
-    return Layout(folder / "tree"), _run(folder / "tree", folder / "result.json")
+    tree = Layout(folder / "tree")
+    log = tree.root / ".mendline/logs/dvc-repro.log"
+    for moment in _KILLED_AT:
+        process = _start(tree.root, folder / "result.json")
+        _wait(lambda moment=moment: log.exists() and moment in log.read_text(), process)  # type: ignore[misc]
+        children = psutil.Process(process.pid).children(recursive=True)
+        commands = [" ".join(child.cmdline()) for child in children]
+        assert any("supervise" in command for command in commands)
+        assert any("uvicorn" in command for command in commands), "Prefect's own server"
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        _, left = psutil.wait_procs(children, timeout=30)
+        assert not [child for child in left if child.status() != psutil.STATUS_ZOMBIE]
+    return tree, _run(tree.root, folder / "result.json")
 
 
 def _outcomes(layout: Layout) -> list[dict[str, Any]]:
@@ -113,9 +138,8 @@ def test_it_ends_with_a_gated_candidate_and_a_report(
 def test_every_url_has_an_outcome_and_traps_are_not_stored(
     finished: tuple[Layout, dict[str, Any]],
 ) -> None:
-    layout, result = finished
+    layout, _ = finished
     rows = _outcomes(layout)
-    assert Counter(row["outcome"] for row in rows) == Counter(result["outcomes"])
     for part in ("/members/", "/gone/", "/login/", "/cut/", "/bombs/", "/no-ai/", "/slow/"):
         here = [row for row in rows if part in row["url"]]
         assert here, part
@@ -227,36 +251,37 @@ def test_trace_leads_from_a_url_to_the_model(finished: tuple[Layout, dict[str, A
     assert found["dataset"]
 
 
-def _wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + _LONGEST
-    while not condition():
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        assert time.monotonic() < deadline, "it did not come that far"
-        time.sleep(0.01)
+def test_a_run_killed_in_the_middle_lost_and_doubled_nothing(
+    finished: tuple[Layout, dict[str, Any]],
+) -> None:
+    layout, result = finished
+    assert result["outcomes"] == {}, "what was collected before the kill is collected again"
+    assert result["ran"][0] == "transfer", "what was done before the kill is done again"
+    ids = list(ShardStore(layout.raw).ids())
+    assert len(ids) == len(set(ids))
+    rows = _outcomes(layout)
+    asked = (layout.root / ".mendline/urls.csv").read_text().splitlines()[1:]
+    assert len(rows) == len({row["url_key"] for row in rows}) == len(asked)
+    assert set(ids) == {row["image_id"] for row in rows if row["image_id"]}
+    assert len(_learned(layout)) == len(set(_learned(layout)))
+    # Every stage saw all that the one before it has left.
+    counts = {path.stem: json.loads(path.read_text()) for path in layout.root.glob(_METRICS)}
+    for stage in ("hash", "embed", "deduplicate", "screen"):
+        assert counts[stage]["rows_in"] == len(ids), stage
+    assert layout.finetune.joinpath("model.safetensors").exists()
 
 
-def test_killed_in_the_middle_it_goes_on_and_loses_or_doubles_nothing(
+@pytest.mark.slow
+def test_a_run_that_nobody_killed_learns_from_the_same(
     tmp_path: Path, finished: tuple[Layout, dict[str, Any]]
 ) -> None:
-    tree = Layout(tmp_path / "tree")
-    log = tree.root / ".mendline/logs/dvc-repro.log"
-    for moment in ("Running stage 'deduplicate'", "Running stage 'transfer'"):
-        process = _start(tree.root, tmp_path / "result.json")
-        _wait(lambda moment=moment: log.exists() and moment in log.read_text(), process)  # type: ignore[misc]
-        children = psutil.Process(process.pid).children(recursive=True)
-        commands = [" ".join(child.cmdline()) for child in children]
-        assert any("supervise" in command for command in commands)
-        assert any("uvicorn" in command for command in commands), "Prefect's own server"
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        _, left = psutil.wait_procs(children, timeout=30)
-        assert not [child for child in left if child.status() != psutil.STATUS_ZOMBIE]
-    result = _run(tree.root, tmp_path / "result.json")
+    killed, _ = finished
+    whole = Layout(tmp_path / "tree")
+    result = _run(whole.root, tmp_path / "result.json")
     assert result["version"] == "1"
-    whole, _ = finished
-    assert _learned(tree) == _learned(whole)
-    assert sorted(ShardStore(tree.raw).ids()) == sorted(ShardStore(whole.raw).ids())
-    assert tree.finetune.joinpath("model.safetensors").exists()
+    assert Counter(row["outcome"] for row in _outcomes(whole)) == Counter(result["outcomes"])
+    assert _learned(whole) == _learned(killed)
+    assert sorted(ShardStore(whole.raw).ids()) == sorted(ShardStore(killed.raw).ids())
 
 
 def _learned(layout: Layout) -> list[tuple[str, str]]:
