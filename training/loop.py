@@ -31,7 +31,7 @@ from training.precision import Precision
 from training.recompute import fit_memory
 from training.samples import Samples
 from training.scoring import Scorer
-from training.stopping import StopRequest
+from training.stopping import Stopped, StopRequest
 from training.throughput import Throughput
 from training.trainable import Trainable
 from training.validation import Validator
@@ -70,6 +70,7 @@ class Trainer:
         self.optimizer = None if self.freed else make_optimizer(parameters, stage)
         self.average = Average(self.model, stage.ema) if stage.ema else None
         self.progress = Progress()
+        self._stop = StopRequest()
         self.checkpoints = Checkpoints(scratch, stage.keep_checkpoints, self.group)
         self.samples = Samples(throughput_log.parent / "samples")
         self.steps_log = LiveLog(throughput_log.with_name(STEPS))
@@ -120,8 +121,12 @@ class Trainer:
                     self.freed.last_norm = found.last_norm
                 self._log.info("resumed", step=found.step)
             self._begin_logs()
-            if found is None:
-                self._validate()
+            self._stop = stop
+            try:
+                if self._owed():
+                    self._validate()
+            except Stopped:
+                raise SystemExit(stop.status) from None
             self._train(stop)
             self.checkpoints.wait()
             self.steps_log.close()
@@ -163,8 +168,11 @@ class Trainer:
             if group.first:
                 self.throughput.step(done, batch, self.precision.device)
             stopping = group.any(stop.signal is not None)
-            if done % stage.validate_every == 0 or done == stage.steps:
-                self._validate()
+            if self._owed() and not stopping:
+                try:
+                    self._validate()
+                except Stopped:
+                    stopping = True
             if stopping or done % stage.checkpoint_every == 0 or done == stage.steps:
                 self._save()
             if stopping:
@@ -173,6 +181,17 @@ class Trainer:
                 batches.close()
                 raise SystemExit(stop.status)
         batches.close()
+
+    def _owed(self) -> bool:
+        """Whether a validation of the last step is due and was not made, as before a stop."""
+        done, rows = self.progress.step, self.progress.validations
+        due = done % self.stage.validate_every == 0 or done == self.stage.steps
+        return due and not (rows and rows[-1]["step"] == done)
+
+    def _check(self) -> None:
+        """A validation takes long: raise `Stopped`, in all processes, where one was asked to."""
+        if self.group.any(self._stop.signal is not None):
+            raise Stopped
 
     def _exhausted(self) -> bool:
         return bool(self.stage.patience) and self.progress.stale >= self.stage.patience
@@ -277,7 +296,9 @@ class Trainer:
         self.model.eval()
         keep = self.samples.keeper(progress.step)
         with self.precision.autocast():
-            row = self.validator(self.trainable, self.precision.device, keep, self.group)
+            row = self.validator(
+                self.trainable, self.precision.device, keep, self.group, self._check
+            )
         score = row.get("gain_db")
         if self.scorer is not None:
             row |= self._benchmark(self.scorer)
@@ -306,7 +327,7 @@ class Trainer:
         restorer = self.trainable.restorer(self.stage)
         sharing = self.group if self.trainable.even else World()
         with torch.no_grad(), self.precision.autocast():
-            restored = scorer.restored(restorer, sharing)
+            restored = scorer.restored(restorer, sharing, self._check)
         row: dict[str, Any] = self.group.share(scorer.score(restored) if self.group.first else None)
         return row
 

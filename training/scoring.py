@@ -12,7 +12,7 @@ They are restored whole, as the finished model would restore them, and scored as
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -87,20 +87,23 @@ class Scorer:
         return dict(found)
 
     def restored(
-        self, restorer: Restores, group: World | None = None
+        self,
+        restorer: Restores,
+        group: World | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> dict[Degradation, list[Rgb]]:
-        """All of the set restored, in the order of `by_task`; the processes of `group` share it."""
-        group = group or World()
-        if group.size == 1:
-            return {
-                task: restorer.restore([self.images.image(p.degraded_id) for p in own], task)
-                for task, own in self.by_task().items()
-            }
+        """All of the set restored, in the order of `by_task`.
+
+        The processes of `group` share it; `check` is called before each image of each, and may
+        raise.
+        """
+
+        def restore(pair: Pair) -> Rgb:
+            check()
+            return restorer.restore([self.images.image(pair.degraded_id)], pair.degradation)[0]
+
         pairs = [pair for own in self.by_task().values() for pair in own]
-        images = group.spread(
-            pairs,
-            lambda p: restorer.restore([self.images.image(p.degraded_id)], p.degradation)[0],
-        )
+        images = (group or World()).spread(pairs, restore)
         found: dict[Degradation, list[Rgb]] = defaultdict(list)
         for pair, image in zip(pairs, images, strict=True):
             found[pair.degradation].append(image)

@@ -6,6 +6,10 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
+class Stopped(Exception):
+    """What was under way is left for the next start."""
+
+
 class StopRequest:
     """While entered, SIGTERM and SIGINT set `signal` instead of ending the process.
 

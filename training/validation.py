@@ -92,12 +92,14 @@ class Validator:
         device: torch.device,
         keep: Callable[[Pair, Tensor, Tensor, Tensor], None] | None = None,
         group: World | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """`loss` and `gain_db` over the tasks, both by task, the loss by time; empty without pairs.
 
         `gain_db` is the PSNR of the restored crop minus that of the degraded one, the mean over
         the tasks' means. `keep` is given the first pair of each task with its degraded, restored
-        and clean pixels. The processes of `group` share the work.
+        and clean pixels. The processes of `group` share the work; `check` is called before each
+        batch of each, and may raise.
         """
         group = group or World()
         size = self.at_a_time(group)
@@ -106,6 +108,7 @@ class Validator:
 
         def measure(first: int) -> list[tuple[list[float], float]]:
             """Losses by time and the gain of each pair of a batch."""
+            check()
             batch = self._batch(first, size, device)
             restored = trainable.restore(batch, self.stage.validation_steps)
             gains = psnr(restored, batch.clean) - psnr(batch.degraded, batch.clean)
