@@ -44,6 +44,7 @@ def dedupe(folder: Path, out: Path) -> None:
     from curation.deduplicate.duplicates import find_matches, group, rows
     from curation.deduplicate.prints import make_prints
     from curation.hash_files import hash_files
+    from flows.cli.folders import label_in
 
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}.", "Name a folder of images.")
@@ -77,7 +78,7 @@ def dedupe(folder: Path, out: Path) -> None:
     result = []
     first: set[str] = set()
     for path, key in keys:
-        row = {**by_id[key], "path": path.relative_to(folder).as_posix()}
+        row = {**by_id[key], "path": label_in(path, folder)}
         if key in first:
             row |= {"keeper": False, "relation": "copy", "reason": "exact", "similarity": 1.0}
         first.add(key)

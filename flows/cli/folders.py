@@ -1,12 +1,15 @@
 """Reading plain folders of images for the commands."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from catalog.errors import ImageRefused, UserError
 from catalog.images import Rgb, decode
+from curation.by_shard import MOST_PIXELS
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
@@ -27,8 +30,13 @@ def image_files(path: Path) -> list[Path]:
 
 
 def name_in(path: Path, folder: Path) -> str:
-    """`path` as tables name it: relative to `folder`, or the name of a single file."""
+    """`path` relative to `folder`, or the name of a single file."""
     return path.relative_to(folder).as_posix() if folder.is_dir() else path.name
+
+
+def label_in(path: Path, folder: Path) -> str:
+    """`name_in` as tables and pages hold it: bytes that are not UTF-8 are written as \\xNN."""
+    return os.fsencode(name_in(path, folder)).decode("utf-8", "backslashreplace")
 
 
 def read(path: Path) -> tuple[bytes, Rgb]:
@@ -38,6 +46,34 @@ def read(path: Path) -> tuple[bytes, Rgb]:
     except OSError as error:
         raise ImageRefused("unreadable", f"The file cannot be read: {error}.") from error
     return data, decode(data)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file with its bytes and pixels, or why it has none."""
+
+    path: Path
+    data: bytes = b""
+    image: Rgb | None = None
+    refused: ImageRefused | None = None
+
+
+def pictures(files: Iterable[Path], most: int) -> Iterator[list[Picture]]:
+    """Runs of `files`, read: at most `most`, and no further one from `MOST_PIXELS` pixels on."""
+    batch: list[Picture] = []
+    pixels = 0
+    for path in files:
+        try:
+            data, image = read(path)
+            batch.append(Picture(path, data, image))
+            pixels += image.shape[0] * image.shape[1]
+        except ImageRefused as refused:
+            batch.append(Picture(path, refused=refused))
+        if len(batch) == most or pixels >= MOST_PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
 
 
 def decoded(files: Iterator[Path]) -> Iterator[tuple[Path, Rgb]]:

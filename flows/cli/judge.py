@@ -1,12 +1,13 @@
 """`mendline judge`: how strong a degradation is in one's own images."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 import pyarrow as pa
 
 from catalog.degradations import Degradation
-from catalog.errors import ImageRefused
+from networks.interfaces import Judgement
 
 COLUMNS = pa.schema(
     [
@@ -19,6 +20,10 @@ COLUMNS = pa.schema(
         ("judge", pa.string()),
     ]
 )
+
+ANSWER = ("severity", "confidence", "advisory", "failure")
+BATCH = 16
+"""Images that a judge is given at once: one on a server or a GPU takes them together."""
 
 
 @click.command()
@@ -41,33 +46,27 @@ def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str
     """
     from catalog.progress import track
     from catalog.tables import write_table
-    from flows.cli.folders import image_files, name_in, read
+    from flows.cli.folders import image_files, label_in, pictures
     from networks.judges import load_judge
+    from networks.judges.answers import ask
 
     files = image_files(path)
     asked = [Degradation(value) for value in degradations] or list(Degradation)
     network = load_judge(name)
-    rows: list[dict[str, object]] = []
-    for file in track(files, "judge"):
-        row: dict[str, object] = {"path": name_in(file, path), "judge": str(network.identity)}
-        try:
-            _, image = read(file)
-        except ImageRefused as refused:
-            failed = {"confidence": 0.0, "advisory": False, "failure": refused.what}
-            rows += [{**row, "degradation": d.value, **failed} for d in asked]
-            continue
-        for degradation in asked:
-            (answer,) = network.judge([image], degradation)
-            rows.append(
-                {
-                    **row,
-                    "degradation": degradation.value,
-                    "severity": answer.severity,
-                    "confidence": answer.confidence,
-                    "advisory": answer.advisory,
-                    "failure": answer.failure,
-                }
-            )
+    rows: list[dict[str, Any]] = []
+    for batch in pictures(track(files, "judge"), BATCH):
+        images = [one.image for one in batch if one.image is not None]
+        answers = {degradation: iter(ask(network, images, degradation)) for degradation in asked}
+        for one in batch:
+            for degradation in asked:
+                row = {"path": label_in(one.path, path), "judge": str(network.identity)}
+                answer = (
+                    Judgement(None, 0.0, one.refused.what)
+                    if one.refused
+                    else next(answers[degradation])
+                )
+                row |= {name: getattr(answer, name) for name in ANSWER}
+                rows.append(row | {"degradation": degradation.value})
     if out is None:
         for row in rows:
             said = row.get("severity")

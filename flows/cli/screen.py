@@ -7,7 +7,6 @@ import click
 import pyarrow as pa
 
 from catalog import schemas
-from catalog.errors import ImageRefused
 from catalog.layout import Layout
 
 COLUMNS = pa.schema([pa.field("path", pa.string()), *schemas.SCREENING])
@@ -37,30 +36,30 @@ def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) ->
     from curation.screen.screener import Screener, refused_row
     from curation.screen.sheet import ContactSheet
     from curation.screen.stage import count
-    from flows.cli.folders import image_files, name_in, read
+    from flows.cli.folders import image_files, label_in, pictures
 
     files = image_files(folder)
     place = Layout(Path.cwd()).params
     settings = load_params(place).screen if place.is_file() else Screen.model_validate({})
     screener = Screener(settings)
-    pictures = ContactSheet()
+    contact = ContactSheet()
     rows: list[dict[str, Any]] = []
-    for file in track(files, "screen"):
-        row: dict[str, Any] = {"path": name_in(file, folder)}
-        try:
-            data, image = read(file)
-            (screened,) = screener.rows([image])
-            rows.append({**row, "image_id": image_id(data), **screened})
+    for batch in pictures(track(files, "screen"), settings.batch_size):
+        images = [one.image for one in batch if one.image is not None]
+        screened = iter(screener.rows(images))
+        for one in batch:
+            name = label_in(one.path, folder)
+            if one.refused:
+                rows.append({"path": name, **refused_row(one.refused.reason)})
+                click.echo(f"{name}: {one.refused.what}", err=True)
+            else:
+                rows.append({"path": name, "image_id": image_id(one.data), **next(screened)})
+                if explain:
+                    click.echo("\n".join(explanation(name, rows[-1], settings)))
             if sheet:
-                pictures.add(row["path"], image, screened)
-            if explain:
-                click.echo("\n".join(explanation(row["path"], screened, settings)))
-        except ImageRefused as refused:
-            rows.append({**row, **refused_row(refused.reason)})
-            pictures.add(row["path"], None, rows[-1])
-            click.echo(f"{file}: {refused.what}", err=True)
+                contact.add(name, one.image, rows[-1])
     if sheet:
-        pictures.write(sheet)
+        contact.write(sheet)
     if out is not None:
         table = write_table(out, rows, COLUMNS)
     else:

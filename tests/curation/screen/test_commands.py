@@ -1,7 +1,10 @@
 """`mendline screen`, `judge` and `restore` on a plain folder with good and bad files."""
 
 import io
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,8 +12,11 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from catalog.degradations import Degradation
+from catalog.images import Rgb
 from curation.screen.sheet import ContactSheet
 from flows.cli import main
+from networks.judges.proxy.judge import ProxyJudge
 
 
 @pytest.fixture
@@ -98,6 +104,38 @@ def test_restore_keeps_size_and_place(folder: Path, tmp_path: Path) -> None:
     assert np.asarray(restored).mean() > 2 * (data.coffee() * 0.1).mean()
     assert not (out / "broken.jpg.png").exists()
     assert len(list(out.rglob("*.png"))) == 9
+
+
+def test_names_that_are_no_text_are_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in (b"caf\xe9.png", b"caf\xea.png"):
+        Image.fromarray(data.coffee()).save(os.fsdecode(os.fsencode(tmp_path / "in") + b"/" + name))
+    for command in (("screen", "--sheet", "s.html"), ("judge", "-d", "rain"), ("dedupe",)):
+        assert _run(command[0], "in", "--out", "t.parquet", *command[1:]) == 0
+        rows = pq.read_table("t.parquet").to_pylist()
+        assert [row["path"] for row in rows] == ["caf\\xe9.png", "caf\\xea.png"], command
+    assert "caf\\xe9.png" in Path("s.html").read_text()
+
+
+@pytest.mark.parametrize("command", ["judge", "screen"])
+def test_images_go_to_the_judge_together(
+    command: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sizes: list[int] = []
+    judge = ProxyJudge.judge
+
+    def counted(self: ProxyJudge, images: Sequence[Rgb], degradation: Degradation) -> Any:
+        sizes.append(len(images))
+        return judge(self, images, degradation)
+
+    monkeypatch.setattr(ProxyJudge, "judge", counted)
+    assert _run(command, folder, "--out", "t.parquet") == 0
+    # Twelve files, of which three are refused; nine degradations.
+    assert sizes == [9] * 9
 
 
 @pytest.mark.parametrize(

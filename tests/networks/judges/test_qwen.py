@@ -59,7 +59,7 @@ def test_an_image_that_the_processor_refuses_fails_alone(folder: Path) -> None:
     judge = Qwen3VlJudge(folder, batch_size=2)
     answers = judge.judge([long, narrow, np.zeros((0, 9, 3), np.uint8)], Degradation.HAZE)
     said = [answer.failure or "" for answer in answers]
-    assert said[0] == "too long to judge: 4000 x 1, prepared over 200 : 1"
+    assert said[0] == "too long to judge: 4000 x 1, at the judge's size over 200 : 1"
     assert "too long" not in said[1]
     assert said[2] == "the image has no pixels"
 
