@@ -7,10 +7,12 @@ import torch
 
 from networks.embedders.open_clip import OpenClipEmbedder, weights_digest
 from networks.interfaces import Identity
+from networks.weights import read_pinned
 
 CONFIG = Path(__file__).with_name("mendline-clip.json")
 WEIGHTS = Path(__file__).with_name("mendline-clip.safetensors")
 """Made by networks.embedders.fit; without the file the weights are random."""
+SHA256 = "965b8ae102a47af41a7bb01a73054f7d596ba83f0653184033fcb74b3b61152f"
 
 SEED = 20260326
 VERSION = "1"
@@ -27,13 +29,17 @@ def build_model(seed: int = SEED) -> torch.nn.Module:
         return open_clip.create_model(CONFIG.stem, force_preprocess_cfg=PREPROCESSING)
 
 
-def load_mendline_clip() -> OpenClipEmbedder:
-    """Load it with the weights beside this file; without them `identity.trained` is False."""
-    model = build_model()
-    trained = WEIGHTS.is_file()
-    if trained:
-        from safetensors.torch import load_file
+def load_mendline_clip(place: Path = WEIGHTS, sha256: str = SHA256) -> OpenClipEmbedder:
+    """Load it with the weights at `place`; without them `identity.trained` is False.
 
-        model.load_state_dict({name: w.float() for name, w in load_file(WEIGHTS).items()})
+    Raises `UserError` for a file of another hash.
+    """
+    model = build_model()
+    trained = place.is_file()
+    if trained:
+        from safetensors.torch import load
+
+        data = read_pinned(place, sha256, "the embedder")
+        model.load_state_dict({name: w.float() for name, w in load(data).items()})
     identity = Identity(CONFIG.stem, VERSION, weights_digest(model), trained=trained)
     return OpenClipEmbedder(model, open_clip.get_tokenizer(CONFIG.stem), identity)

@@ -11,13 +11,19 @@ import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from safetensors import SafetensorError
 
 from catalog.errors import UserError
 from catalog.images import Rgb
 from networks.interfaces import Identity
 
-VERSION = "1"
+VERSION = "2"
 """Of the preprocessing and of this code; part of the identity."""
+
+
+LONGEST_ASPECT = 8
+"""Longer side over shorter of what is scaled: beyond, a crop to the middle comes first, since the
+whole of a line of pixels scaled to the model's height would fill the memory."""
 
 
 def weights_digest(model: torch.nn.Module) -> str:
@@ -43,13 +49,15 @@ class OpenClipEmbedder:
             model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
         )
         self.tokenizer = tokenizer
-        self.transform = image_transform_v2(
-            PreprocessCfg(**model.visual.preprocess_cfg), is_train=False
-        )
+        preprocessing = PreprocessCfg(**model.visual.preprocess_cfg)
+        self.transform = image_transform_v2(preprocessing, is_train=False)
+        self._crops = preprocessing.resize_mode == "shortest"
         self._dtype = next(model.visual.parameters()).dtype
         self.width = self.embed_texts(["a photo"]).shape[1]
 
     def _prepare(self, image: Rgb) -> torch.Tensor:
+        if self._crops:
+            image = middle(image)
         return self.transform(Image.fromarray(image))
 
     @torch.inference_mode()
@@ -69,6 +77,14 @@ class OpenClipEmbedder:
             return np.zeros((0, self.width), np.float32)
         tokens = self.tokenizer(list(texts)).to(self.device)
         return self.model.encode_text(tokens, normalize=True).float().cpu().numpy()
+
+
+def middle(image: Rgb) -> Rgb:
+    """The middle of an image longer than `LONGEST_ASPECT`, whose centre square is the same."""
+    height, width = image.shape[:2]
+    tall, wide = min(height, LONGEST_ASPECT * width), min(width, LONGEST_ASPECT * height)
+    down, right = (height - tall) // 2, (width - wide) // 2
+    return image[down : down + tall, right : right + wide]
 
 
 def _near(what: str, given: str, valid: Sequence[str]) -> UserError:
@@ -100,6 +116,8 @@ def _weights(model_name: str, source: str) -> str:
 def load_open_clip(name: str) -> OpenClipEmbedder:
     """Load `open_clip:MODEL:TAG`, TAG a pretrained tag or the path of a safetensors file.
 
+    A tag's weights run with the activation they were trained with (OpenAI's with QuickGELU); for
+    those in a file MODEL says it, such as ViT-L-14-quickgelu.
     Raises `UserError` for an unknown model or tag, a file that is missing or does not fit, and
     weights that cannot be downloaded.
     """
@@ -113,9 +131,13 @@ def load_open_clip(name: str) -> OpenClipEmbedder:
     if model_name not in open_clip.list_models():
         raise _near("model", model_name, open_clip.list_models())
     weights = _weights(model_name, source)
+    # open_clip only warns where the model's activation is not that of the weights.
+    quick = bool(open_clip.get_pretrained_cfg(model_name, weights).get("quick_gelu"))
     try:
-        model = open_clip.create_model(model_name, pretrained=weights, require_pretrained=True)
-    except (RuntimeError, OSError) as error:
+        model = open_clip.create_model(
+            model_name, pretrained=weights, force_quick_gelu=quick, require_pretrained=True
+        )
+    except (RuntimeError, OSError, SafetensorError) as error:
         raise UserError(
             f"The weights of {name} cannot be loaded: {error}.",
             "Check the file and the model's name, or the network (and HF_HUB_OFFLINE) for a tag.",

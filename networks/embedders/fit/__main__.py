@@ -1,8 +1,11 @@
 """`python -m networks.embedders.fit --debs DIR --work DIR [--out FILE]`."""
 
 import argparse
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
+
+import click
 
 from catalog.files import write_json
 from networks.embedders.fit import pictures
@@ -26,6 +29,7 @@ def main() -> None:
     unpack(arguments.debs, unpacked, pictures.PACKAGES)
     pictures.make(unpacked, squares, plan.seed)
     train(squares, arguments.out, plan)
+    click.echo(f"SHA256 = {hashlib.sha256(arguments.out.read_bytes()).hexdigest()!r}")
     write_json(arguments.out.with_suffix(".record.json"), asdict(plan))
 
 

@@ -1,6 +1,7 @@
 """The embedders: unit vectors, determinism, identity, and weights from a file."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -10,7 +11,8 @@ from safetensors.torch import save_file
 
 from catalog.errors import UserError
 from networks.embedders import load_embedder
-from networks.embedders.mendline_clip import WEIGHTS, build_model
+from networks.embedders.mendline_clip import WEIGHTS, build_model, load_mendline_clip
+from networks.embedders.open_clip import middle
 from networks.interfaces import Embedder
 
 
@@ -73,6 +75,46 @@ def test_an_open_clip_model_loads_from_a_safetensors_file(tmp_path: Path) -> Non
         tokens = open_clip.get_tokenizer("ViT-S-32-alt")(["rain"])
         wanted = model.encode_text(tokens, normalize=True).numpy()
     assert np.allclose(loaded.embed_texts(["rain"]), wanted, atol=1e-5)
+
+
+def test_weights_of_a_tag_run_with_their_own_activation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenAI's were trained with QuickGELU; with another activation the vectors are wrong."""
+    create = open_clip.create_model
+    made: list[torch.nn.Module] = []
+
+    def without_download(name: str, **options: Any) -> torch.nn.Module:
+        made.append(create(name, force_quick_gelu=options["force_quick_gelu"]))
+        return made[-1]
+
+    monkeypatch.setattr(open_clip, "create_model", without_download)
+    for tag in ("openai", "laion2b_s34b_b79k"):
+        load_embedder(f"open_clip:ViT-B-32:{tag}")
+    kinds = [{type(module).__name__ for module in model.modules()} for model in made]
+    assert ["QuickGELU" in kind for kind in kinds] == [True, False]
+
+
+def test_a_line_of_pixels_is_cut_before_it_is_scaled() -> None:
+    line = np.arange(3 * 99_999, dtype=np.uint32).astype(np.uint8).reshape(1, 99_999, 3)
+    assert middle(line).shape == (1, 8, 3)
+    assert np.array_equal(middle(line), line[:, 49_995:50_003])
+    assert middle(line.transpose(1, 0, 2)).shape == (8, 1, 3)
+    photo = np.zeros((300, 2400, 3), np.uint8)
+    assert middle(photo).shape == photo.shape
+
+
+def test_weights_of_another_hash_are_refused(tmp_path: Path) -> None:
+    changed = tmp_path / WEIGHTS.name
+    changed.write_bytes(WEIGHTS.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match="have the SHA-256"):
+        load_mendline_clip(changed)
+
+
+@pytest.mark.parametrize("data", [b"", b"junk" * 99])
+def test_a_file_that_is_no_safetensors_is_refused(data: bytes, tmp_path: Path) -> None:
+    place = tmp_path / "weights.safetensors"
+    place.write_bytes(data)
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_embedder(f"open_clip:ViT-S-32-alt:{place}")
 
 
 @pytest.mark.parametrize(
