@@ -5,6 +5,7 @@ logistic regression on the measures of `forms` and their products. The photos ar
 networks/judges/proxy/fit/photos.json; every fourth is held out.
 """
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -109,6 +110,7 @@ def fit(photos: Path, versions: int) -> None:
         }
         click.echo(json.dumps(result))
     write_json(WEIGHTS, content)
+    click.echo(f"SHA256 = {hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()!r}")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ import numpy as np
 
 from catalog.images import Rgb
 from curation.fingerprint import trim_box
+from networks.weights import read_pinned
 
 WEIGHTS = Path(__file__).with_name("forms.json")
+SHA256 = "3769e9054090c050d7cfb3f6a15567f8be0957aac7ca55e6d1dbb04b75d0ca4d"
 SMALLEST_SIDE = 64
 LONGEST_SIDE = 800
 """Larger images are reduced; flat parts stay flat."""
@@ -245,7 +247,7 @@ class _Model:
 
 @lru_cache(maxsize=1)
 def _models() -> dict[str, _Model]:
-    content = json.loads(WEIGHTS.read_text("utf-8"))
+    content = json.loads(read_pinned(WEIGHTS, SHA256, "the detector of screenshots and drawings"))
     return {
         name: _Model(
             np.array(part["centre"]),

@@ -4,6 +4,7 @@ The paper (RealRestorer, arXiv 2603.25502, table 4) filters its web images so. E
 the mean of a few prompts' vectors (prompt ensembling, Radford et al. 2021, arXiv 2103.00020).
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -58,7 +59,10 @@ class PromptReader:
     """Reads images by the descriptions, which are embedded once."""
 
     def __init__(self, embedder: Embedder) -> None:
-        """Raises `UserError` for an embedder whose weights are random: it would say anything."""
+        """`digest` is that of the embedder and the texts.
+
+        Raises `UserError` for an embedder whose weights are random: it would say anything.
+        """
         if not embedder.identity.trained:
             raise UserError(
                 f"Prompts cannot decide by {embedder.identity}: its weights are random.",
@@ -67,6 +71,8 @@ class PromptReader:
             )
         self.embedder = embedder
         described = [(WORDING[task].clip_prompt, *OURS[task]) for task in Degradation]
+        texts = "\n".join(text for texts in (*described, CLEAN) for text in texts)
+        self.digest = hashlib.sha256(f"{embedder.identity.digest} {texts}".encode()).hexdigest()
         self._vectors = np.stack([_mean(embedder, texts) for texts in (*described, CLEAN)])
 
     def read(self, images: Sequence[Rgb]) -> list[Reading]:

@@ -13,6 +13,7 @@ from catalog.images import Rgb
 from catalog.log import logger
 from catalog.settings.screen import Screen
 from curation.screen.content import NONE, load_filter
+from curation.screen.forms import SHA256 as FORMS
 from curation.screen.forms import forms
 from curation.screen.prompts import PromptReader, Reading
 from curation.screen.quality import measure_quality
@@ -62,8 +63,15 @@ class Screener:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the version and all identities, for cache keys."""
-        parts = [VERSION, self.judge.identity.digest, *self.identities.values()]
+        """SHA-256 over the version and all that decides, for cache keys."""
+        parts = [
+            VERSION,
+            self.judge.identity.digest,
+            self.marks.identity.digest,
+            self.content.identity.digest if self.content else NONE,
+            self.prompts.digest if self.prompts else NONE,
+            FORMS,
+        ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @property

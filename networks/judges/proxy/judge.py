@@ -14,7 +14,8 @@ ADVISORY = frozenset({Degradation.FLARE, Degradation.REFLECTION})
 """Where what is measured says little: the answer is a hint, not a verdict."""
 
 REMEMBERED = 64
-"""Images whose answers are kept, since one is usually judged for several degradations."""
+"""Images whose answers are kept, at least, since one is usually judged for several degradations;
+those of the last batch are, whatever its size."""
 
 
 class ProxyJudge:
@@ -29,10 +30,12 @@ class ProxyJudge:
 
     def __init__(self) -> None:
         self._heads = load_heads()
+        self._room = REMEMBERED
         self._known: OrderedDict[bytes, dict[Degradation, Judgement]] = OrderedDict()
 
     def judge(self, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
         """One judgement an image; an image below 32 pixels a side is a failure by name."""
+        self._room = max(REMEMBERED, len(images))
         return [self._judge(image, degradation) for image in images]
 
     def _judge(self, image: Rgb, degradation: Degradation) -> Judgement:
@@ -48,7 +51,7 @@ class ProxyJudge:
         found = self._known.get(key.digest())
         if found is None:
             found = self._known[key.digest()] = self._judge_all(image)
-            if len(self._known) > REMEMBERED:
+            while len(self._known) > self._room:
                 self._known.popitem(last=False)
         return found[degradation]
 

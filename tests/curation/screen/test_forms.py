@@ -1,10 +1,14 @@
 """Borders, collages, screenshots and drawings, made by script of photos that were not fitted to."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from skimage import data
 
+from catalog.errors import UserError
 from catalog.settings.screen import Screen
+from curation.screen import forms as module
 from curation.screen.forming import MAKERS
 from curation.screen.forms import Form, forms
 
@@ -51,3 +55,14 @@ def test_plain_and_narrow_images_have_finite_scores(size: tuple[int, int], value
     assert np.isfinite(list(scores.values())).all()
     if min(size) < 64:
         assert set(scores.values()) == {0.0}
+
+
+def test_weights_of_another_hash_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = tmp_path / "forms.json"
+    changed.write_bytes(module.WEIGHTS.read_bytes() + b" ")
+    monkeypatch.setattr(module, "WEIGHTS", changed)
+    module._models.cache_clear()
+    with pytest.raises(UserError, match="have the SHA-256"):
+        forms(PHOTOS[0])

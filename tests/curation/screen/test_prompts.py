@@ -17,6 +17,7 @@ from catalog.layout import Layout
 from catalog.settings.screen import Screen
 from catalog.shards import ShardWriter
 from catalog.tables import read_table
+from curation.screen import prompts
 from curation.screen.prompts import PromptReader
 from curation.screen.screener import Screener
 from curation.screen.stage import run
@@ -114,3 +115,11 @@ def test_random_weights_may_not_decide() -> None:
         PromptReader(embedder)
     with pytest.raises(UserError, match="no embedder named"):
         load_embedder("clop")
+
+
+def test_other_texts_are_another_screening(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Screen(decided_by="prompts", embedder=tiny)
+    first = Screener(settings).digest
+    assert Screener(settings).digest == first
+    monkeypatch.setitem(prompts.OURS, Degradation.RAIN, ("a photo of a wet street",))
+    assert Screener(settings).digest != first

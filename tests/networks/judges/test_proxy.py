@@ -13,9 +13,10 @@ from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.images import decode
 from networks.degraders import load_degrader
-from networks.interfaces import Judge
+from networks.interfaces import Judge, Judgement
 from networks.judges import load_judge
 from networks.judges.proxy.head import PLACE, load_heads
+from networks.judges.proxy.judge import REMEMBERED, ProxyJudge
 from networks.judges.proxy.kernel import load_kernels
 
 DRAWN = np.linspace(1, 5, 9)
@@ -77,6 +78,27 @@ def test_an_image_has_one_answer_whatever_its_batch(judge: Judge) -> None:
     both = judge.judge([first, second], Degradation.NOISE)
     alone = load_judge("proxy").judge([second], Degradation.NOISE)
     assert both[1] == alone[0]
+
+
+def test_a_large_batch_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = ProxyJudge()
+    measured = 0
+    judge_all = judge._judge_all
+
+    def counted(image: np.ndarray) -> dict[Degradation, Judgement]:
+        nonlocal measured
+        measured += 1
+        return judge_all(image)
+
+    monkeypatch.setattr(judge, "_judge_all", counted)
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in range(REMEMBERED + 6)]
+    for degradation in (Degradation.RAIN, Degradation.HAZE):
+        judge.judge(images, degradation)
+    assert measured == len(images)
+    judge.judge(images[:1], Degradation.RAIN)
+    judge.judge([data.coffee()], Degradation.RAIN)
+    assert len(judge._known) <= REMEMBERED
 
 
 def test_unknown_names_are_refused() -> None:
