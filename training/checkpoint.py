@@ -29,7 +29,7 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.tensor import DTensor
 
 from catalog.errors import UserError
-from catalog.files import disk_errors
+from catalog.files import atomic_file, disk_errors
 from training.average import Average
 from training.parallel import State, World, learning
 
@@ -137,9 +137,9 @@ class Checkpoints:
         if self.group.first:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            with disk_errors(temporary):
+            with atomic_file(temporary / _JSON) as file:
                 # Keys in their own order: the rows of the logs come back to the byte.
-                (temporary / _JSON).write_text(json.dumps(vars(progress)), "utf-8")
+                file.write_text(json.dumps(vars(progress)), "utf-8")
         self.group.barrier()
         writing = async_save(
             tensors,

@@ -48,7 +48,8 @@ def read_bundle(folder: Path) -> Bundle:
         if not base.is_dir():
             raise UserError(
                 f"The model below the adapters in {folder} is not in {base}.",
-                f"Put its folder into {folder / lora.BASE}.",
+                "Copy it there from the machine that trained: a version of adapters refers "
+                "to its files by their hashes.",
             )
         return Bundle(folder, "adapters", hashlib.sha256(f"{weights}\n{own}".encode()).hexdigest())
     digest = hashlib.sha256()

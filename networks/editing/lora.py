@@ -90,10 +90,16 @@ def save_adapter(
 
 
 def read_base(folder: Path) -> tuple[Path, str]:
-    """(folder, hash) of the model that the adapters in `folder` belong to. Raises `UserError`."""
+    """(folder, hash) of the model that the adapters in `folder` belong to. Raises `UserError`.
+
+    Settings name it relative to the work tree, which is found from `folder` too.
+    """
     try:
         content = json.loads((folder / BASE).read_text("utf-8"))
-        return Path(content["folder"]), str(content["weights"])
+        place = Path(content["folder"])
+        roots = [Path(), *folder.resolve().parents]
+        found = next((root / place for root in roots if (root / place).is_dir()), place)
+        return found, str(content["weights"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{folder} does not say what its adapters belong to: {error}.",

@@ -170,6 +170,25 @@ def test_adapters_learn_alone_are_kept_and_merge(
         assert (ask(merged) - adapted).norm() < 0.01 * adapted.norm()  # rounded to bf16
 
 
+def test_the_model_below_adapters_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings name it relative to the work tree, and `mendline restore` runs in any folder."""
+    (tmp_path / "tree/models/base/one").mkdir(parents=True)
+    adapters = tmp_path / "tree/models/finetune"
+    adapters.mkdir()
+    (adapters / lora.BASE).write_text('{"folder": "models/base/one", "weights": "7"}')
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for place in (tmp_path / "tree", elsewhere):
+        monkeypatch.chdir(place)
+        base, weights = lora.read_base(adapters)
+        assert base.resolve() == tmp_path / "tree/models/base/one"
+        assert weights == "7"
+    (adapters / lora.BASE).write_text('{"folder": "models/base/two", "weights": "7"}')
+    assert lora.read_base(adapters)[0] == Path("models/base/two")
+
+
 def test_adapters_of_another_model_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     editor = open_editor(folders["step1x"])
     with pytest.raises(UserError, match="no linear layer's name ends with to_z"):
