@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from catalog.errors import ImageRefused
 
@@ -94,7 +94,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Rgb:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(upright(image))
     except Exception as error:
         raise ImageRefused("broken-image", f"The image cannot be decoded: {error}.") from error
 
@@ -114,7 +114,7 @@ def decode_luma(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> np.ndar
             if image.mode in ("RGB", "L"):
                 image.draft("L", (side, side))
             image.load()
-            image = ImageOps.exif_transpose(image)
+            image = upright(image)
             if image.mode != "L" or "transparency" in image.info:
                 image = Image.fromarray(to_rgb(image)).convert("L")
             return np.asarray(image)
@@ -132,17 +132,46 @@ def decode_reduced(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Rgb:
             if image.mode == "RGB":
                 image.draft("RGB", (side, side))
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(upright(image))
     except Exception as error:
         raise ImageRefused("broken-image", f"The image cannot be decoded: {error}.") from error
 
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What sets an image of that EXIF orientation upright (EXIF 2.32, tag 274)."""
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A loaded image turned as its EXIF says.
+
+    Pillow's own function writes the rest of the EXIF anew too, and fails on tags of a wrong type,
+    which cameras and editors do write.
+    """
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
+
+
 def to_rgb(image: Image.Image) -> Rgb:
-    """Convert a Pillow image of any mode to (height, width, 3) uint8."""
+    """Convert a Pillow image of any mode to (height, width, 3) uint8.
+
+    Whole numbers are of 8 bits where none is above 255, else of 16; so are floating-point ones,
+    whose range is 0 .. 1 where none is above 1. What is no number is black.
+    """
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 255.0
-        grey = np.clip(values / top * 255.0 + 0.5, 0, 255).astype(np.uint8)
+        largest = values.max(initial=0, where=np.isfinite(values))
+        top = 65535.0 if image.mode.startswith("I;16") or largest > 255 else 255.0
+        if image.mode == "F" and largest <= 1:
+            top = 1.0
+        grey = np.clip(np.nan_to_num(values / top * 255.0 + 0.5), 0, 255).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")

@@ -6,10 +6,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from catalog.errors import ImageRefused
-from catalog.images import decode, encode_png, read_header
+from catalog.images import decode, decode_luma, encode_png, read_header
 
 
 def _bytes(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -61,6 +61,42 @@ def test_exif_orientation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     assert decode(_bytes(image, "JPEG", exif=exif)).shape == (30, 20, 3)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8, 9])
+def test_every_orientation_is_turned_as_pillow_turns_it(kind: str, orientation: int) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data = _bytes(image, kind, exif=exif)
+    wanted = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    assert np.array_equal(decode(data), np.asarray(wanted))
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        (ExifTags.Base.XResolution, 2, 4, b"abc\0"),
+        (ExifTags.Base.ImageWidth, 9, 1, b"\xff\xff\xff\xff"),
+        (ExifTags.Base.StripOffsets, 7, 4, b"abc\0"),
+    ],
+)
+def test_a_wrong_tag_in_the_exif_refuses_no_photo(tag: tuple[int, int, int, bytes]) -> None:
+    entries = sorted([tag, (ExifTags.Base.Orientation, 3, 1, b"\0\6\0\0")])
+    block = b"".join(struct.pack(">HHI4s", *entry) for entry in entries)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + block + bytes(4)
+    data = _bytes(Image.new("RGB", (30, 20)), "JPEG", exif=exif)
+    assert decode(data).shape == (30, 20, 3)
+    assert decode_luma(data, 30).shape == (30, 20)
+
+
+@pytest.mark.parametrize("scale", [1.0, 255.0, 65535.0])
+def test_floating_point_is_read_by_its_range(scale: float) -> None:
+    values = np.full((4, 5), 0.25 * scale, np.float32)
+    values[0, :3] = scale, np.nan, np.inf
+    grey = decode(_bytes(Image.fromarray(values), "TIFF"))[..., 0]
+    assert grey[0].tolist() == [255, 0, 255, 64, 64]
 
 
 @pytest.mark.parametrize(
