@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
+import errno
 import json
 import os
 import shutil
@@ -11,7 +12,9 @@ from typing import Any
 from catalog.errors import UserError
 
 TEMPORARY_SUFFIX = ".partial"
-_NO_SPACE = {28, 122}  # ENOSPC, EDQUOT
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NOT_LET = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}
 
 
 def _temporary(path: Path) -> Path:
@@ -28,7 +31,7 @@ def _fsync(path: Path) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk below `path` into a `UserError` that says what to do."""
+    """Turn a full disk, and a `path` that nothing can be written to, into a `UserError`."""
     try:
         yield
     except OSError as error:
@@ -37,7 +40,25 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"No space left on the disk while writing {path}.",
                 "Free some space and run the same command again; finished parts are kept.",
             ) from error
+        if _is_of(error, path):
+            raise UserError(
+                f"{path} cannot be written: {error.strerror} ({error.filename}).",
+                "Make it a place that you may write to, or name another one, and run the same "
+                "command again.",
+            ) from error
         raise
+
+
+def _is_of(error: OSError, path: Path) -> bool:
+    """Whether it is `path` that cannot be written, and not some other file of the block."""
+    if not isinstance(error.filename, str):
+        return False
+    place = Path(error.filename)
+    above = place == path or place in path.parents
+    if error.errno in _NOT_LET:
+        return above or place.is_relative_to(path) or place == _temporary(path)
+    # A temporary that was never written is a fault of ours, unless a folder is in its place.
+    return error.errno in _NO_PLACE and (above or error.errno == errno.EISDIR)
 
 
 @contextmanager

@@ -75,4 +75,9 @@ def load_params(path: Path) -> Params:
             f"There is no {path}.",
             "Run inside a work tree, or write one with `mendline profile embedded`.",
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} cannot be read: {error}.",
+            "Mend it, or move it away and write one with `mendline profile embedded`.",
+        ) from error
     return parse_params(text, str(path))

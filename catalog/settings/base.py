@@ -38,6 +38,8 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> User
             near = difflib.get_close_matches(str(fault["loc"][-1]), names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"valid are {', '.join(names)}."
             lines.append(f"{place} is not a setting; {hint}")
+        elif fault["type"] == "missing":
+            lines.append(f"{place} is missing.")
         else:
             lines.append(f"{place}: {fault['msg']} (given: {fault.get('input')!r}).")
     return UserError(

@@ -1,6 +1,7 @@
 """The `mendline` command. Commands are imported only when called, so that --help is quick."""
 
 import difflib
+import errno
 import importlib
 import sys
 from typing import Any
@@ -32,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("flows.cli.trace:trace", "Follow an image to the datasets and models that saw it."),
 }
 """Name of a command to (module:function, one line of help)."""
+
+
+_NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR}
+"""What the system refuses because of the place it was given, not because of a fault of ours."""
 
 
 class LazyGroup(click.Group):
@@ -76,4 +81,13 @@ def main(arguments: list[str] | None = None) -> Any:
         return mendline.main(args=arguments, prog_name="mendline")
     except UserError as error:
         click.echo(f"{error.what}\n{error.remedy}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None or error.errno not in _NOT_OURS:
+            raise
+        click.echo(
+            f"{error.filename}: {error.strerror}.\n"
+            "Mend that, or name another place, and run the same command again.",
+            err=True,
+        )
         sys.exit(1)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from flows.cli.out import writable
+
 _SPLITS = ("train", "validation", "held-out")
 
 
@@ -17,7 +19,11 @@ _SPLITS = ("train", "validation", "held-out")
     help="Tar shards, or a folder that datasets.load_dataset opens.",
 )
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="New folder."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    callback=writable,
+    help="New folder.",
 )
 @click.option(
     "--split",

@@ -1,5 +1,6 @@
 """`mendline judge`: how strong a degradation is in one's own images."""
 
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import click
 import pyarrow as pa
 
 from catalog.degradations import Degradation
+from flows.cli.out import writable
 from networks.interfaces import Judgement
 
 COLUMNS = pa.schema(
@@ -25,6 +27,9 @@ ANSWER = ("severity", "confidence", "advisory", "failure")
 BATCH = 16
 """Images that a judge is given at once: one on a server or a GPU takes them together."""
 
+LARGE = 64
+"""Pixels a side: that smaller images have no answer says nothing of the judge."""
+
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
@@ -36,7 +41,12 @@ BATCH = 16
     type=click.Choice([d.value for d in Degradation]),
     help="May be given again; all nine by default.",
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Parquet table.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=writable,
+    help="Parquet table.",
+)
 @click.option("--judge", "name", default="proxy", show_default=True, help="Who judges.")
 def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str) -> None:
     """Judge the image PATH, or every image below the folder PATH.
@@ -48,15 +58,20 @@ def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str
     from catalog.tables import write_table
     from flows.cli.folders import image_files, label_in, pictures
     from networks.judges import load_judge
-    from networks.judges.answers import ask
+    from networks.judges.answers import Silence, ask
 
     files = image_files(path)
     asked = [Degradation(value) for value in degradations] or list(Degradation)
     network = load_judge(name)
+    silence = Silence(name, "--judge")
     rows: list[dict[str, Any]] = []
     for batch in pictures(track(files, "judge"), BATCH):
         images = [one.image for one in batch if one.image is not None]
-        answers = {degradation: iter(ask(network, images, degradation)) for degradation in asked}
+        answers = {}
+        for degradation in asked:
+            found = ask(network, images, degradation)
+            silence.hear(compress(found, [min(image.shape[:2]) >= LARGE for image in images]))
+            answers[degradation] = iter(found)
         for one in batch:
             for degradation in asked:
                 row = {"path": label_in(one.path, path), "judge": str(network.identity)}

@@ -8,6 +8,7 @@ import click
 
 from catalog.layout import Layout
 from catalog.settings import load_params
+from flows.cli.out import writable
 
 
 def _who(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
@@ -113,7 +114,12 @@ def rollback(by: str, reason: str) -> None:
     default="paper",
     show_default=True,
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Also write it as an HTML page.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=writable,
+    help="Also write it as an HTML page.",
+)
 def leaderboard(also: tuple[Path, ...], reading: str, out: Path | None) -> None:
     """Show the registered versions, and teachers, by task."""
     from rich.console import Console

@@ -6,6 +6,7 @@ import click
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
+from flows.cli.out import writable
 
 
 @click.command()
@@ -24,7 +25,11 @@ from catalog.errors import UserError
     help="classical, a model's folder, or a registry URI such as models:/mendline@champion.",
 )
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    callback=writable,
+    help="Folder.",
 )
 def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
     """Restore the image PATH, or every image below the folder PATH, into the folder --out.

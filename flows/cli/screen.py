@@ -8,15 +8,24 @@ import pyarrow as pa
 
 from catalog import schemas
 from catalog.layout import Layout
+from flows.cli.out import writable
 
 COLUMNS = pa.schema([pa.field("path", pa.string()), *schemas.SCREENING])
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Parquet table.")
 @click.option(
-    "--sheet", type=click.Path(path_type=Path, dir_okay=False), help="Contact sheet (HTML)."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=writable,
+    help="Parquet table.",
+)
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=writable,
+    help="Contact sheet (HTML).",
 )
 @click.option("--explain", is_flag=True, help="Print every score and the rule that decided.")
 def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) -> None:

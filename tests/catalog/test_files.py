@@ -66,3 +66,17 @@ def test_a_full_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Free some space"), atomic_file(target):
         Path("/dev/full").write_text("x")
     assert not target.exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    for place in (tmp_path / "file/below/table", tmp_path / "folder", Path("/proc/none/table")):
+        with pytest.raises(UserError, match=f"{place} cannot be written"):
+            write_json(place, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    # Another file of the block, or a temporary that was forgotten, is not the place's fault.
+    with pytest.raises(FileNotFoundError), atomic_file(tmp_path / "a"):
+        (tmp_path / "b").read_text()
+    with pytest.raises(FileNotFoundError), atomic_file(tmp_path / "a"):
+        pass

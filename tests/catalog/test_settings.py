@@ -46,6 +46,25 @@ def test_broken_yaml_and_a_missing_file_say_what_to_do(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
+def test_a_missing_section_is_named_and_the_rest_is_not_repeated(tmp_path: Path) -> None:
+    text = (ROOT / "profiles/embedded.yaml").read_text().replace("\nhash:", "\nhsh:")
+    with pytest.raises(UserError, match="hsh is not a setting; did you mean hash") as caught:
+        parse_params(text, "params.yaml")
+    assert "hash is missing." in caught.value.what
+    assert len(caught.value.what) < 200
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"params\.yaml cannot be read"):
+        load_params(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match=r"params\.yaml cannot be read"):
+        load_params(path)
+
+
 def test_settings_are_frozen() -> None:
     params = load_params(ROOT / "profiles/embedded.yaml")
     with pytest.raises(ValueError, match="frozen"):

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from catalog.errors import UserError
+from flows.cli import main
 from flows.cli.profile import profile
 from flows.cli.steps import Steps
 
@@ -86,3 +87,41 @@ def test_a_failed_step_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
         steps.hear("push", "")
         raise UserError("The remote is down.", "Bring it back.")
     assert capsys.readouterr().err.lstrip().startswith("x storing")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["dedupe", "photos", "--out"],
+        ["screen", "photos", "--out"],
+        ["screen", "photos", "--sheet"],
+        ["judge", "photos", "--out"],
+        ["degrade", "photos", "-d", "blur", "--out"],
+        ["restore", "photos", "-d", "blur", "--out"],
+        ["evaluate", "--benchmark", "photos", "--restorer", "classical", "--out"],
+        ["export", "--out"],
+        ["leaderboard", "--out"],
+    ],
+    ids=lambda command: " ".join(command[:1] + command[-1:]),
+)
+def test_a_place_for_the_result_is_looked_at_before_the_work(
+    here: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "file").write_text("kept")
+    with pytest.raises(SystemExit) as ended:
+        main([*command, str(here / "file/below/result")])
+    assert ended.value.code == 1
+    assert "file is a file.\nName another place." in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_said_without_a_traceback(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "params.yaml").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        main(["profile", "embedded"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        "params.yaml: Is a directory.\n"
+        "Mend that, or name another place, and run the same command again.\n"
+    )
