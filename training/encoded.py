@@ -20,16 +20,20 @@ Entry = dict[str, Tensor]
 
 
 class EncodedCache:
-    """Entries as safetensors files below `folder`; at most about `limit` bytes are stored."""
+    """Entries as safetensors files below `folder`; at most about `limit` bytes are stored.
 
-    def __init__(self, folder: Path | None, limit: int) -> None:
+    `processes` store in the same folder, each its share of that.
+    """
+
+    def __init__(self, folder: Path | None, limit: int, processes: int = 1) -> None:
         self.folder = folder if limit else None
-        self.limit = limit
+        self.limit = limit // processes
         self.hits = self.misses = 0
         self._bytes = 0
         self._lock = threading.Lock()
         if self.folder is not None and self.folder.is_dir():
-            self._bytes = sum(path.stat().st_size for path in self.folder.rglob("*.safetensors"))
+            stored = sum(path.stat().st_size for path in self.folder.rglob("*.safetensors"))
+            self._bytes = stored // processes
 
     def get(self, key: tuple[str, ...] | None, make: Callable[[], Entry]) -> Entry:
         """The entry of `key`, or what `make` returns; None as key stores nothing."""

@@ -169,7 +169,14 @@ class Start:
     """Sides of buckets are multiples of it."""
 
 
-def start(inputs: Inputs, student: Student, stage: Stage, network: Network, scratch: Path) -> Start:
+def start(
+    inputs: Inputs,
+    student: Student,
+    stage: Stage,
+    network: Network,
+    scratch: Path,
+    processes: int = 1,
+) -> Start:
     """The network with its first weights, its frozen parts and adapters. Raises `UserError`."""
     if network.family == "student":
         if stage.lora_rank:
@@ -199,7 +206,7 @@ def start(inputs: Inputs, student: Student, stage: Stage, network: Network, scra
         if adapters and adapters.is_file()
         else None,
     }
-    cache = EncodedCache(scratch / "encoded", stage.encoded_cache_mib * 2**20)
+    cache = EncodedCache(scratch / "encoded", stage.encoded_cache_mib * 2**20, processes)
     return Start(
         EditorTrainable(editor, weights, stage.lora_rank, cache),
         run_key(parts, stage, inputs, _CODE + _EDITING_CODE),
@@ -245,7 +252,7 @@ def _train(
     images = PairImages(ShardStore(*inputs.shards), stage.cache_mib * 2**20)
     images.check(pairs["train"] + pairs["validation"])
     scorer = make_scorer(stage, pairs["validation"], images, scratch)
-    begun = start(inputs, student, stage, network, scratch)
+    begun = start(inputs, student, stage, network, scratch, group.size)
     trainable = begun.trainable
     frozen = sum(p.numel() for p in trainable.module.parameters() if not p.requires_grad)
     parameters = sum(p.numel() for p in trainable.module.parameters())

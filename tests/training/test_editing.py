@@ -216,6 +216,10 @@ def test_what_augmentation_touched_is_not_cached_and_keys_are_contents(tmp_path:
     assert cache.get(("a",), lambda: {"x": torch.zeros(40)})["x"].sum() == 40
     assert cache.get(("b",), lambda: {"x": torch.zeros(40)})["x"].sum() == 0  # no more room
     assert cache.get(("b",), lambda: {"x": torch.ones(1)})["x"].sum() == 1
+    two = [EncodedCache(tmp_path / "shared", 400, processes=2) for _ in range(2)]
+    for number, one_of_two in enumerate(two * 3):
+        one_of_two.get((str(number),), lambda: {"x": torch.ones(25)})
+    assert len(list((tmp_path / "shared").rglob("*.safetensors"))) == 4  # of 100 bytes each
     next((tmp_path / "cache").rglob("*.safetensors")).write_bytes(b"torn")
     assert cache.get(("a",), lambda: {"x": torch.zeros(2)})["x"].sum() == 0
 
