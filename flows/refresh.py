@@ -16,11 +16,11 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import load_params
 from flows import counts
-from flows.exchange import agree, follow, publish
+from flows.exchange import agree, follow
 from flows.guard import one_at_a_time
 from flows.listening import tell
 from flows.own_server import end_with_us
-from flows.tasks import HOUR, add, collect, commit, pull, push, repro
+from flows.tasks import HOUR, add, collect, commit, give, pull, push, repro
 from flows.train import BEFORE, STAGES, check_deployment, send
 from flows.workspace import open_workspace
 
@@ -81,7 +81,7 @@ def refresh(
         push(place)
         head = commit(place)
         if train_on:
-            publish(tree)
+            give(place)
             tell("train")
             send(train_on, head, repro_hours)
             head = follow(tree, head)

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from catalog.layout import Layout
 from catalog.settings import load_params
 from flows import counts, dvc
+from flows.exchange import publish
 from flows.listening import tell
 from flows.workspace import open_workspace
 
@@ -82,6 +83,13 @@ def commit(root: str) -> str:
     tree = open_workspace(Path(root))
     made = tree.commit("Refresh: " + _headline(tree.layout))
     return made or tree.head()
+
+
+@task(name="git push", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[5, 30, 120])
+def give(root: str) -> str:
+    """Push the branch; return its commit. A commit that stays behind would part the two trees."""
+    tell("push")
+    return publish(open_workspace(Path(root)))
 
 
 @task(name="dvc pull", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[5, 30, 120])

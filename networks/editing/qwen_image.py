@@ -62,7 +62,8 @@ class QwenImageEditor(PipelineEditor):
         with self.at_hand(pipe.text_encoder) as encoder:
             for image, instruction in zip(images_of(pixels), instructions, strict=True):
                 inputs = pipe.processor(
-                    text=[pipe.prompt_template_encode.format(instruction)],
+                    # The release's negative prompt is a space.
+                    text=[pipe.prompt_template_encode.format(instruction or " ")],
                     images=[Image.fromarray(image)],
                     return_tensors="pt",
                 )

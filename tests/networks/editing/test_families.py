@@ -134,6 +134,9 @@ def test_qwen_guidance_keeps_the_norm_of_the_conditional_velocity(
     assert torch.allclose(guided.norm(dim=-1), one.norm(dim=-1), atol=1e-4)
     turned = two + 4.0 * (one - two)
     assert torch.allclose(torch.cosine_similarity(guided, turned, dim=-1), torch.ones(1, 5))
+    pixels = torch.zeros(1, 3, 32, 48)
+    none, space = (editor.condition(pixels, [words]) for words in ("", " "))
+    assert torch.equal(none["states"], space["states"])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
