@@ -3,14 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import compress
 from typing import Any
 
 import torch
 
 from catalog.degradations import Degradation
-from catalog.errors import UserError
 from catalog.images import Rgb
-from catalog.log import logger
 from catalog.settings.screen import Screen
 from curation.screen.content import NONE, load_filter
 from curation.screen.forms import SHA256 as FORMS
@@ -21,17 +20,11 @@ from curation.screen.rules import Found, decide
 from networks.embedders import load_embedder
 from networks.interfaces import Judgement
 from networks.judges import load_judge
-from networks.judges.answers import ask
+from networks.judges.answers import Silence, ask
 from networks.watermark.detector import load_detector
 
 VERSION = "5"
 """Of the rules and the explicit detectors; results of another version are computed again."""
-
-SILENT = 16
-"""So many questions in a row without a single answer, and there is no judge."""
-
-SAID = 8
-"""So many different causes of failures are logged."""
 
 
 class Screener:
@@ -40,8 +33,7 @@ class Screener:
     def __init__(self, settings: Screen) -> None:
         """Loads the networks. Raises `UserError` for one that is not there."""
         self.settings = settings
-        self._silent = 0
-        self._causes: set[str | None] = set()
+        self._silence = Silence(settings.judge, "screen.judge")
         self.judge = load_judge(settings.judge)
         self.marks = load_detector()
         self.content = load_filter(settings.content_model, tuple(settings.content_labels))
@@ -117,28 +109,12 @@ class Screener:
                 or reading.margins[degradation] >= self.settings.margin(degradation)
             ]
             answers = ask(self.judge, [images[index] for index in asked], degradation)
-            self._expect([images[index] for index in asked], answers)
+            # Smaller ones are dropped whatever is said of them.
+            large = [min(images[index].shape[:2]) >= self.settings.min_side for index in asked]
+            self._silence.hear(compress(answers, large))
             for index, answer in zip(asked, answers, strict=True):
                 found[index][degradation] = answer
         return found
-
-    def _expect(self, images: Sequence[Rgb], answers: Sequence[Judgement]) -> None:
-        """Say what fails, and stop where there is no judge instead of dropping every image."""
-        for image, answer in zip(images, answers, strict=True):
-            if answer.severity is not None:
-                self._silent = 0
-            elif min(image.shape[:2]) >= self.settings.min_side:
-                self._silent += 1
-                if len(self._causes) < SAID and answer.failure not in self._causes:
-                    self._causes.add(answer.failure)
-                    logger(__name__).warning("judge-failed", cause=answer.failure)
-            if self._silent >= SILENT:
-                raise UserError(
-                    f"The judge {self.settings.judge} left {SILENT} questions in a row without an "
-                    f"answer: {answer.failure}.",
-                    "See that it runs and that screen.judge names it; then run the same command "
-                    "again. What it answered is kept.",
-                )
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from catalog.shards import Stored, read_shard
 from catalog.stage import Counts
 from catalog.tables import write_table
 from curation.by_shard import batches, map_shards
-from curation.screen.copies import most_copies
+from curation.copies import most_copies
 from curation.screen.rules import JUDGE_FAILED
 from curation.screen.screener import Screener, load_screener, refused_row
 

@@ -1,12 +1,19 @@
 """What a judge says, checked: severities are numbers in 1..5, or there is a failure in words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from catalog.degradations import Degradation
+from catalog.errors import UserError
 from catalog.images import Rgb
+from catalog.log import logger
 from networks.interfaces import Judge, Judgement
+
+SILENT = 16
+"""So many questions in a row without a single answer, and there is no judge."""
+SAID = 8
+"""So many different causes of failures are logged."""
 
 
 def ask(judge: Judge, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
@@ -17,6 +24,33 @@ def ask(judge: Judge, images: Sequence[Rgb], degradation: Degradation) -> list[J
             f"{judge.identity} gave {len(answers)} answers for {len(images)} images."
         )
     return [_sane(answer) for answer in answers]
+
+
+class Silence:
+    """Ends work whose judge is gone, which would else count every image as its failure."""
+
+    def __init__(self, judge: str, setting: str) -> None:
+        """`judge` is the name that `setting` gives it."""
+        self._judge, self._setting = judge, setting
+        self._length = 0
+        self._causes: set[str | None] = set()
+
+    def hear(self, answers: Iterable[Judgement]) -> None:
+        """Log what failed and why. Raises `UserError` at `SILENT` failures in a row."""
+        for answer in answers:
+            self._length = 0 if answer.severity is not None else self._length + 1
+            if answer.severity is not None:
+                continue
+            if len(self._causes) < SAID and answer.failure not in self._causes:
+                self._causes.add(answer.failure)
+                logger(__name__).warning("judge-failed", cause=answer.failure)
+            if self._length >= SILENT:
+                raise UserError(
+                    f"The judge {self._judge} left {SILENT} questions in a row without an answer: "
+                    f"{answer.failure}.",
+                    f"See that it runs and that {self._setting} names it; then run the same "
+                    "command again. What it answered is kept.",
+                )
 
 
 def _sane(answer: Judgement) -> Judgement:

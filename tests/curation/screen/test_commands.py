@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from catalog.images import Rgb
 from curation.screen.sheet import ContactSheet
 from flows.cli import main
 from networks.judges.proxy.judge import ProxyJudge
+from networks.judges.vlm import server
 
 
 @pytest.fixture
@@ -94,6 +96,20 @@ def test_judge_names_what_failed(
     assert "not an image" in rows["page.jpg"]["failure"]
     assert _run("judge", folder / "photo.jpg") == 0
     assert len(capsys.readouterr().out.splitlines()) == 10
+
+
+def test_judge_ends_where_no_server_answers(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MENDLINE_JUDGE_CACHE", str(tmp_path / "answers.sqlite"))
+    monkeypatch.setattr(server, "Patience", partial(server.Patience, attempts=1))
+    out = tmp_path / "j.parquet"
+    assert _run("judge", folder, "--judge", "openai:m@http://127.0.0.1:9/v1", "--out", out) == 1
+    assert "16 questions in a row" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_restore_keeps_size_and_place(folder: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from catalog.settings.screen import Screen
 from catalog.shards import ShardWriter, Stored, find_shards
 from catalog.tables import read_table
 from curation.by_shard import batches
-from curation.screen.copies import LARGE, most_copies
+from curation.copies import LARGE, most_copies
 from curation.screen.forms import Form
 from curation.screen.prompts import Reading
 from curation.screen.quality import Quality
