@@ -8,7 +8,7 @@ so that the outputs do not depend on how often the work was interrupted.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +59,13 @@ def compute(
     processes: int | None = None,
     threads: int = 1,
     batch: int = 1,
+    is_final: Callable[[Made], bool] = lambda _: True,
 ) -> Iterator[Made]:
     """Results of `units` in order; those that `folder` has are not computed again.
 
     With `batch` above 1, the worker's `make_many` (units to their results) is given so many at a
-    time. All are computed before this returns; they are read back one by one.
+    time. All are computed before this returns; they are read back one by one. What `is_final`
+    denies is not kept then: the next run computes it again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [path_of(folder, worker.key(unit)) for unit in units]
@@ -82,7 +84,15 @@ def compute(
         with ProcessPoolExecutor(count, context, _start, (worker,)) as pool:
             for _ in track(pool.map(_run, missing), what, len(missing)):
                 pass
-    return map(saved, paths)
+    return _read(paths, is_final)
+
+
+def _read(paths: Sequence[Path], is_final: Callable[[Made], bool]) -> Iterator[Made]:
+    for path in paths:
+        made = saved(path)
+        if not is_final(made):
+            path.unlink(missing_ok=True)
+        yield made
 
 
 def _threaded(

@@ -10,7 +10,7 @@ from catalog.pairs import pair_id
 from catalog.settings.pairs import Pair
 from catalog.stage import Counts
 from catalog.tables import read_table, write_table
-from curation.pair.checking import Candidate, Checker
+from curation.pair.checking import Candidate, Checker, is_judged
 from curation.pair.measures import Measures
 from curation.pair.verdict import verdict_of
 from curation.units import compute
@@ -40,7 +40,8 @@ def pair(
     checker = Checker(raw, targets, settings)
     rows: list[dict[str, Any]] = []
     settled: set[tuple[str, str]] = set()
-    results = compute(candidates, checker, scratch, "pair")
+    processes = checker.instruments.processes if candidates else None
+    results = compute(candidates, checker, scratch, "pair", processes, is_final=is_judged)
     for target, candidate, result in zip(made, candidates, results, strict=True):
         measures = Measures(**result.rows[0])
         verdict, reason = verdict_of(measures, candidate.degradation, settings)

@@ -71,3 +71,8 @@ class Checker:
             "scores": dict(found.scores),
         }
         return Made((), (row,))
+
+
+def is_judged(made: Made) -> bool:
+    """Whether the judge answered for both sides: one that was away is asked again later."""
+    return all(made.rows[0][f"severity_{side}"] is not None for side in ("degraded", "clean"))

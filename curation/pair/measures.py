@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from torch.nn import Module
+
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from catalog.settings.pairs import Pair
+from curation.copies import most_copies
 from curation.pair.alignment import find_movement
 from curation.pair.colour import find_drift
 from curation.pair.warps import find_warp
@@ -14,6 +17,7 @@ from networks.changes.detector import load_detector
 from networks.consistency import load_consistency
 from networks.interfaces import Consistency, Judge
 from networks.judges import load_judge
+from networks.judges.answers import Silence, ask
 
 _DIGITS = 4
 
@@ -58,6 +62,17 @@ class Instruments:
         return load_judge(self.settings.judge)
 
     @cached_property
+    def silence(self) -> Silence:
+        """Ends the stage where the judge is gone."""
+        return Silence(self.settings.judge, "pair.judge")
+
+    @property
+    def processes(self) -> int | None:
+        """How many processes may hold the judge; None where its size sets no limit."""
+        model = getattr(self.judge, "model", None)
+        return most_copies([model] if isinstance(model, Module) else [])
+
+    @cached_property
     def consistency(self) -> Consistency:
         """Of the content of both sides."""
         return load_consistency(self.settings.consistency)
@@ -70,8 +85,12 @@ class Instruments:
     def measure(
         self, degraded: Rgb, clean: Rgb, degradation: Degradation, aligned: bool = False
     ) -> Measures:
-        """Measure a pair of images of one size; `aligned` says that nothing can have moved."""
-        before, after = self.judge.judge([degraded, clean], degradation)
+        """Measure a pair of images of one size; `aligned` says that nothing can have moved.
+
+        Raises `UserError` where the judge answers nothing any more.
+        """
+        before, after = answers = ask(self.judge, [degraded, clean], degradation)
+        self.silence.hear(answers)
         scores = {f"degraded-{name}": value for name, value in before.scores.items()}
         scores |= {f"clean-{name}": value for name, value in after.scores.items()}
         shift = 0.0

@@ -14,7 +14,7 @@ from typing import Any
 from catalog.degradations import Degradation
 from catalog.images import Rgb, decode
 from catalog.settings.pairs import Pair, Teach
-from curation.pair.checking import Candidate, Checker
+from curation.pair.checking import Candidate, Checker, is_judged
 from curation.pair.measures import Measures
 from curation.pair.verdict import verdict_of
 from curation.teach.attempts import MADE, TOO_LARGE, Attempt, Attempting
@@ -122,7 +122,8 @@ class Rounds:
             for question, row in unsure
         ]
         checker = TargetChecker(self.raw, self.raw, self.pair)
-        results = compute(targets, checker, self.checks, "check")
+        processes = checker.instruments.processes if targets else None
+        results = compute(targets, checker, self.checks, "check", processes, is_final=is_judged)
         for (question, _), target, result in zip(unsure, targets, results, strict=True):
             measures = Measures(**result.rows[0])
             verdict, reason = verdict_of(measures, target.degradation, self.pair)

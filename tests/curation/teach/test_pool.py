@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ from click.testing import CliRunner
 from catalog import schemas
 from catalog.degradations import Degradation
 from catalog.errors import UserError
+from catalog.images import Rgb
 from catalog.settings.pairs import Pair, Teach
 from catalog.stage import Counts
 from catalog.tables import read_table
-from curation.pair import pair
+from curation.pair import measures, pair
 from curation.teach import pool_of, teach
 from curation.teach.order import PUBLISHED, ordered
 from curation.teach.teachers import Teachers, fetched_folder
 from flows.cli import mendline
+from networks.interfaces import Judgement
+from networks.judges import answers
+from networks.judges.proxy.judge import ProxyJudge
 from networks.student.files import save_student
 from tests.curation.conftest import Tree
 from tests.networks.student.test_model import build
@@ -95,6 +100,30 @@ def test_the_next_teacher_is_asked_where_the_pair_stage_would_refuse(
     pairs = pair(*places, layout.real_pairs, harsh)
     assert all(path.stat().st_mtime_ns == time for path, time in measured.items())
     assert pairs.rows_in == len(rows) and pairs.dropped["inconsistent"] == 4
+
+
+class Gone:
+    """The embedded judge with its server away."""
+
+    identity = ProxyJudge.identity
+
+    def judge(self, images: Sequence[Rgb], _: Degradation) -> list[Judgement]:
+        return [Judgement(None, 0.0, "no server")] * len(images)
+
+
+def test_pairs_that_were_not_judged_are_judged_by_the_next_run(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, settings = tree.layout, Pair(min_distance=0)
+    run(tree, ["classical"])
+    places = (layout.raw, layout.targets, layout.duplicates, layout.scratch("pair"))
+    with monkeypatch.context() as away:
+        away.setattr(measures, "load_judge", lambda _: Gone())
+        assert pair(*places, layout.real_pairs, settings).dropped["not-judged"] == 7
+        away.setattr(answers, "SILENT", 14)
+        with pytest.raises(UserError, match="14 questions in a row without an answer: no server"):
+            pair(*places, layout.real_pairs, settings)
+    assert pair(*places, layout.real_pairs, settings).dropped["not-judged"] == 0
 
 
 def test_other_limits_ask_no_teacher_twice(tree: Tree, student: str) -> None:
