@@ -206,7 +206,7 @@ class Trainer:
         for parameter in learning(self.model).values():
             self._states(parameter)  # so that they are part of what is measured
         with self.freed.measuring() if self.freed else nullcontext():
-            spared = fit_memory(self.model, step)
+            spared = fit_memory(self.model, step, alone=self.group.size == 1)
         self._log.info("activation checkpointing", blocks_not_recomputed=spared)
 
     def _step(self, step: int, batch: list[Batch]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Activation checkpointing of a block: whole, selective, or switched off again where it fits."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -46,6 +48,11 @@ class Recompute(CheckpointWrapper):
         super().__init__(block, **options)
         self.enabled = True
 
+    @property
+    def kind(self) -> type:
+        """Class of the block."""
+        return type(self._checkpoint_wrapped_module)
+
     def forward(self, *arguments: Any, **named: Any) -> Any:
         """As the block."""
         if not self.enabled:
@@ -53,23 +60,23 @@ class Recompute(CheckpointWrapper):
         return super().forward(*arguments, **named)
 
 
-def blocks_to_spare(all_on: float, one_off: float, blocks: int, limit: float) -> int:
-    """How many of `blocks` need not run again.
+def blocks_to_spare(costs: Sequence[float], room: float) -> int:
+    """How many of the first blocks need not run again.
 
-    all_on: peak bytes of a step with every block recomputed; one_off: with one block that is not;
-    limit: bytes there may be.
+    costs: bytes that each block takes more when it is not; room: bytes there are.
     """
-    cost = one_off - all_on
-    if cost <= 0:
-        return blocks
-    return max(0, min(blocks, int((limit - all_on) / cost)))
+    return sum(1 for total in accumulate(costs) if total <= room)
 
 
-def fit_memory(model: nn.Module, step: Callable[[], None], share: float = 0.92) -> int:
+def fit_memory(
+    model: nn.Module, step: Callable[[], None], alone: bool = True, share: float = 0.92
+) -> int:
     """Switch recomputation off for as many blocks as the GPU's memory allows; their number.
 
     step: a forward and backward pass whose gradients are thrown away; the optimizer's states are
-    there already. Without a GPU nothing is switched.
+    there already. A block of each kind is measured, since they differ by far (the connector's have
+    640 tokens), and where a process is `alone` the choice is tried before it is kept: the passes of
+    several are collective. Without a GPU nothing is switched.
     """
     blocks = [module for module in model.modules() if isinstance(module, Recompute)]
     if not torch.cuda.is_available() or not blocks:
@@ -78,15 +85,30 @@ def fit_memory(model: nn.Module, step: Callable[[], None], share: float = 0.92) 
     def peak() -> float:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        step()
+        try:
+            step()
+        except torch.OutOfMemoryError:
+            if not alone or all(block.enabled for block in blocks):
+                raise
+            model.zero_grad(set_to_none=True)
+            return math.inf
         return float(torch.cuda.max_memory_allocated())
 
-    all_on = peak()
-    blocks[0].enabled = False
-    one_off = peak()
-    blocks[0].enabled = True
+    def fits(count: int) -> bool:
+        for number, block in enumerate(blocks):
+            block.enabled = number >= count
+        return not alone or not count or peak() <= limit
+
     limit = torch.cuda.mem_get_info()[1] * share
-    spare = blocks_to_spare(all_on, one_off, len(blocks), limit)
-    for block in blocks[:spare]:
-        block.enabled = False
+    all_on = peak()
+    costs: dict[type, float] = {}
+    for block in blocks:
+        if block.kind not in costs:
+            # The first of its kind keeps its activations to the end of the backward pass.
+            block.enabled = False
+            costs[block.kind] = max(0.0, peak() - all_on)
+            block.enabled = True
+    spare = blocks_to_spare([costs[block.kind] for block in blocks], limit - all_on)
+    while not fits(spare):
+        spare = spare * 3 // 4
     return spare

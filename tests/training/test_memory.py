@@ -1,5 +1,6 @@
 """Where weights are, and what is measured, before the first step."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from torch.utils.weak import TensorWeakRef
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.training import Stage, Student
+from networks.step1x.config import Step1XConfig
+from networks.step1x.model import Step1XTransformer
 from tests.training.dataset import TINY, make_dataset
 from training.batches import BatchMaker
 from training.draws import Draws
 from training.images import PairImages
 from training.loop import Trainer
-from training.recompute import Recompute
+from training.parallel import blocks_of
+from training.recompute import Recompute, fit_memory
 from training.stage import ShardStore, build_model, read_pairs
 from training.trainable import StudentTrainable
 from training.validation import Validator
@@ -41,6 +45,43 @@ def trainer(root: Path, kind: type[StudentTrainable] = StudentTrainable, **chang
     )
 
 
+def card(context: pytest.MonkeyPatch, peak: Callable[[], float], room: float) -> None:
+    """A GPU that answers `peak` and of which `room` may be used."""
+    context.setattr(torch.cuda, "is_available", lambda: True)
+    context.setattr(torch.cuda, "empty_cache", lambda: None)
+    context.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    context.setattr(torch.cuda, "max_memory_allocated", peak)
+    context.setattr(torch.cuda, "mem_get_info", lambda: (0, room / 0.92))
+
+
+@pytest.mark.parametrize("shared", [0.0, 12.0])
+def test_a_block_of_each_kind_is_measured_and_the_choice_is_tried(
+    monkeypatch: pytest.MonkeyPatch, shared: float
+) -> None:
+    """The connector's blocks come first and take little; `shared` is what no block alone shows."""
+    model = Step1XTransformer(Step1XConfig.debug())
+    for blocks, index in blocks_of(model):
+        blocks[index] = Recompute(blocks[index])
+    own = [module for module in model.modules() if isinstance(module, Recompute)]
+
+    def peak() -> float:
+        off = [block for block in own if not block.enabled]
+        costs = {"RefinerBlock": 1, "FluxTransformerBlock": 30, "FluxSingleTransformerBlock": 20}
+        used = 100 + sum(costs[block.kind.__name__] for block in off)
+        used += shared if len(off) > 1 else 0
+        return used
+
+    def step() -> None:
+        if peak() > 190:
+            raise torch.OutOfMemoryError
+
+    card(monkeypatch, peak, 182)
+    spared = fit_memory(model, step)
+    assert [block.enabled for block in own] == [False] * spared + [True] * (len(own) - spared)
+    # Two of 1 and two of 30 fit, and one of 20 unless 12 are taken that no block alone showed.
+    assert spared == (3 if shared else 5)
+
+
 @pytest.mark.parametrize("freed", ["no", "lagged", "exact"])
 def test_measuring_the_memory_changes_no_weight_and_no_norm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, freed: str
@@ -56,12 +97,8 @@ def test_measuring_the_memory_changes_no_weight_and_no_norm(
         states.append("exp_avg" in own._states(parameter))
         return 40 + 10 * sum(not block.enabled for block in blocks)
 
-    with monkeypatch.context() as card:
-        card.setattr(torch.cuda, "is_available", lambda: True)
-        card.setattr(torch.cuda, "empty_cache", lambda: None)
-        card.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
-        card.setattr(torch.cuda, "max_memory_allocated", peak)
-        card.setattr(torch.cuda, "mem_get_info", lambda: (0, 72 / 0.92))
+    with monkeypatch.context() as context:
+        card(context, peak, 72)
         own._fit_memory(own.maker.micro_batches(0))
     assert [block.enabled for block in blocks] == [False] * 3 + [True] * (len(blocks) - 3)
     assert all(states)

@@ -187,9 +187,10 @@ def test_freed_gradients_take_the_steps_of_kept_ones(mode: str) -> None:
 
 
 def test_as_many_blocks_as_fit_are_not_recomputed() -> None:
-    assert blocks_to_spare(all_on=20.0, one_off=21.0, blocks=57, limit=60.0) == 40
-    assert blocks_to_spare(all_on=20.0, one_off=21.0, blocks=30, limit=60.0) == 30
-    assert blocks_to_spare(all_on=70.0, one_off=71.0, blocks=30, limit=60.0) == 0
+    assert blocks_to_spare([1.0] * 57, 40.0) == 40
+    assert blocks_to_spare([1.0] * 30, 40.0) == 30
+    assert blocks_to_spare([1.0] * 30, -10.0) == 0
+    assert blocks_to_spare([0.1] * 2 + [2.0] * 19 + [1.0] * 38, 40.2) == 23
 
 
 def test_too_little_memory_names_the_next_step_by_how_much() -> None:
