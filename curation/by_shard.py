@@ -89,19 +89,23 @@ def map_shards(
     identity: Sequence[str],
     executor: str = "local",
     processes: int | None = None,
-    is_final: Callable[[pa.Table], bool] = lambda _: True,
+    is_final: Callable[[pa.Table], bool] | None = None,
 ) -> list[tuple[Path, pa.Table]]:
     """Every shard below data/raw with the table that `function` makes of it, in order of path.
 
     `identity` names all that the result depends on besides the shard: version of the code,
     settings, weights. `processes` bounds the local ones, by default the cores. With the executor
     "ray" a shard is a task; the scratch folder must then be on a disk that every node sees.
-    Results of shards that are gone are removed, and those that `is_final` denies: the next run
-    computes them again.
+    Results of shards that are gone are removed, and those of an earlier run that `is_final` denies,
+    which are computed again.
     """
     shards = find_shards(layout.raw)
     folder = layout.scratch(stage)
     places = {shard: folder / f"{content_key(shard, *identity)}.parquet" for shard in shards}
+    if is_final:
+        for place in places.values():
+            if place.exists() and not is_final(read_table(place, schema)):
+                place.unlink()
     tasks = {
         place: partial(_compute, function, schema, shard, place)
         for shard, place in places.items()
@@ -114,11 +118,7 @@ def map_shards(
             pass
     for stale in set(folder.glob("*.parquet")) - set(places.values()):
         stale.unlink()
-    tables = [(shard, read_table(place, schema)) for shard, place in places.items()]
-    for shard, table in tables:
-        if not is_final(table):
-            places[shard].unlink(missing_ok=True)
-    return tables
+    return [(shard, read_table(place, schema)) for shard, place in places.items()]
 
 
 def fresh_rows(table: pa.Table, seen: set[str], dropped: Counter[str]) -> pa.Table:

@@ -59,16 +59,20 @@ def compute(
     processes: int | None = None,
     threads: int = 1,
     batch: int = 1,
-    is_final: Callable[[Made], bool] = lambda _: True,
+    is_final: Callable[[Made], bool] | None = None,
 ) -> Iterator[Made]:
     """Results of `units` in order; those that `folder` has are not computed again.
 
     With `batch` above 1, the worker's `make_many` (units to their results) is given so many at a
     time. All are computed before this returns; they are read back one by one. What `is_final`
-    denies is not kept then: the next run computes it again.
+    denies of an earlier run's results is computed again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [path_of(folder, worker.key(unit)) for unit in units]
+    if is_final:
+        for path in paths:
+            if path.exists() and not is_final(saved(path)):
+                path.unlink(missing_ok=True)
     missing = [(unit, path) for unit, path in zip(units, paths, strict=True) if not path.exists()]
     count = min(processes or os.cpu_count() or 1, len(missing) // _SMALL)
     if threads > 1 or batch > 1:
@@ -84,15 +88,7 @@ def compute(
         with ProcessPoolExecutor(count, context, _start, (worker,)) as pool:
             for _ in track(pool.map(_run, missing), what, len(missing)):
                 pass
-    return _read(paths, is_final)
-
-
-def _read(paths: Sequence[Path], is_final: Callable[[Made], bool]) -> Iterator[Made]:
-    for path in paths:
-        made = saved(path)
-        if not is_final(made):
-            path.unlink(missing_ok=True)
-        yield made
+    return map(saved, paths)
 
 
 def _threaded(
