@@ -69,6 +69,20 @@ def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
 
 def _local(name: str) -> str:
     """A registry URI as the folder of its model; anything else as it is."""
+    import os
+
+    from catalog.layout import Layout
     from flows.registry_models import URI_STARTS, model_folder
 
-    return str(model_folder(name)) if name.startswith(URI_STARTS) else name
+    if not name.startswith(URI_STARTS):
+        return name
+    here = Layout(Path.cwd()).mlflow_database
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return str(model_folder(name))
+    if not here.exists():
+        # MLflow would make an empty database of its own here.
+        raise UserError(
+            f"There is no registry to find {name} in: {here} does not exist.",
+            "Run in a work tree, or name a registry with MLFLOW_TRACKING_URI.",
+        )
+    return str(model_folder(name, f"sqlite:///{here}"))
