@@ -116,15 +116,18 @@ def _print(summary: "object") -> None:
 def takedown(what: str, reason: str) -> None:
     """Block WHAT (a URL, an image id or an image file) so that it cannot come back."""
     from catalog.layout import Layout
+    from catalog.settings import load_params
     from curation.collect.takedown import take_down
 
-    done = take_down(what, reason, Layout(Path.cwd()))
+    layout = Layout(Path.cwd())
+    load_params(layout.params)  # a blocklist outside a work tree blocks nothing
+    done = take_down(what, reason, layout)
     click.echo(f"{done.added} entries added to {done.blocklist}.")
     for image_id in done.image_ids:
         click.echo(f"image {image_id}")
     if not done.found:
         click.echo("No collected image matches; the entry stops it from being collected.")
-    _flag(Layout(Path.cwd()))
+    _flag(layout)
 
 
 def _flag(layout: Any) -> None:
@@ -135,7 +138,7 @@ def _flag(layout: Any) -> None:
     from catalog.settings import load_params
 
     registered = layout.mlflow_database.exists() or os.environ.get("MLFLOW_TRACKING_URI")
-    if not registered or not layout.params.exists():
+    if not registered:
         return
     from evaluation.registry.flagging import flag_versions
 

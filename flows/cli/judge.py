@@ -89,5 +89,9 @@ def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str
             click.echo(f"{row['path']}  {row['degradation']:11} {value}")
         return
     write_table(out, rows, COLUMNS)
-    failures = sum(row.get("severity") is None for row in rows)
-    click.echo(f"{len(rows)} judgements of {len(files)} images, {failures} failed. Table: {out}")
+    failures = [row["failure"] for row in rows if row["severity"] is None]
+    first = f" (the first: {failures[0]})" if failures else ""
+    click.echo(
+        f"{len(rows)} judgements of {len(files)} images, {len(failures)} failed{first}. "
+        f"Table: {out}"
+    )

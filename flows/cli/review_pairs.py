@@ -1,5 +1,8 @@
 """`mendline review-pairs`: people look at pairs."""
 
+import contextlib
+import os
+import socket
 from pathlib import Path
 
 import click
@@ -30,8 +33,6 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
     Decisions are kept in .mendline/reviews.db. For any address but loopback, set
     MENDLINE_REVIEW_TOKEN and open the page with ?token=...
     """
-    import os
-
     from catalog import schemas
     from catalog.layout import Layout
     from catalog.settings import load_params
@@ -42,6 +43,7 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
     from curation.review.export import export
 
     layout = Layout(root.resolve())
+    params = load_params(layout.params)
     decisions = Decisions(layout.root / ".mendline/reviews.db")
     if export_only:
         decided = by_pair(decisions.all())
@@ -72,11 +74,26 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
         pairs,
         ShardStore(layout.targets, layout.raw),
         decisions,
-        load_params(layout.params).pair,
+        params.pair,
         share,
         # Under a wildcard the names are not known; the token keeps out a page that was rebound.
         ("*",) if host in _WILDCARD else (*_LOOPBACK[:2], host),
         token,
     )
-    click.echo(f"{len(pairs)} pairs: http://{host}:{port}/ (Ctrl-C ends; decisions are kept)")
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    with _listen(host, port) as listener:
+        port = listener.getsockname()[1]
+        click.echo(f"{len(pairs)} pairs: http://{host}:{port}/ (Ctrl-C ends; decisions are kept)")
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Raises `UserError` for a port that is taken or an address that is not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UserError(
+            f"The address {host}:{port} cannot be listened on: {os.strerror(error.errno or 0)}.",
+            "Name another one with --port (0 takes any that is free) or --host.",
+        ) from error

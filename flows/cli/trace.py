@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 _MOST = 8
 
 
-@click.command(help="Follow an image to the datasets and models that saw it.")
-@click.argument("image_id")
+@click.command(
+    help="Follow an image to the datasets and models that saw it: an id, its first digits (6 or "
+    "more), or the URL as it was fetched."
+)
+@click.argument("image_id", metavar="IMAGE_ID_OR_URL")
 @click.option(
     "--workspace",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -24,10 +27,12 @@ _MOST = 8
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def trace(image_id: str, workspace: Path, as_json: bool) -> None:
     """IMAGE_ID is an id, its first digits, or the URL as it was fetched."""
+    from catalog.settings import load_params
     from flows.tracing import find_image
     from flows.tracing import trace as follow
 
     layout = Layout(workspace.resolve())
+    load_params(layout.params)  # says that this is no work tree
     found = follow(layout, find_image(layout, image_id))
     if as_json:
         import dataclasses

@@ -125,3 +125,34 @@ def test_what_the_system_refuses_is_said_without_a_traceback(
         "params.yaml: Is a directory.\n"
         "Mend that, or name another place, and run the same command again.\n"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["takedown", "https://example.org/a.jpg", "--reason", "asked"],
+        ["trace", "0123456789"],
+        ["review-pairs"],
+        ["review-pairs", "--export"],
+    ],
+)
+def test_outside_a_work_tree_nothing_is_written_and_nothing_is_claimed(
+    here: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 1
+    assert "Run inside a work tree" in capsys.readouterr().err
+    assert not list(here.iterdir())
+
+
+def test_a_registry_that_is_not_there_is_said_and_not_made(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (here / "photo.png").write_bytes(b"not looked at yet")
+    with pytest.raises(SystemExit) as ended:
+        main(["restore", "photo.png", "-d", "blur", "--restorer", "models:/m/1", "--out", "out"])
+    assert ended.value.code == 1
+    assert "There is no registry to find models:/m/1 in" in capsys.readouterr().err
+    assert [path.name for path in here.iterdir()] == ["photo.png"]

@@ -181,6 +181,19 @@ def test_an_open_address_wants_a_token(tmp_path: Path, capsys: pytest.CaptureFix
     assert "MENDLINE_REVIEW_TOKEN" in capsys.readouterr().err
 
 
+def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from flows.cli import main
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        with pytest.raises(SystemExit) as ended:
+            main(["review-pairs", "--port", port, "--root", str(make_tree(tmp_path).root)])
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert f"127.0.0.1:{port} cannot be listened on: Address already in use." in said.err
+    assert "Ctrl-C" not in said.out
+
+
 def test_a_pair_that_is_not_shared_goes_to_one_reviewer() -> None:
     pairs = [
         {"pair_id": f"{n:064x}", "degradation": "haze", "teacher": "t", "verdict": "keep"}
