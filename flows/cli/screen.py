@@ -1,5 +1,6 @@
 """`mendline screen`: which of one's own images carries which degradation."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,34 +53,44 @@ def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) ->
     settings = load_params(place).screen if place.is_file() else Screen.model_validate({})
     screener = Screener(settings)
     contact = ContactSheet()
-    rows: list[dict[str, Any]] = []
+    tables = [COLUMNS.empty_table()]
     for batch in pictures(track(files, "screen"), settings.batch_size):
         images = [one.image for one in batch if one.image is not None]
         screened = iter(screener.rows(images))
+        rows: list[dict[str, Any]] = []
         for one in batch:
-            name = label_in(one.path, folder)
+            row: dict[str, Any] = {"path": label_in(one.path, folder)}
+            rows.append(row)
             if one.refused:
-                rows.append({"path": name, **refused_row(one.refused.reason)})
-                click.echo(f"{name}: {one.refused.what}", err=True)
+                row |= refused_row(one.refused.reason)
+                click.echo(f"{row['path']}: {one.refused.what}", err=True)
             else:
-                rows.append({"path": name, "image_id": image_id(one.data), **next(screened)})
+                row |= {"image_id": image_id(one.data), **next(screened)}
                 if explain:
-                    click.echo("\n".join(explanation(name, rows[-1], settings)))
+                    click.echo("\n".join(explanation(row["path"], row, settings)))
+            if out is None:
+                click.echo(_verdict(row))
             if sheet:
-                contact.add(name, one.image, rows[-1])
+                contact.add(row["path"], one.image, row)
+        # A row's scores are many times as large as a dict than in a table.
+        tables.append(pa.Table.from_pylist(rows, schema=COLUMNS))
     if sheet:
         contact.write(sheet)
+    table = pa.concat_tables(tables)
     if out is not None:
-        table = write_table(out, rows, COLUMNS)
-    else:
-        table = pa.Table.from_pylist(rows, schema=COLUMNS)
-        for row in rows:
-            named = f"{row['degradation']} {row['severity']:.1f}" if row.get("degradation") else ""
-            click.echo(f"{row['path']}  {row['verdict']} ({row['reason']})  {named}")
+        write_table(out, table, COLUMNS)
     counts = count(table)
     said = ", ".join(f"{n} {name}" for name, n in counts.extra["degraded"].items()) or "none"
     drops = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.dropped.items())) or "none"
     click.echo(
-        f"{len(rows)} images: degraded {said}; {counts.extra['clean']} clean; dropped {drops}."
+        f"{len(table)} images: degraded {said}; {counts.extra['clean']} clean; dropped {drops}."
         + (f" Table: {out}" if out else "")
     )
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    said = f"{row['path']}  {row['verdict']} ({row['reason']})"
+    if row.get("degradation"):
+        said += f"  {row['degradation']}"
+    # Where prompts decide, the judge is not asked about what they do not name.
+    return said if row.get("severity") is None else f"{said} {row['severity']:.1f}"

@@ -6,6 +6,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import save_file
 from skimage import data
 
@@ -21,9 +22,11 @@ from curation.screen import prompts
 from curation.screen.prompts import PromptReader
 from curation.screen.screener import Screener
 from curation.screen.stage import run
+from flows.cli import mendline
 from networks.embedders import load_embedder
 from networks.interfaces import Identity
 
+PROFILE = Path(__file__).parents[3] / "profiles/embedded.yaml"
 TINY = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
@@ -123,3 +126,16 @@ def test_other_texts_are_another_screening(tiny: str, monkeypatch: pytest.Monkey
     assert Screener(settings).digest == first
     monkeypatch.setitem(prompts.OURS, Degradation.RAIN, ("a photo of a wet street",))
     assert Screener(settings).digest != first
+
+
+def test_the_command_prints_what_the_judge_was_not_asked_about(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = PROFILE.read_text().replace("decided_by: judge", "decided_by: prompts")
+    settings = settings.replace("prompt_margin: 0.02", "prompt_margin: 2.0")
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(settings.replace("embedder: mendline-clip", f"embedder: {tiny}"))
+    Path("photo.png").write_bytes(encode_png(data.coffee()))
+    result = CliRunner().invoke(mendline, ["screen", "photo.png"])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("photo.png  ")
