@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from safetensors import SafetensorError
 
 from catalog.errors import UserError
 from catalog.images import Rgb
@@ -34,14 +35,20 @@ class ContentFilter:
             )
         from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
 
-        self._classify: Any = pipeline(
-            "image-classification",
-            model=AutoModelForImageClassification.from_pretrained(
+        try:
+            self.model: Any = AutoModelForImageClassification.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True
-            ),
-            image_processor=AutoImageProcessor.from_pretrained(folder, local_files_only=True),
+            )
+            processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        except (ValueError, OSError, RuntimeError, SafetensorError) as error:
+            raise UserError(
+                f"The image classifier in {folder} cannot be loaded: {error}.",
+                "See that its files are whole and of one checkpoint.",
+            ) from error
+        self._classify: Any = pipeline(
+            "image-classification", model=self.model, image_processor=processor
         )
-        known = set((self._classify.model.config.id2label or {}).values())
+        known = set((self.model.config.id2label or {}).values())
         missing = [label for label in labels if label not in known]
         if missing or not labels:
             raise UserError(

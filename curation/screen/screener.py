@@ -69,7 +69,7 @@ class Screener:
     @property
     def modules(self) -> list[torch.nn.Module]:
         """The networks of the settings that run here and may be large."""
-        networks = (self.judge, self.prompts and self.prompts.embedder)
+        networks = (self.judge, self.content, self.prompts and self.prompts.embedder)
         found = [getattr(network, "model", None) for network in networks]
         return [module for module in found if isinstance(module, torch.nn.Module)]
 

@@ -32,7 +32,7 @@ def load_judge(name: str) -> Judge:
     if kind == "qwen3-vl":
         from networks.judges.vlm.qwen import Qwen3VlJudge
 
-        return Qwen3VlJudge(Path(rest), prompt or "released", cache)
+        return Qwen3VlJudge(Path(rest).expanduser(), prompt or "released", cache)
     from networks.judges.vlm.server import ServerJudge
 
     model, _, url = rest.rpartition("@")

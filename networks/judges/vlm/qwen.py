@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 
 from catalog.errors import UserError
 from networks.interfaces import Identity
@@ -43,12 +44,18 @@ class Qwen3VlJudge(AskingJudge):
         self.batch_size = batch_size
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         kind = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        self.processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True)
+        try:
+            self.processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True)
+            model: Any = AutoModelForImageTextToText.from_pretrained(
+                folder, dtype=kind, local_files_only=True, use_safetensors=True
+            )
+        except (ValueError, OSError, RuntimeError, SafetensorError) as error:
+            raise UserError(
+                f"The model in {folder} cannot be loaded: {error}.",
+                "See that its files are whole and of one checkpoint.",
+            ) from error
         # Answers of unequal prompts must all begin at the right edge of the batch.
         self.processor.tokenizer.padding_side = "left"
-        model: Any = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=kind, local_files_only=True, use_safetensors=True
-        )
         self.model = model.to(self.device).eval()
         precision = str(kind).removeprefix("torch.")
         self.identity = Identity(

@@ -1,5 +1,6 @@
 """The content filter with a real, tiny classifier; and that the card says when there is none."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,11 @@ def test_what_is_no_classifier_is_refused(model: Path, tmp_path: Path) -> None:
         ContentFilter(model, ["nude"])
     with pytest.raises(UserError, match="has no label"):
         ContentFilter(model, [])
+
+
+def test_a_broken_classifier_is_refused(model: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "model"
+    shutil.copytree(model, copied)
+    (copied / "model.safetensors").write_bytes(b"junk" * 99)
+    with pytest.raises(UserError, match="cannot be loaded"):
+        ContentFilter(copied, ["nsfw"])

@@ -81,6 +81,15 @@ def test_what_is_in_the_cache_is_not_asked(folder: Path, tmp_path: Path) -> None
     assert answer.severity == 2.0
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_broken_checkpoint_is_refused(name: str, folder: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "model"
+    shutil.copytree(folder, copied)
+    (copied / name).write_bytes(b"junk" * 99)
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_judge(f"qwen3-vl:{copied}")
+
+
 def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
