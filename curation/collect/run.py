@@ -91,17 +91,23 @@ def _plan(
     state.note("planned", True)
 
 
-def _all_failed(outcomes: dict[str, int], retryable: int, table: Path) -> UserError:
+def _all_failed(
+    outcomes: dict[str, int], retryable: int, table: Path, first: dict[str, Any]
+) -> UserError:
     counts = ", ".join(f"{n} {slug}" for slug, n in sorted(outcomes.items(), key=lambda x: -x[1]))
+    place = first["url"] or first["url_key"]
     what_next = (
         f"{retryable} of them may pass: run the same command again to retry these."
         if retryable
         else "None of them will pass by waiting: correct the sources or the settings below "
         "`collect` in params.yaml, then run again."
     )
+    if "address-refused" in outcomes:
+        what_next += " Networks of your own are let through by collect.allow_addresses."
     return UserError(
-        f"No image came of {sum(outcomes.values())} URLs ({counts}). Each with its reason is in "
-        f"{table}; no snapshot was made.",
+        f"No image came of {sum(outcomes.values())} URLs ({counts}). The first, {place}: "
+        f"{first['detail'] or first['outcome']} Each with its reason is in {table}; "
+        "no snapshot was made.",
         what_next,
     )
 
@@ -115,7 +121,8 @@ def _finish(
     write_outcomes(state, work.outcomes)
     if not GOOD & outcomes.keys():
         state.note("failed", True)
-        raise _all_failed(outcomes, retryable, work.outcomes)
+        first = next(state.outcomes())[0]
+        raise _all_failed(outcomes, retryable, work.outcomes, first)
     state.close()
     record = {
         "sources": described,

@@ -27,7 +27,7 @@ from curation.collect.state import State
 
 _DECIDE_WHAT_IS_KEPT = {
     "formats", "max_pixels", "max_bytes", "min_side", "max_aspect", "min_channels",
-    "keep_animated", "opt_outs",
+    "keep_animated", "opt_outs", "obey_robots", "allow_addresses", "max_redirects",
 }  # fmt: skip
 
 

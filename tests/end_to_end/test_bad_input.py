@@ -60,7 +60,11 @@ def test_settings_with_a_wrong_key_are_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("empty list", "no URLs"), ("dead list", "No image came of 2 URLs"), ("folder", "no ")],
+    [
+        ("empty list", "no URLs"),
+        ("dead list", "10.0.0.1 is not a public address."),
+        ("folder", "no "),
+    ],
 )
 def test_input_that_holds_nothing_says_what_to_do(tmp_path: Path, kind: str, expected: str) -> None:
     if kind == "folder":
@@ -75,5 +79,6 @@ def test_input_that_holds_nothing_says_what_to_do(tmp_path: Path, kind: str, exp
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "tree/data").glob("raw/*"))
+    assert ("collect.allow_addresses" in done.stderr) == (kind == "dead list")
     # Only what the web answers is known no sooner.
     assert (tmp_path / "tree").exists() == (kind == "dead list")

@@ -275,3 +275,20 @@ def test_a_full_disk_says_so_and_the_next_run_goes_on(
     summary = collect([url_list(*urls)], layout, settings)
     assert summary.outcomes == {"stored": 40}
     assert len(ShardStore(layout.raw)) == 40
+
+
+def test_what_other_settings_let_through_is_tried_again(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    """Both after a collection without any image and after one that refused some."""
+    web.serve("/robots.txt", b"User-agent: *\nDisallow: /private/")
+    urls = [*_photos(web, 2), web.serve("/private/9.jpg", photo(9))]
+    closed = settings.model_copy(update={"allow_addresses": ()})
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"3 address-refused.*127\.0\.0\.1 is not a public"):
+            collect([url_list(*urls)], layout, closed)
+    opened = collect([url_list(*urls)], layout, settings)
+    assert opened.outcomes == {"stored": 2, "robots-denied": 1}
+    assert collect([url_list(*urls)], layout, settings).folder is None
+    theirs = settings.model_copy(update={"obey_robots": False})
+    assert collect([url_list(*urls)], layout, theirs).outcomes == {"stored": 1}
