@@ -8,12 +8,16 @@ GOOD = frozenset({STORED, KNOWN, UNCHANGED})
 
 FILTERED = frozenset(
     {
+        "address-refused",
         "animated",
         "aspect-ratio",
         "format-not-kept",
         "grey",
+        "opt-out",
+        "robots-denied",
         "too-large",
         "too-many-pixels",
+        "too-many-redirects",
         "too-small",
     }
 )
