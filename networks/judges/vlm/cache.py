@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.images import Rgb
@@ -17,6 +19,13 @@ def default_place() -> Path:
     given = os.environ.get("MENDLINE_JUDGE_CACHE")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(given) if given else home / "mendline/judge/answers.sqlite"
+
+
+def pixel_digest(image: Rgb) -> str:
+    """SHA-256 over size and pixels."""
+    digest = hashlib.sha256(f"{image.shape}\n".encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
 
 
 class AnswerCache:
@@ -47,11 +56,9 @@ class AnswerCache:
         return sqlite3.connect(self.place, timeout=60)
 
     @staticmethod
-    def key(image: Rgb, degradation: Degradation, identity: Identity) -> str:
-        """SHA-256 over size and pixels, the degradation and the identity."""
-        digest = hashlib.sha256(f"{image.shape}\n{degradation}\n{identity.digest}\n".encode())
-        digest.update(image.tobytes())
-        return digest.hexdigest()
+    def key(pixels: str, degradation: Degradation, identity: Identity) -> str:
+        """SHA-256 over what `pixel_digest` says of an image, the degradation and the identity."""
+        return hashlib.sha256(f"{pixels}\n{degradation}\n{identity.digest}".encode()).hexdigest()
 
     def get(self, key: str) -> int | None:
         """The severity, or None when it was not asked yet."""

@@ -102,7 +102,8 @@ class ServerJudge(AskingJudge):
 
     def _body(self, image: Image.Image, text: str) -> dict[str, Any]:
         buffer = io.BytesIO()
-        image.save(buffer, "PNG")
+        # The pixels are the same at every level; this one takes a third of the time.
+        image.save(buffer, "PNG", compress_level=1)
         url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
         content = [
             {"type": "image_url", "image_url": {"url": url}},

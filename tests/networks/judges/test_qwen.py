@@ -10,7 +10,7 @@ from benchmarks.judge_throughput import TINY, random_checkpoint
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from networks.judges import load_judge
-from networks.judges.vlm.cache import AnswerCache
+from networks.judges.vlm.cache import AnswerCache, pixel_digest
 from networks.judges.vlm.prompts import prompt_hash
 from networks.judges.vlm.qwen import Qwen3VlJudge
 
@@ -76,7 +76,9 @@ def test_what_is_in_the_cache_is_not_asked(folder: Path, tmp_path: Path) -> None
     cache = AnswerCache(tmp_path / "a.sqlite")
     judge = Qwen3VlJudge(folder, cache=cache)
     image = _images()[0]
-    cache.put(AnswerCache.key(image, Degradation.RAIN, judge.identity), 2, "退化分数：2")
+    cache.put(
+        AnswerCache.key(pixel_digest(image), Degradation.RAIN, judge.identity), 2, "退化分数：2"
+    )
     (answer,) = judge.judge([image], Degradation.RAIN)
     assert answer.severity == 2.0
 

@@ -21,6 +21,7 @@ from PIL import Image
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from networks.judges import load_judge
+from networks.judges.vlm import asking
 from networks.judges.vlm.cache import AnswerCache
 from networks.judges.vlm.server import Patience, ServerJudge, _seconds
 
@@ -183,6 +184,26 @@ def test_answers_are_asked_once_by_image_degradation_prompt_and_model(
     _judge(server, cache=cache, prompt="paper").judge([first], Degradation.BLUR)
     ServerJudge(server.url, "other", cache=cache).judge([first], Degradation.BLUR)
     assert len(server.requests) == 5
+
+
+def test_an_image_is_prepared_once_for_all_degradations(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = 0
+    prepare = asking.prepare
+
+    def counted(image: np.ndarray) -> Image.Image:
+        nonlocal prepared
+        prepared += 1
+        return prepare(image)
+
+    monkeypatch.setattr(asking, "prepare", counted)
+    judge = _judge(server)
+    for degradation in Degradation:
+        judge.judge(_images(2), degradation)
+    assert prepared == 2
+    sent = [request["messages"][1]["content"][0]["image_url"]["url"] for request in server.requests]
+    assert len(sent) == 18 and len(set(sent)) == 2
 
 
 def test_it_works_inside_an_event_loop(server: Server) -> None:
