@@ -77,8 +77,14 @@ def _local(tasks: Sequence[partial[Path]], processes: int | None) -> Iterator[Pa
     context = multiprocessing.get_context("forkserver")
     threads = max(1, (os.cpu_count() or 1) // workers)
     with ProcessPoolExecutor(workers, context, limit_threads, (threads,)) as pool:
-        for future in as_completed([pool.submit(task) for task in tasks]):
-            yield future.result()
+        futures = [pool.submit(task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            # Else all shards that have not begun would be computed before the error is seen.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def map_shards(

@@ -1,8 +1,10 @@
 """The stages hash, embed and deduplicate over shards, and `mendline dedupe` on a folder."""
 
+import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,7 +12,7 @@ import yaml
 
 from catalog import schemas
 from catalog.errors import UserError
-from catalog.images import image_id, read_header
+from catalog.images import encode_png, image_id, read_header
 from catalog.layout import Layout
 from catalog.settings import Params, load_params
 from catalog.shards import ShardWriter
@@ -235,6 +237,25 @@ def test_processes_share_the_cores(layout: Layout, monkeypatch: pytest.MonkeyPat
     found = by_shard.map_shards(layout, "test", _threads, schema, ("1",), processes=2)
     share = max(1, (os.cpu_count() or 1) // 2)
     assert [table["threads"].to_pylist() for _, table in found] == [[share], [share]]
+
+
+def _refuse_first(shard: Path) -> list[dict[str, object]]:
+    if shard.parent.name == "00":
+        raise UserError("The judge is gone.", "Start it.")
+    hashlib.pbkdf2_hmac("sha256", b"work", b"", 300_000)
+    return [{"threads": 1}]
+
+
+def test_an_error_is_seen_before_the_other_shards_are_done(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    for number in range(16):
+        encoded = encode_png(np.full((8, 8, 3), number, np.uint8))
+        with ShardWriter(layout.raw / f"{number:02}") as writer:
+            writer.add(encoded, read_header(encoded))
+    schema = pa.schema([("threads", pa.int32())])
+    with pytest.raises(UserError, match="gone"):
+        by_shard.map_shards(layout, "test", _refuse_first, schema, ("1",), processes=2)
+    assert len(list(layout.scratch("test").glob("*.parquet"))) < 8
 
 
 def test_results_are_keyed_by_the_content_of_the_shard(tmp_path: Path) -> None:
