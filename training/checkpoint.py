@@ -137,9 +137,7 @@ class Checkpoints:
         if self.group.first:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            with atomic_file(temporary / _JSON) as file:
-                # Keys in their own order: the rows of the logs come back to the byte.
-                file.write_text(json.dumps(vars(progress)), "utf-8")
+            self._write(temporary, progress)
         self.group.barrier()
         writing = async_save(
             tensors,
@@ -162,6 +160,17 @@ class Checkpoints:
 
         writing.add_done_callback(finish)
         self._pending = done
+
+    def amend(self, progress: Progress) -> None:
+        """Add what a validation found to the checkpoint of its step; a collective call."""
+        self.wait()
+        if self.group.first:
+            self._write(self.folder / f"step-{progress.step:07d}", progress)
+
+    def _write(self, folder: Path, progress: Progress) -> None:
+        with atomic_file(folder / _JSON) as file:
+            # Keys in their own order: the rows of the logs come back to the byte.
+            file.write_text(json.dumps(vars(progress)), "utf-8")
 
     def _put_in_place(self, temporary: Path, target: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)

@@ -125,6 +125,8 @@ class Trainer:
             try:
                 if self._owed():
                     self._validate()
+                    if found is not None:
+                        self.checkpoints.amend(self.progress)
             except Stopped:
                 raise SystemExit(stop.status) from None
             self._train(stop)
@@ -168,13 +170,18 @@ class Trainer:
             if group.first:
                 self.throughput.step(done, batch, self.precision.device)
             stopping = group.any(stop.signal is not None)
+            saved = stopping or done % stage.checkpoint_every == 0 or done == stage.steps
+            if saved:  # first, so that a validation that fails costs no step
+                self._save()
             if self._owed() and not stopping:
                 try:
                     self._validate()
+                    if saved:
+                        self.checkpoints.amend(self.progress)
                 except Stopped:
                     stopping = True
-            if stopping or done % stage.checkpoint_every == 0 or done == stage.steps:
-                self._save()
+                    if not saved:
+                        self._save()
             if stopping:
                 self.checkpoints.wait()
                 self._log.info("stopped, the same command continues", step=done)

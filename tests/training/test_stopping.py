@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from catalog.errors import UserError
 from tests.training.test_memory import trainer
 from training.batches import Batch
 from training.trainable import StudentTrainable
@@ -42,3 +43,44 @@ def test_a_validation_is_left_for_the_next_start(tmp_path: Path, step: int) -> N
     best, wanted = (load_file(one.scratch / "best/model.safetensors") for one in (again, whole))
     assert all(torch.equal(best[name], value) for name, value in wanted.items())
     assert whole.progress.best_step == again.progress.best_step
+
+
+def test_a_validation_that_fails_costs_no_step_and_one_that_was_made_is_not_made_again(
+    tmp_path: Path,
+) -> None:
+    """A judge's server that is away, after hours of training."""
+    settings = STAGE | {"checkpoint_every": 2}
+
+    class Away(StudentTrainable):
+        def restore(self, batch: Batch, steps: int) -> torch.Tensor:
+            if own.progress.step == 2:
+                raise UserError("The judge is away.", "Start it.")
+            return super().restore(batch, steps)
+
+    class Dies(StudentTrainable):
+        def losses(self, batch: Batch, kind: Any) -> torch.Tensor:
+            if torch.is_grad_enabled():
+                begun.append(own.progress.step)
+                if own.progress.step == 3:
+                    own.checkpoints.wait()
+                    raise KeyboardInterrupt
+            return super().losses(batch, kind)
+
+        def restore(self, batch: Batch, steps: int) -> torch.Tensor:
+            validated.append(own.progress.step)
+            return super().restore(batch, steps)
+
+    begun: list[int] = []
+    validated: list[int] = []
+    own: Any = trainer(tmp_path / "one", Away, **settings)
+    with pytest.raises(UserError, match="away"):
+        own.run()
+    for _ in range(2):
+        own = trainer(tmp_path / "one", Dies, **settings)
+        with pytest.raises(KeyboardInterrupt):
+            own.run()
+    assert set(begun) == {2, 3}, "steps 1 and 2 were not run again"
+    assert set(validated) == {2}
+    assert len(validated) == 9, "once, the second start had it"
+    again, whole = trainer(tmp_path / "one", **settings), trainer(tmp_path / "two", **settings)
+    assert again.run() == whole.run()
