@@ -83,9 +83,10 @@ def fit_memory(
         return 0
 
     def peak() -> float:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
         try:
+            step()  # compiling takes memory of its own, the first time
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
             step()
         except torch.OutOfMemoryError:
             if not alone or all(block.enabled for block in blocks):
