@@ -38,9 +38,11 @@ class Ledger:
     def __init__(self, path: Path, cap: float | None) -> None:
         self.path, self.cap = path, cap
         self._lock = threading.Lock()
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        # A line cut short by a crash was not sent.
-        self.spent = sum(_cost(line) for line in lines)
+        text = path.read_text("utf-8") if path.exists() else ""
+        # A line cut short by a crash was not sent. It is ended, or the next request's line would
+        # become part of it and not be counted.
+        self._before = "" if text.endswith("\n") or not text else "\n"
+        self.spent = sum(_cost(line) for line in text.splitlines())
 
     def spend(self, cost: float, key: str) -> None:
         """Enter one request. Raises `UserError` when it would exceed the cap."""
@@ -54,9 +56,10 @@ class Ledger:
                 )
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"cost": cost, "key": key}) + "\n")
+                file.write(self._before + json.dumps({"cost": cost, "key": key}) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
+            self._before = ""
             self.spent += cost
 
 

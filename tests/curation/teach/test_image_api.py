@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,6 +20,7 @@ from catalog.shards import ShardStore
 from catalog.stage import Counts
 from catalog.tables import read_table
 from curation.teach import teach
+from curation.teach.image_api import Ledger
 from tests.curation.conftest import Tree
 
 
@@ -151,3 +153,12 @@ def test_a_refusal_is_told_and_an_odd_shape_makes_no_target(tree: Tree, server: 
     counts = run(tree, server)
     assert counts.dropped["wrong-size"] == 3
     assert np.all([key in ("low-light", "noise") for key in counts.extra["targets"]])
+
+
+def test_a_line_that_a_crash_cut_short_hides_no_later_request(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    Ledger(path, None).spend(0.5, "first")
+    with path.open("a") as file:
+        file.write('{"cost": 0.')
+    Ledger(path, None).spend(0.25, "second")
+    assert Ledger(path, None).spent == 0.75
