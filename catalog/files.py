@@ -42,7 +42,7 @@ def disk_errors(path: Path) -> Iterator[None]:
             ) from error
         if _is_of(error, path):
             raise UserError(
-                f"{path} cannot be written: {error.strerror} ({error.filename}).",
+                f"{path} cannot be written: {os.strerror(error.errno or 0)}.",
                 "Make it a place that you may write to, or name another one, and run the same "
                 "command again.",
             ) from error
@@ -51,6 +51,8 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def _is_of(error: OSError, path: Path) -> bool:
     """Whether it is `path` that cannot be written, and not some other file of the block."""
+    if error.filename is None:  # PyArrow has the name in its words only
+        return error.errno in _NOT_LET and str(_temporary(path)) in str(error)
     if not isinstance(error.filename, str):
         return False
     place = Path(error.filename)

@@ -9,9 +9,14 @@ from catalog.errors import UserError
 
 
 def writable(_: click.Context, __: click.Parameter, out: Path | None) -> Path | None:
-    """A click callback: `out` can be made. Raises `UserError` now, not when the work is done."""
-    if out is None:
-        return None
+    """A click callback: `check_writable` for an option."""
+    if out is not None:
+        check_writable(out)
+    return out
+
+
+def check_writable(out: Path) -> None:
+    """Raise `UserError` where `out` cannot be made or replaced."""
     place = out.absolute()
     there = next(one for one in (place, *place.parents) if one.exists())
     if there != place and not there.is_dir():
@@ -20,4 +25,3 @@ def writable(_: click.Context, __: click.Parameter, out: Path | None) -> Path | 
         raise UserError(
             f"{out} cannot be written: you may not write to {there}.", "Name another place."
         )
-    return out

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from catalog.errors import UserError
+from flows.cli.out import check_writable
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WILDCARD = ("0.0.0.0", "::")  # noqa: S104 - a token is asked for
@@ -44,7 +45,9 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
 
     layout = Layout(root.resolve())
     params = load_params(layout.params)
-    decisions = Decisions(layout.root / ".mendline/reviews.db")
+    place = layout.root / ".mendline/reviews.db"
+    check_writable(place)
+    decisions = Decisions(place)
     if export_only:
         decided = by_pair(decisions.all())
         count = export(decided, layout.reviews)

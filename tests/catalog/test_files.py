@@ -1,5 +1,6 @@
 """Outputs appear whole or not at all, also when the process is killed or the disk is full."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -75,6 +76,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"{place} cannot be written"):
             write_json(place, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    with (
+        pytest.raises(UserError, match="table cannot be written: Permission denied"),
+        atomic_file(tmp_path / "table") as temporary,
+    ):
+        raise PermissionError(errno.EACCES, f"Failed to open local file '{temporary}'.")
     # Another file of the block, or a temporary that was forgotten, is not the place's fault.
     with pytest.raises(FileNotFoundError), atomic_file(tmp_path / "a"):
         (tmp_path / "b").read_text()

@@ -45,6 +45,13 @@ def test_a_downloaded_model_and_a_commit_of_all_do_not_meet(tmp_path: Path) -> N
     assert not tree.git("status", "--porcelain")
 
 
+def test_the_page_of_dvc_plots_is_no_part_of_a_commit(tmp_path: Path) -> None:
+    tree = create(tmp_path / "tree")
+    (tree.root / "dvc_plots").mkdir()
+    (tree.root / "dvc_plots/index.html").write_text("what `dvc plots show` leaves")
+    assert tree.commit("Refresh") is None
+
+
 def test_what_dvc_keeps_is_never_gits(tmp_path: Path) -> None:
     """DVC takes its own lines out of .gitignore when a later stage of the same run fails."""
     tree = create(tmp_path / "tree")
