@@ -90,7 +90,7 @@ class Instruments:
         Raises `UserError` where the judge answers nothing any more.
         """
         before, after = answers = ask(self.judge, [degraded, clean], degradation)
-        self.silence.hear(answers)
+        self.silence.hear([degraded, clean], answers)
         scores = {f"degraded-{name}": value for name, value in before.scores.items()}
         scores |= {f"clean-{name}": value for name, value in after.scores.items()}
         shift = 0.0

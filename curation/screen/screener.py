@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import compress
 from typing import Any
 
 import torch
@@ -108,10 +107,9 @@ class Screener:
                 if reading is None
                 or reading.margins[degradation] >= self.settings.margin(degradation)
             ]
-            answers = ask(self.judge, [images[index] for index in asked], degradation)
-            # Smaller ones are dropped whatever is said of them.
-            large = [min(images[index].shape[:2]) >= self.settings.min_side for index in asked]
-            self._silence.hear(compress(answers, large))
+            chosen = [images[index] for index in asked]
+            answers = ask(self.judge, chosen, degradation)
+            self._silence.hear(chosen, answers)
             for index, answer in zip(asked, answers, strict=True):
                 found[index][degradation] = answer
         return found

@@ -1,6 +1,5 @@
 """`mendline judge`: how strong a degradation is in one's own images."""
 
-from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,6 @@ COLUMNS = pa.schema(
 ANSWER = ("severity", "confidence", "advisory", "failure")
 BATCH = 16
 """Images that a judge is given at once: one on a server or a GPU takes them together."""
-
-LARGE = 64
-"""Pixels a side: that smaller images have no answer says nothing of the judge."""
 
 
 @click.command()
@@ -70,7 +66,7 @@ def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str
         answers = {}
         for degradation in asked:
             found = ask(network, images, degradation)
-            silence.hear(compress(found, [min(image.shape[:2]) >= LARGE for image in images]))
+            silence.hear(images, found)
             answers[degradation] = iter(found)
         for one in batch:
             for degradation in asked:

@@ -1,6 +1,6 @@
 """What a judge says, checked: severities are numbers in 1..5, or there is a failure in words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from networks.interfaces import Judge, Judgement
 
 SILENT = 16
 """So many questions in a row without a single answer, and there is no judge."""
+LEAST_SIDE, MOST = 64, 100
+"""That images with a shorter side, in pixels, or longer by that factor than they are wide have no
+answer says nothing of the judge: it may refuse them."""
 SAID = 8
 """So many different causes of failures are logged."""
 
@@ -35,9 +38,11 @@ class Silence:
         self._length = 0
         self._causes: set[str | None] = set()
 
-    def hear(self, answers: Iterable[Judgement]) -> None:
+    def hear(self, images: Sequence[Rgb], answers: Sequence[Judgement]) -> None:
         """Log what failed and why. Raises `UserError` at `SILENT` failures in a row."""
-        for answer in answers:
+        for image, answer in zip(images, answers, strict=True):
+            if min(image.shape[:2]) < LEAST_SIDE or max(image.shape) > MOST * min(image.shape[:2]):
+                continue
             self._length = 0 if answer.severity is not None else self._length + 1
             if answer.severity is not None:
                 continue

@@ -14,6 +14,9 @@ FINE_SIDE = 1600
 """Larger images are first reduced to this longer side: what only shows beyond it is not seen."""
 CROP = 768
 COARSE_SIDE = 512
+LONGEST_ASPECT = 32
+"""Longer side over shorter: of longer images the middle is looked at, or the coarse view would be
+narrower than the blocks that are measured."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Views:
 
 def look(image: Rgb) -> Views:
     """The views of an (h, w, 3) uint8 image of at least `SMALLEST_SIDE` pixels a side."""
-    whole = _shrink(np.ascontiguousarray(image), FINE_SIDE)
+    whole = _shrink(np.ascontiguousarray(_middle(image)), FINE_SIDE)
     height, width = whole.shape[:2]
     down, right = max((height - CROP) // 2, 0), max((width - CROP) // 2, 0)
     # A crop on the 8 x 8 grid keeps the phase of JPEG blocks.
@@ -44,6 +47,13 @@ def look(image: Rgb) -> Views:
     small = _shrink(whole, COARSE_SIDE)
     coarse = _float(small)
     return Views(fine, coarse, luma(fine), luma(coarse), max(height, width) / max(small.shape[:2]))
+
+
+def _middle(image: Rgb) -> Rgb:
+    height, width = image.shape[:2]
+    tall, wide = min(height, LONGEST_ASPECT * width), min(width, LONGEST_ASPECT * height)
+    down, right = (height - tall) // 2, (width - wide) // 2
+    return image[down : down + tall, right : right + wide]
 
 
 def luma(image: np.ndarray) -> np.ndarray:

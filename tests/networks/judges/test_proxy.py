@@ -57,7 +57,7 @@ def test_what_cannot_be_judged_is_a_failure_in_words(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
-@pytest.mark.parametrize("size", [(32, 32), (33, 900), (900, 33)])
+@pytest.mark.parametrize("size", [(32, 32), (33, 900), (900, 33), (48, 1600), (9000, 60)])
 def test_plain_and_narrow_images_have_finite_answers(
     judge: Judge, value: int, size: tuple[int, int]
 ) -> None:
