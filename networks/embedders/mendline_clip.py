@@ -1,5 +1,8 @@
 """The embedder in the package: a small CLIP of ours, built by open_clip from our own config."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import open_clip
@@ -24,9 +27,24 @@ PREPROCESSING = {"resize_mode": "squash", "interpolation": "bicubic"}
 def build_model(seed: int = SEED) -> torch.nn.Module:
     """The architecture with random weights, the same for one `seed` and release of torch."""
     open_clip.add_model_config(CONFIG)
-    with torch.random.fork_rng(devices=[]):
+    with _quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return open_clip.create_model(CONFIG.stem, force_preprocess_cfg=PREPROCESSING)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without open_clip's warning that the weights are random: ours are read afterwards."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "initialized randomly" not in record.getMessage()
+
+    root = logging.getLogger()
+    root.addFilter(keep)
+    try:
+        yield
+    finally:
+        root.removeFilter(keep)
 
 
 def load_mendline_clip(place: Path = WEIGHTS, sha256: str = SHA256) -> OpenClipEmbedder:

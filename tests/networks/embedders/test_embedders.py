@@ -102,6 +102,11 @@ def test_a_line_of_pixels_is_cut_before_it_is_scaled() -> None:
     assert middle(photo).shape == photo.shape
 
 
+def test_nobody_is_told_that_the_weights_are_random(caplog: pytest.LogCaptureFixture) -> None:
+    assert load_mendline_clip().identity.trained
+    assert not caplog.records
+
+
 def test_weights_of_another_hash_are_refused(tmp_path: Path) -> None:
     changed = tmp_path / WEIGHTS.name
     changed.write_bytes(WEIGHTS.read_bytes()[:-1] + b"x")
