@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from catalog.errors import UserError
+
 _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
@@ -40,3 +42,24 @@ def has_server() -> bool:
     from prefect.settings import PREFECT_API_URL
 
     return bool(PREFECT_API_URL.value())
+
+
+def check_server() -> None:
+    """Raise `UserError` where a server is named and does not answer.
+
+    Prefect itself tries for a minute, and ends with a traceback.
+    """
+    import httpx
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    if not url:
+        return
+    try:
+        httpx.get(f"{url}/health", timeout=10).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise UserError(
+            f"The Prefect server {url} does not answer: {error}.",
+            "Start it (`prefect server start`), or unset PREFECT_API_URL: then one is started "
+            "for as long as the command runs.",
+        ) from error

@@ -66,7 +66,7 @@ def check_deployment(name: str) -> None:
         raise UserError(
             f"The Prefect server knows no deployment {name!r}.",
             "Name it as FLOW/NAME, such as train/gpu. It is made on the GPU machine, in its work "
-            "tree: prefect deploy --all --prefect-file prefect-gpu.yaml.",
+            "tree: prefect --no-prompt deploy --all --prefect-file prefect-gpu.yaml.",
         ) from None
 
 

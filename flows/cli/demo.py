@@ -29,12 +29,14 @@ import click
 def demo(folder: Path | None, urls: Path | None, workspace: Path, profile: str) -> None:
     """Everything a first look needs; run it again and it uses what is there."""
     from flows.demo import Source, prepare
+    from flows.environment import check_server
     from flows.environment import prepare as prepare_environment
 
     started = time.monotonic()
     source = Source(urls, folder)
     tree = prepare(workspace, source, profile)
     prepare_environment(tree.root, quiet=True)
+    check_server()
     signal.signal(signal.SIGTERM, _leave)
 
     from flows.cli.steps import Steps

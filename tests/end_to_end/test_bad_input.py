@@ -1,6 +1,7 @@
 """What a person gives wrongly: a message that says what to do, and nothing half made."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,13 @@ import yaml
 MENDLINE = Path(sys.executable).with_name("mendline")
 
 
-def _demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _demo(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_TRACK"))}
     return subprocess.run(
         [str(MENDLINE), "demo", "--workspace", str(folder / "tree"), *arguments],
         capture_output=True,
         text=True,
-        env=kept,
+        env=kept | more,
         timeout=240,
     )
 
@@ -55,6 +56,17 @@ def test_settings_with_a_wrong_key_are_refused_by_name(tmp_path: Path) -> None:
     done = _demo(tmp_path, "--folder", str(tmp_path / "photos"))
     assert done.returncode == 1
     assert "did you mean user_agent?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "one.jpg").write_bytes(b"looked into later")
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/api"
+        done = _demo(tmp_path, "--folder", str(tmp_path), PREFECT_API_URL=url)
+    assert done.returncode == 1
+    assert f"The Prefect server {url} does not answer" in done.stderr
     assert "Traceback" not in done.stderr
 
 
