@@ -11,8 +11,10 @@ from typing import Any
 
 from catalog import images
 from catalog.degradations import WORDING, Degradation
+from catalog.errors import ImageRefused
 from catalog.images import Rgb
 from catalog.shards import ShardStore, Stored
+from curation.teach.image_api import REFUSED
 from curation.teach.teachers import Teachers
 from curation.units import Made
 
@@ -69,7 +71,17 @@ class Attempting:
         for (name, task), asked in waiting.items():
             teacher = self.teachers.get(name)
             pixels = [stored.decode() for _, stored in asked]
-            targets = teacher.restore(pixels, task)
+            try:
+                targets = teacher.restore(pixels, task)
+            except ImageRefused as refused:
+                # Only an API refuses, and it is asked for one image at a time.
+                if refused.reason != REFUSED or len(asked) > 1:
+                    raise
+                ((number, stored),) = asked
+                who = str(teacher.identity)
+                row = row_of(stored.image_id, task, REFUSED, teacher=who, detail=refused.what)
+                found[number] = Made((), (row,))
+                continue
             for (number, stored), image, target in zip(asked, pixels, targets, strict=True):
                 found[number] = _made(stored, image, target, task, str(teacher.identity))
         return [found[number] for number in range(len(units))]

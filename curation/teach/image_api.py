@@ -28,6 +28,11 @@ from networks.interfaces import Identity
 
 KEY_VARIABLE = "MENDLINE_IMAGE_API_KEY"
 _RETRIED = {408, 409, 429, 500, 502, 503, 504}
+_MODERATED = {"moderation_blocked", "content_policy_violation", "content_filter", "contentFilter"}
+"""Error codes of one image that a provider will not edit: no fault of the settings."""
+REFUSED = "refused"
+_ALWAYS_BASE64 = "gpt-image"
+"""Models that know no `response_format` and answer a request that has one with 400."""
 _LARGEST_REPLY = 96 * 2**20
 _LONGEST_WAIT = 60.0
 
@@ -97,6 +102,8 @@ class ImageApiTeacher:
     def restore(self, images: Sequence[Rgb], degradation: Degradation) -> list[Rgb]:
         """Ask for each image. Raises `UserError` when the server fails or the cap is reached.
 
+        Raises `ImageRefused` with the reason "refused" where the provider's moderation will not
+        have an image, which another request would not change.
         An answer of another aspect ratio is returned as it is, for the caller to refuse.
         """
         return [self._one(image, degradation) for image in images]
@@ -123,7 +130,9 @@ class ImageApiTeacher:
     def _ask(self, sent: bytes, instruction: str, key: str) -> bytes:
         secret = os.environ.get(KEY_VARIABLE)
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-        fields = {"model": self.model, "prompt": instruction, "response_format": "b64_json"}
+        fields = {"model": self.model, "prompt": instruction}
+        if not self.model.startswith(_ALWAYS_BASE64):
+            fields["response_format"] = "b64_json"
         wait, failure = self.settings.first_wait_s, ""
         for attempt in range(self.settings.attempts):
             if attempt:
@@ -145,6 +154,8 @@ class ImageApiTeacher:
             if response.status_code == 200:
                 return _picture(body)
             failure = f"answered {response.status_code}: {body[:200].decode(errors='replace')}"
+            if _error_code(body) in _MODERATED:
+                raise ImageRefused(REFUSED, f"The image API {self.url} {failure}.")
             if response.status_code not in _RETRIED:
                 break
             wait = max(wait, _seconds(response.headers.get("Retry-After")))
@@ -183,6 +194,13 @@ def _picture(body: bytes) -> bytes:
             "It must answer /images/edits with data[0].b64_json.",
         ) from error
     return data
+
+
+def _error_code(body: bytes) -> str | None:
+    try:
+        return str(json.loads(body)["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _seconds(header: str | None) -> float:

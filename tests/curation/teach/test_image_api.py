@@ -31,12 +31,14 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[dict[str, Any]] = []
         self.failures: list[int] = []
+        self.error: dict[str, Any] = {}
         self.square = False
+        self.model = "editor"
         self.gate: threading.Barrier | None = None
 
     @property
     def name(self) -> str:
-        return f"openai:editor@http://127.0.0.1:{self.server_port}/v1"
+        return f"openai:{self.model}@http://127.0.0.1:{self.server_port}/v1"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -59,9 +61,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.gate:
             self.server.gate.wait(20)
         if self.server.failures:
+            error = json.dumps({"error": self.server.error}).encode()
             self.send_response(self.server.failures.pop(0))
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(error)))
             self.end_headers()
+            self.wfile.write(error)
             return
         image = images.decode(fields["image"])
         edited = cv2.convertScaleAbs(image, alpha=1.3, beta=12)
@@ -84,10 +88,10 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def run(tree: Tree, server: Server, **api: Any) -> Counts:
+def run(tree: Tree, server: Server, pool: dict[str, list[str]] | None = None, **api: Any) -> Counts:
     layout = tree.layout
     settings = Teach(
-        teachers={"default": ["classical"], "flare": [server.name], "haze": [server.name]},
+        teachers=pool or {"default": ["classical"], "flare": [server.name], "haze": [server.name]},
         api=ImageApi(first_wait_s=0, **api),
     )
     return teach(
@@ -162,3 +166,27 @@ def test_a_line_that_a_crash_cut_short_hides_no_later_request(tmp_path: Path) ->
         file.write('{"cost": 0.')
     Ledger(path, None).spend(0.25, "second")
     assert Ledger(path, None).spent == 0.75
+
+
+def test_an_image_that_moderation_blocks_stops_no_other_and_goes_to_the_next_teacher(
+    tree: Tree, server: Server
+) -> None:
+    server.failures, server.error = [400], {"code": "moderation_blocked", "message": "no"}
+    pool = {"default": ["classical"], "flare": [server.name], "haze": [server.name, "classical"]}
+    counts = run(tree, server, pool, concurrency=1)
+    rows = read_table(tree.layout.targets / "targets.parquet", schemas.TARGETS).to_pylist()
+    (blocked,) = [row for row in rows if row["outcome"] == "refused"]
+    assert "moderation_blocked" in blocked["detail"]
+    others = [row["outcome"] for row in rows if row["degraded_id"] == blocked["degraded_id"]]
+    assert len(others) == (2 if blocked["degradation"] == "haze" else 1)
+    asked = len(server.asked)
+    run(tree, server, pool, concurrency=1)
+    assert len(server.asked) == asked, "a refusal is paid for again"
+    assert counts.extra["targets"]["haze"] >= 2
+
+
+def test_models_that_know_no_response_format_are_sent_none(tree: Tree, server: Server) -> None:
+    run(tree, server)
+    server.model = "gpt-image-1"
+    run(tree, server)
+    assert ["response_format" in asked for asked in server.asked] == [True] * 3 + [False] * 3
