@@ -9,14 +9,16 @@ from curation.review.decisions import DECISIONS, Decision
 
 
 def fleiss_kappa(counts: np.ndarray) -> float | None:
-    """Fleiss (1971) for (n pairs, k categories) counts of ratings, equal sums a row.
+    """Fleiss (1971) for (n pairs, k categories) counts of ratings.
 
-    None where it is undefined: no pairs, fewer than two ratings each, or one category only.
+    Rows may have different sums, as while a review is under way: a pair's agreement is that of its
+    own ratings. None where it is undefined: no pairs, fewer
+    than two ratings of one, or one category only.
     """
     if counts.size == 0:
         return None
-    raters = int(counts.sum(axis=1)[0])
-    if raters < 2 or (counts.sum(axis=1) != raters).any():
+    raters = counts.sum(axis=1)
+    if (raters < 2).any():
         return None
     agreed = ((counts**2).sum(axis=1) - raters) / (raters * (raters - 1))
     share = counts.sum(axis=0) / counts.sum()
@@ -46,10 +48,11 @@ def agreement(decided: Mapping[str, Mapping[str, Decision]]) -> dict[str, object
         )
         if value is not None:
             cohen[f"{first} / {second}"] = round(value, 3)
-    most = max((len(row) for row in shared.values()), default=0)
-    full = [row for row in shared.values() if len(row) == most]
     counts = np.array(
-        [[sum(d.decision == name for d in row.values()) for name in DECISIONS] for row in full]
+        [
+            [sum(d.decision == name for d in row.values()) for name in DECISIONS]
+            for row in shared.values()
+        ]
     )
     fleiss = fleiss_kappa(counts)
     return {

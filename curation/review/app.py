@@ -70,7 +70,9 @@ def make_app(
     app = FastAPI(title="Mendline review", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     queue = Queue(pairs, settings, share)
-    decided = {key: dict(said) for key, said in by_pair(decisions.all()).items()}
+    # The table of pairs may have changed since: decisions on pairs that are gone stay in the file.
+    stored_before = by_pair(decisions.all()).items()
+    decided = {key: dict(said) for key, said in stored_before if key in queue.pairs}
     tasks = sorted({pair["degradation"] for pair in queue.pairs.values()})
     teachers = sorted({pair["teacher"] or "" for pair in queue.pairs.values()} - {""})
     lock = threading.Lock()  # of `decided`, the queue's claims and the store's cache
@@ -151,7 +153,7 @@ def make_app(
     @app.post("/api/undo")
     def undo(reviewer: Reviewer) -> dict[str, str | None]:
         with lock:
-            key = decisions.undo(reviewer)
+            key = decisions.undo(reviewer, queue.pairs)
             if key is not None:
                 decided.get(key, {}).pop(reviewer, None)
                 if not decided.get(key, True):

@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,15 +55,22 @@ class Decisions:
                 (decision.pair_id, decision.reviewer, decision.decision, decision.reason),
             )
 
-    def undo(self, reviewer: str) -> str | None:
-        """Take back the reviewer's last decision; return its pair id, None if there is none."""
+    def undo(self, reviewer: str, among: Container[str]) -> str | None:
+        """Take back the reviewer's last decision on one of the pairs `among`.
+
+        Returns its pair id, None if there is none.
+        """
         with self._lock:
-            row = self._base.execute(
-                "DELETE FROM decisions WHERE number = "
-                "(SELECT max(number) FROM decisions WHERE reviewer = ?) RETURNING pair_id",
+            rows = self._base.execute(
+                "SELECT number, pair_id FROM decisions WHERE reviewer = ? ORDER BY number DESC",
                 (reviewer,),
-            ).fetchall()
-        return str(row[0][0]) if row else None
+            )
+            last = next((row for row in rows if row[1] in among), None)
+            rows.close()
+            if last is None:
+                return None
+            self._base.execute("DELETE FROM decisions WHERE number = ?", last[:1])
+        return str(last[1])
 
     def all(self) -> list[Decision]:
         """All decisions, oldest first."""

@@ -2,12 +2,15 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from catalog.settings.pairs import Pair
 from curation.review.decisions import Decision
+
+_CLAIM = 900.0
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,25 @@ def _gained(pair: Mapping[str, Any]) -> float | None:
 
 
 class Queue:
-    """Pairs by doubt; a share of them goes to every reviewer, the others to one each."""
+    """Pairs by doubt; a share of them goes to every reviewer, the others to one each.
 
-    def __init__(self, pairs: Sequence[dict[str, Any]], settings: Pair, share: float) -> None:
+    What a reviewer was shown and did not decide is free again `_CLAIM` seconds after they last
+    asked: whoever closes the page takes no pair with them. `clock` tells the seconds.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[dict[str, Any]],
+        settings: Pair,
+        share: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.pairs = {pair["pair_id"]: pair for pair in pairs}
         self.order = sorted(self.pairs, key=lambda key: (-doubt(self.pairs[key], settings), key))
         self.shared = {key for key in self.order if _fraction(key) < share}
         self._claimed: dict[str, str] = {}
+        self._clock = clock
+        self._asked: dict[str, float] = {}
 
     def upcoming(
         self,
@@ -104,6 +119,8 @@ class Queue:
     ) -> list[dict[str, Any]]:
         """The next pairs for this reviewer. Those not shared become theirs."""
         found: list[dict[str, Any]] = []
+        now = self._clock()
+        self._asked[reviewer] = now
         for key in self.order:
             if len(found) >= count:
                 break
@@ -111,7 +128,8 @@ class Queue:
             if reviewer in said or not wanted.matches(pair):
                 continue
             if key not in self.shared:
-                if said or self._claimed.get(key, reviewer) != reviewer:
+                owner = self._claimed.get(key, reviewer)
+                if said or (owner != reviewer and now - self._asked[owner] < _CLAIM):
                     continue
                 self._claimed[key] = reviewer
             found.append(pair)

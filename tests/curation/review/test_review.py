@@ -13,14 +13,17 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from catalog import images, schemas
 from catalog.layout import Layout
 from catalog.pairs import pair_id
 from catalog.settings.pairs import Pair
-from catalog.shards import ShardWriter
+from catalog.shards import ShardStore, ShardWriter
 from catalog.tables import read_table, write_table
-from curation.review.agreement import cohen_kappa, fleiss_kappa
+from curation.review.agreement import agreement, cohen_kappa, fleiss_kappa
+from curation.review.app import make_app
+from curation.review.decisions import Decision, Decisions
 from curation.review.queue import Filter, Queue, doubt
 from tests.evaluation.browser import CHROMIUM, Page, chromium
 
@@ -211,6 +214,50 @@ def test_a_pair_that_is_not_shared_goes_to_one_reviewer() -> None:
     assert queue.upcoming("ann", {}, Filter(degradation="rain"), 5) == []
 
 
+def test_one_pair_that_many_saw_does_not_stand_for_all() -> None:
+    def said(pair: str, *words: str) -> dict[str, Decision]:
+        return {name: Decision(pair, name, w) for name, w in zip("abc", words, strict=False)}
+
+    decided = {f"{n}": said(f"{n}", *["accept", "reject"][:: (-1) ** n]) for n in range(20)}
+    decided["all"] = said("all", "accept", "accept", "accept")
+    fleiss = agreement(decided)["fleiss"]
+    assert fleiss is not None, "only the pair that three saw was counted"
+    assert fleiss < -0.8
+
+
+def test_who_leaves_takes_no_pair_with_them() -> None:
+    pairs = [
+        {"pair_id": f"{n:064x}", "degradation": "haze", "teacher": "t", "verdict": "keep"}
+        | {"severity_degraded": 2.0, "severity_clean": 3.0, "consistency": 0.1, "shift": 0.0}
+        for n in range(6)
+    ]
+    seconds = [0.0]
+    queue = Queue(pairs, Pair(), 0.0, lambda: seconds[0])
+    assert len(queue.upcoming("ann", {}, Filter(), 3)) == 3
+    seconds[0] = 600.0
+    assert len(queue.upcoming("bob", {}, Filter(), 6)) == 3
+    assert len(queue.upcoming("ann", {}, Filter(), 6)) == 3, "asking keeps one's pairs"
+    seconds[0] = 1499.0
+    assert len(queue.upcoming("bob", {}, Filter(), 6)) == 3
+    seconds[0] = 1500.0
+    assert len(queue.upcoming("bob", {}, Filter(), 6)) == 6
+
+
+def test_decisions_on_pairs_that_are_gone_are_neither_counted_nor_undone(tmp_path: Path) -> None:
+    layout = make_tree(tmp_path)
+    rows = read_table(layout.real_pairs, schemas.PAIRS).to_pylist()
+    gone = Decision(rows[0]["pair_id"], "ann", "accept")
+    decisions = Decisions(tmp_path / "reviews.db")
+    decisions.decide(Decision(rows[1]["pair_id"], "ann", "unsure"))
+    decisions.decide(gone)
+    app = make_app(rows[1:], ShardStore(layout.raw, layout.targets), decisions, Pair(), 1.0)
+    client = TestClient(app, "http://localhost", headers={"X-Mendline-Reviewer": "ann"})
+    assert client.get("/api/progress").json()["team"] == 1
+    assert client.post("/api/undo", json={}).json() == {"pair_id": rows[1]["pair_id"]}
+    assert client.post("/api/undo", json={}).json() == {"pair_id": None}
+    assert decisions.all() == [gone]
+
+
 def test_kappas_are_those_of_the_literature() -> None:
     # Fleiss (1971) as worked in Wikipedia's example: 14 raters, 10 subjects, 5 categories.
     text = "0 0 0 0 14  0 2 6 4 2  0 0 3 5 6  0 3 9 2 0  2 2 8 1 1  "
@@ -220,6 +267,9 @@ def test_kappas_are_those_of_the_literature() -> None:
     first = ["accept"] * 25 + ["reject"] * 25
     second = ["accept"] * 20 + ["reject"] * 5 + ["accept"] * 10 + ["reject"] * 15
     assert cohen_kappa(first, second) == pytest.approx(0.4)
+    # Pairs that fewer have seen count by their own ratings: 1, 1/3 and 0 agree, 5 : 3 by chance.
+    uneven = np.array([[3, 0, 0], [1, 2, 0], [1, 1, 0]])
+    assert fleiss_kappa(uneven) == pytest.approx((4 / 9 - 34 / 64) / (1 - 34 / 64))
     assert fleiss_kappa(np.zeros((0, 3))) is None
     assert cohen_kappa(["accept"], ["accept"]) is None
 
