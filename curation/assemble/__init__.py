@@ -43,6 +43,9 @@ def assemble(
 ) -> Counts:
     """Write pairs.parquet, held-out.parquet, README.md and croissant.json to `out`.
 
+    A split is also a table of its own below splits/, for `datasets.load_dataset`: of one file it
+    would make one split, named train, with the validation pairs in it.
+
     `thresholds` is the YAML text of the settings that decided, for the card. Tasks without pairs
     are reported, not refused.
     """
@@ -77,6 +80,9 @@ def assemble(
     counts.extra = _summary(rows, held)
     with atomic_folder(out) as folder:
         write_table(folder / "pairs.parquet", rows, schemas.DATASET)
+        for split in set(splits.values()):
+            mine = [row for row in rows if row["split"] == split]
+            write_table(folder / "splits" / f"{split}.parquet", mine, schemas.DATASET)
         write_table(folder / "held-out.parquet", held, schemas.HELD_OUT)
         write_croissant(folder)
         screened = pq.read_schema(inputs.screening).metadata or {}

@@ -43,6 +43,7 @@ def write_card(
         photos=len(photos),
         groups=len(splits),
         held=len(held),
+        splits=sorted(set(splits.values())),
         tasks=table,
         missing=counts.extra["without_real_pairs"],
         licences=_counted(origins.license(key) for key in photos),

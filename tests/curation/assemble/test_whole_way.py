@@ -210,7 +210,7 @@ def test_the_card_and_the_croissant_file_are_valid(done: Done) -> None:
     layout, _, _ = done
     text = (layout.dataset / "README.md").read_text()
     front = yaml.safe_load(text.split("---")[1])
-    assert front["configs"][0]["data_files"] == "pairs.parquet"
+    assert [one["config_name"] for one in front["configs"]] == ["pairs", "held-out"]
     assert "CC-BY-4.0" in text
     assert "| flare | 0 | 0 |" in text
     dataset = mlcroissant.Dataset(layout.dataset / "croissant.json")
@@ -218,10 +218,13 @@ def test_the_card_and_the_croissant_file_are_valid(done: Done) -> None:
     rows = read_table(layout.dataset / "pairs.parquet", schemas.DATASET).to_pylist()
     found = [record["pairs/pair_id"].decode() for record in dataset.records("pairs")]
     assert found == [row["pair_id"] for row in rows]
-    opened = load_dataset(
-        str(layout.dataset), "pairs", split="train", cache_dir=str(layout.root / "cache")
-    )
-    assert opened["pair_id"][:] == found
+    cache = str(layout.root / "cache")
+    opened = load_dataset(str(layout.dataset), "pairs", cache_dir=cache)
+    assert {split: opened[split]["pair_id"][:] for split in opened} == {
+        split: [row["pair_id"] for row in rows if row["split"] == split]
+        for split in ("train", "validation")
+    }, "validation pairs are in the split that is named train"
+    assert list(load_dataset(str(layout.dataset), "held-out", cache_dir=cache)) == ["test"]
 
 
 def test_no_real_image_at_all_gives_a_synthetic_dataset(empty_tree: Tree) -> None:
