@@ -1,14 +1,32 @@
 """`review`, `approve`, `reject`, `rollback`: a person's part of a promotion."""
 
 import getpass
+import os
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from catalog.layout import Layout
 from catalog.settings import load_params
 from flows.cli.out import writable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_WHOLE_BOARD = 125
+"""Columns of a leaderboard of nine tasks: narrower, Rich cuts the figures."""
+
+
+def _console(least: int = 0, record: bool = False) -> "Console":
+    """The terminal, at least that wide; wide in a pipe or a file, where no window sets a limit."""
+    from rich.console import Console
+
+    console = Console(record=record)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        least = max(least, 200)
+    return Console(record=record, width=least) if console.width < least else console
 
 
 def _who(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
@@ -37,14 +55,12 @@ _BY = click.option(
 @click.option("--log", is_flag=True, help="Show the record of decisions instead.")
 def review(gated: str | None, everything: bool, log: bool) -> None:
     """Show the versions that wait for a decision, and where their reports are."""
-    from rich.console import Console
-
     from evaluation.registry.gating import gate_version
     from evaluation.registry.listing import decided_table, waiting_table
 
     layout = Layout(Path.cwd())
     params = load_params(layout.params)
-    console = Console()
+    console = _console()
     if gated:
         found = gate_version(layout, params, gated)
         console.print(f"Version {found.version}: {found.verdict.verdict}", style="bold")
@@ -122,15 +138,13 @@ def rollback(by: str, reason: str) -> None:
 )
 def leaderboard(also: tuple[Path, ...], reading: str, out: Path | None) -> None:
     """Show the registered versions, and teachers, by task."""
-    from rich.console import Console
-
     from catalog.files import atomic_file
     from evaluation.registry.leaderboard import board_table, boards
     from evaluation.registry.store import connect
 
     layout = Layout(Path.cwd())
     registry = connect(layout, load_params(layout.params).gate.model_name)
-    console = Console(record=out is not None)
+    console = _console(_WHOLE_BOARD, record=out is not None)
     with registry.reachable():
         found = boards(registry, also, reading)
     if not found:

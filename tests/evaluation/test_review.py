@@ -32,6 +32,7 @@ def test_from_review_to_rollback_and_the_leaderboard(
     registry: Registry,
     model_folder: Callable[[int], Path],
     call: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert "No version is registered" in call("leaderboard").output
     for seed, percent in ((1, 100), (2, 300)):
@@ -61,3 +62,7 @@ def test_from_review_to_rollback_and_the_leaderboard(
     assert "version 1 @champion" in lines[-1], "the best is first, the weaker champion last"
     assert "not comparable with published FS" in board.output
     assert "version 2" in (layout.root / "board.html").read_text()
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "…" not in call("leaderboard").output, "figures are cut"
+    monkeypatch.delenv("COLUMNS")
+    assert max(map(len, call("review", "--all").output.splitlines())) == 200, "as in a pipe"
