@@ -75,6 +75,8 @@ def make_app(
     decided = {key: dict(said) for key, said in stored_before if key in queue.pairs}
     tasks = sorted({pair["degradation"] for pair in queue.pairs.values()})
     teachers = sorted({pair["teacher"] or "" for pair in queue.pairs.values()} - {""})
+    # A shard may have more: images that were taken down since, or of no pair.
+    sides = {pair[side] for pair in queue.pairs.values() for side in ("degraded_id", "clean_id")}
     lock = threading.Lock()  # of `decided`, the queue's claims and the store's cache
 
     @app.middleware("http")
@@ -105,7 +107,7 @@ def make_app(
     @app.get("/image/{image_id}")
     def image(image_id: str) -> Response:
         with lock:
-            if image_id not in store:
+            if image_id not in sides or image_id not in store:
                 raise HTTPException(404, "There is no such image.")
             stored = store.get(image_id)
         kind = _TYPES.get(stored.format, "application/octet-stream")

@@ -42,6 +42,7 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
     from curation.review.agreement import agreement
     from curation.review.decisions import Decisions, by_pair
     from curation.review.export import export
+    from curation.select import blocked_ids
 
     layout = Layout(root.resolve())
     params = load_params(layout.params)
@@ -64,7 +65,12 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
             f"The address {host} can be reached from elsewhere, and there is no token.",
             "Set MENDLINE_REVIEW_TOKEN, or use --host 127.0.0.1.",
         )
-    pairs = read_table(layout.real_pairs, schemas.PAIRS).to_pylist()
+    blocked = blocked_ids(layout, params.assemble.block_hamming)
+    pairs = [
+        pair
+        for pair in read_table(layout.real_pairs, schemas.PAIRS).to_pylist()
+        if not {pair["degraded_id"], pair["clean_id"], pair["photo_id"]} & blocked
+    ]
     if not pairs:
         raise UserError(
             f"There are no pairs in {layout.real_pairs}.", "Collect images and run `dvc repro`."
@@ -79,15 +85,25 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
         decisions,
         params.pair,
         share,
-        # Under a wildcard the names are not known; the token keeps out a page that was rebound.
-        ("*",) if host in _WILDCARD else (*_LOOPBACK[:2], host),
+        _names(host),
         token,
     )
     with _listen(host, port) as listener:
         port = listener.getsockname()[1]
-        click.echo(f"{len(pairs)} pairs: http://{host}:{port}/ (Ctrl-C ends; decisions are kept)")
+        address = f"http://{_in_url(host)}:{port}/"
+        click.echo(f"{len(pairs)} pairs: {address} (Ctrl-C ends; decisions are kept)")
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listener])
+
+
+def _names(host: str) -> tuple[str, ...]:
+    """What browsers may call the server that listens on `host`."""
+    # Under a wildcard the names are not known; the token keeps out a page that was rebound.
+    return ("*",) if host in _WILDCARD else (*_LOOPBACK[:2], _in_url(host))
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _listen(host: str, port: int) -> socket.socket:

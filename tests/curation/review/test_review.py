@@ -21,10 +21,12 @@ from catalog.pairs import pair_id
 from catalog.settings.pairs import Pair
 from catalog.shards import ShardStore, ShardWriter
 from catalog.tables import read_table, write_table
+from curation.collect.takedown import take_down
 from curation.review.agreement import agreement, cohen_kappa, fleiss_kappa
 from curation.review.app import make_app
 from curation.review.decisions import Decision, Decisions
 from curation.review.queue import Filter, Queue, doubt
+from flows.cli.review_pairs import _names
 from tests.evaluation.browser import CHROMIUM, Page, chromium
 
 REPOSITORY = Path(__file__).parents[3]
@@ -195,6 +197,31 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr()
     assert f"127.0.0.1:{port} cannot be listened on: Address already in use." in said.err
     assert "Ctrl-C" not in said.out
+
+
+def test_an_image_that_was_taken_down_is_not_shown(tmp_path: Path) -> None:
+    layout = make_tree(tmp_path)
+    gone = read_table(layout.real_pairs, schemas.PAIRS).to_pylist()[0]
+    take_down(gone["degraded_id"], "asked by its maker", layout)
+    server = Running(tmp_path)
+    try:
+        assert server.call("GET", "/api/progress").json()["pairs"] == PAIRS - 1
+        assert server.call("GET", f"/api/pair/{gone['pair_id']}").status_code == 404
+        for side in ("degraded_id", "clean_id"):
+            assert server.call("GET", f"/image/{gone[side]}").status_code == 404
+        first = server.call("GET", "/api/next").json()[0]
+        assert server.call("GET", f"/image/{first['degraded_id']}").status_code == 200
+    finally:
+        server.kill()
+
+
+def test_the_page_opens_at_an_address_of_ipv6(tmp_path: Path) -> None:
+    layout = make_tree(tmp_path)
+    rows = read_table(layout.real_pairs, schemas.PAIRS).to_pylist()
+    decisions = Decisions(tmp_path / "reviews.db")
+    app = make_app(rows, ShardStore(layout.raw), decisions, Pair(), 1.0, _names("::1"))
+    assert TestClient(app, "http://[::1]:8712").get("/").status_code == 200
+    assert TestClient(app, "http://[::2]:8712").get("/").status_code == 400
 
 
 def test_a_pair_that_is_not_shared_goes_to_one_reviewer() -> None:
