@@ -191,6 +191,26 @@ function place() {
   $("after").style.clipPath = `inset(0 0 0 ${inner}px)`;
 }
 
+// Both sides zoom together; the point (x, y) of the stage stays where it is.
+function zoomAt(factor, x, y) {
+  const scale = Math.min(16, Math.max(1, zoom.scale * factor));
+  zoom.x = x - (x - zoom.x) * (scale / zoom.scale);
+  zoom.y = y - (y - zoom.y) * (scale / zoom.scale);
+  zoom.scale = scale;
+  if (scale === 1) { zoom.x = 0; zoom.y = 0; }
+  place();
+}
+function zoomMiddle(factor) {
+  const box = $("stage").getBoundingClientRect();
+  zoomAt(factor, box.width / 2, box.height / 2);
+}
+function pan(x, y) {
+  if (zoom.scale === 1) return;
+  zoom.x += x;
+  zoom.y += y;
+  place();
+}
+
 $("stage").addEventListener("pointermove", (event) => {
   const box = $("stage").getBoundingClientRect();
   if (event.buttons === 1 && zoom.scale > 1 && event.shiftKey) { zoom.x += event.movementX; zoom.y += event.movementY; }
@@ -201,14 +221,7 @@ $("stage").addEventListener("pointermove", (event) => {
 $("stage").addEventListener("wheel", (event) => {
   event.preventDefault();
   const box = $("stage").getBoundingClientRect();
-  const factor = Math.exp(-event.deltaY / 400);
-  const scale = Math.min(16, Math.max(1, zoom.scale * factor));
-  const x = event.clientX - box.left, y = event.clientY - box.top;
-  zoom.x = x - (x - zoom.x) * (scale / zoom.scale);
-  zoom.y = y - (y - zoom.y) * (scale / zoom.scale);
-  zoom.scale = scale;
-  if (scale === 1) { zoom.x = 0; zoom.y = 0; }
-  place();
+  zoomAt(Math.exp(-event.deltaY / 400), event.clientX - box.left, event.clientY - box.top);
 }, { passive: false });
 window.addEventListener("resize", place);
 
@@ -221,7 +234,10 @@ REASONS.forEach((reason, index) => {
 $("why").addEventListener("close", () => { if ($("why").returnValue) decide("reject", $("why").returnValue); });
 function reject() { if (visible) { $("why").returnValue = ""; $("why").showModal(); } }
 
+const STEP = 60;
+const PANS = { ArrowLeft: [STEP, 0], ArrowRight: [-STEP, 0], ArrowUp: [0, STEP], ArrowDown: [0, -STEP] };
 const KEYS = { a: () => decide("accept"), r: reject, s: () => decide("unsure"), u: undo, b: back,
+  "+": () => zoomMiddle(1.5), "=": () => zoomMiddle(1.5), "-": () => zoomMiddle(1 / 1.5), 0: () => zoomMiddle(0),
   ArrowLeft: () => { cut(cutNow() - 0.05); place(); }, ArrowRight: () => { cut(cutNow() + 0.05); place(); } };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
@@ -230,7 +246,7 @@ document.addEventListener("keydown", (event) => {
     if (reason) { event.preventDefault(); $("why").close(reason); }
     return;
   }
-  const action = KEYS[event.key];
+  const action = event.shiftKey && PANS[event.key] ? () => pan(...PANS[event.key]) : KEYS[event.key];
   if (action) { event.preventDefault(); Promise.resolve(action()).catch((error) => say(error.message)); }
 });
 for (const [id, action] of Object.entries({ accept: KEYS.a, reject, unsure: KEYS.s, undo, back })) {

@@ -353,6 +353,13 @@ def test_two_people_review_by_keyboard_while_the_server_is_killed(
         until(bob, "$('progress').textContent.startsWith('you 1, team 1')")
         ann.press("ArrowRight", 39)
         assert "55" in ann.run("$('stage').style.cssText")
+        placed = "['before', 'after'].map((id) => $(id).style.transform)"
+        ann.press("+", 187, "+")
+        zoomed = ann.run(placed)
+        assert "scale(1.5)" in zoomed[0]
+        assert zoomed[0] == zoomed[1]
+        ann.press("0", 48, "0")
+        assert ann.run(placed) == ["translate(0px, 0px) scale(1)"] * 2
 
         running.kill()
         drawn = ann.run(PIXELS)
