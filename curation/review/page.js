@@ -241,12 +241,15 @@ const KEYS = { a: () => decide("accept"), r: reject, s: () => decide("unsure"), 
   ArrowLeft: () => { cut(cutNow() - 0.05); place(); }, ArrowRight: () => { cut(cutNow() + 0.05); place(); } };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;  // Caps Lock
+  // A key that is held down decides once: the pairs behind would be judged unseen.
+  if (event.repeat && !key.startsWith("Arrow") && !"+=-".includes(key)) return;
   if ($("why").open) {
     const reason = REASONS[Number(event.key) - 1];
     if (reason) { event.preventDefault(); $("why").close(reason); }
     return;
   }
-  const action = event.shiftKey && PANS[event.key] ? () => pan(...PANS[event.key]) : KEYS[event.key];
+  const action = event.shiftKey && PANS[key] ? () => pan(...PANS[key]) : KEYS[key];
   if (action) { event.preventDefault(); Promise.resolve(action()).catch((error) => say(error.message)); }
 });
 for (const [id, action] of Object.entries({ accept: KEYS.a, reject, unsure: KEYS.s, undo, back })) {

@@ -343,7 +343,7 @@ def test_two_people_review_by_keyboard_while_the_server_is_killed(
         # Both sides are drawn, and what is drawn are their pixels.
         sizes = "['before', 'after'].map((id) => [$(id).width, $(id).height])"
         assert ann.run(sizes) == [[64, 48], [64, 48]]
-        second = decide(ann, "a", 65, first)
+        second = decide(ann, "A", 65, first)  # as with Caps Lock
         ann.press("r", 82, "r")
         until(ann, "$('why').open")
         third = decide(ann, "2", 50, second)
@@ -360,6 +360,11 @@ def test_two_people_review_by_keyboard_while_the_server_is_killed(
         assert zoomed[0] == zoomed[1]
         ann.press("0", 48, "0")
         assert ann.run(placed) == ["translate(0px, 0px) scale(1)"] * 2
+
+        held = "{key: 'a', repeat: true, bubbles: true}"
+        ann.run(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {held}))")
+        ann.run("last.then(() => true)")
+        assert ann.run(READY) == second, "a key that is held down judges pairs unseen"
 
         running.kill()
         drawn = ann.run(PIXELS)
