@@ -279,7 +279,7 @@ def _judged(
         return INCONCLUSIVE, [f"{said} There are too few images for an interval."]
     if overall.low > 0 and overall.estimate >= settings.min_difference:
         unproven = [
-            f"{task} ({result.difference.low:+.3f})"
+            f"{task} ({_bound(result.difference)})"
             for task, result in tasks.items()
             if result.difference.low is None or result.difference.low <= -settings.strict_margin
         ]
@@ -292,6 +292,10 @@ def _judged(
     if overall.high < settings.min_difference or overall.high <= 0:
         return REJECT, [f"{said} It is not better by {settings.min_difference} or more."]
     return INCONCLUSIVE, [f"{said} The interval holds both better and not better."]
+
+
+def _bound(difference: Interval) -> str:
+    return "too few images" if difference.low is None else f"{difference.low:+.3f}"
 
 
 def _below(difference: Interval) -> bool:

@@ -212,3 +212,18 @@ def test_weaker_settings_are_named() -> None:
     weak = gate(table(0.03), None, min_images=12, veto_difference=0.2, confidence=0.9)
     assert set(weak.relaxed) == {"bootstrap", "min_images", "veto_difference", "confidence"}
     assert decide(table(0.03), None, FINE, Gate()).relaxed == {}
+
+
+def test_a_task_of_one_image_has_no_interval_and_stops_only_strict_mode() -> None:
+    """As of somebody's own photos, where evaluation takes what was held out."""
+
+    def without(scores: ScoreTable) -> ScoreTable:
+        kept = [row for row in scores.rows if row.degradation != "haze" or row.name == "haze/0"]
+        return replace(scores, rows=tuple(kept))
+
+    candidate, champion = without(table(0.03, seed=1)), without(table(0.0, seed=2))
+    few: dict[str, object] = {"min_images_per_task": 1, "veto_difference": 9.0}
+    assert gate(candidate, champion, **few).verdict == "promote"
+    strict = gate(candidate, champion, strict=True, **few)
+    assert strict.verdict == "inconclusive"
+    assert "haze (too few images)" in strict.reasons[0]
