@@ -139,6 +139,7 @@ PAIRS = _schema(
     origin=_TEXT,  # "real" or "synthetic"
     group=_TEXT,  # duplicate group of the photo behind the pair: splits never cut a group
     photo_id=_TEXT,  # the collected image behind the pair: itself, or what was synthesised from
+    layer_id=_TEXT,  # the collected image that a synthetic reflection mirrors
     teacher=_TEXT,  # identity of the restorer, or of the synthesis
     seed=pa.int64(),
     severity_degraded=_REAL,
@@ -158,8 +159,12 @@ DATASET = _schema(
     origin=_TEXT,
     group=_TEXT,
     photo_id=_TEXT,  # the collected image behind the pair
+    layer_id=_TEXT,  # the collected image that a synthetic reflection mirrors
     split=_TEXT,  # "train" or "validation"
 )
+
+ADDED = frozenset({"layer_id"})
+"""Columns that tables of earlier versions, such as those of registered models, may lack."""
 
 HELD_OUT = _schema(image_id=_TEXT, degradation=_TEXT, group=_TEXT)
 """Real degraded images of groups that training never sees: the benchmark where none is given."""

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from catalog.errors import UserError
 from catalog.files import atomic_file, disk_errors
+from catalog.schemas import ADDED
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -35,14 +36,21 @@ def write_table(path: Path, rows: Rows | pa.Table, schema: pa.Schema) -> pa.Tabl
 def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a table and check that it has the schema's columns and types.
 
-    Raises `UserError` when the file is missing, unreadable or of another schema.
+    A column of `schemas.ADDED` that the file lacks is null. Raises `UserError` when the file is
+    missing, unreadable or of another schema.
     """
     wanted = list(columns) if columns is not None else schema.names
-    _check(path, schema, wanted)
-    return pq.read_table(path, columns=wanted)
+    there = set(wanted) - _check(path, schema, wanted)
+    table = pq.read_table(path, columns=[name for name in wanted if name in there])
+    for index, name in enumerate(wanted):
+        if name not in there:
+            field = schema.field(name)
+            table = table.add_column(index, field, pa.nulls(len(table), field.type))
+    return table
 
 
-def _check(path: Path, schema: pa.Schema, wanted: Sequence[str]) -> None:
+def _check(path: Path, schema: pa.Schema, wanted: Sequence[str]) -> set[str]:
+    """The columns of `ADDED` that are wanted and not there. Raises `UserError`."""
     if not path.exists():
         raise UserError(f"The table {path} does not exist.", "Run `dvc repro` to make it.")
     try:
@@ -52,7 +60,8 @@ def _check(path: Path, schema: pa.Schema, wanted: Sequence[str]) -> None:
             f"The table {path} cannot be read: {error}.",
             "Delete it and run `dvc repro` (or `dvc checkout`) to make it again.",
         ) from error
-    for name in wanted:
+    missing = {name for name in wanted if name in ADDED and name not in found.names}
+    for name in (name for name in wanted if name not in missing):
         field = schema.field(name)
         if name not in found.names or found.field(name).type != field.type:
             raise UserError(
@@ -60,6 +69,7 @@ def _check(path: Path, schema: pa.Schema, wanted: Sequence[str]) -> None:
                 "another version.",
                 "Run `dvc repro` to make it again.",
             )
+    return missing
 
 
 def map_table(path: Path, schema: pa.Schema, folder: Path) -> pa.Table:

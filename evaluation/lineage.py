@@ -49,8 +49,8 @@ def learned_from(pairs: Path) -> set[str]:
     """Ids of all images in the pairs of `pairs` (schemas.DATASET), and of the photos behind them.
 
     Both sides of a synthetic pair are images of our own making; what was collected, and may be
-    taken down, is the photo that they were made from.
+    taken down, is the photo that they were made from, and the one that a reflection mirrors.
     """
-    sides = ["degraded_id", "clean_id", "photo_id"]
+    sides = ["degraded_id", "clean_id", "photo_id", "layer_id"]
     table = read_table(pairs, schemas.DATASET, sides)
     return {key for name in sides for key in pc.unique(table[name]).to_pylist() if key}

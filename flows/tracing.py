@@ -19,7 +19,7 @@ from catalog.tables import read_table
 
 Row = dict[str, Any]
 _SHORTEST = 6
-_SIDES = ("degraded_id", "clean_id", "photo_id")
+_SIDES = ("degraded_id", "clean_id", "photo_id", "layer_id")
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,8 @@ def _pairs(
                 yield row | {"how": "by its target"}
             elif row["photo_id"] == image_id:
                 yield row | {"how": "photo behind both sides"}
+            elif row["layer_id"] == image_id:
+                yield row | {"how": "mirrored in its reflection"}
             elif row["group"] in groups:
                 yield row | {"how": "same scene"}
 
@@ -174,7 +176,7 @@ def _versions(layout: Layout, ids: set[str]) -> list[Row]:
             target = Path(folder) / version.number
             target.mkdir()
             path = registry.client.download_artifacts(version.run_id, LEARNED, str(target))
-            table = pq.read_table(path, columns=[*_SIDES, "split"])
+            table = read_table(Path(path), schemas.DATASET, [*_SIDES, "split"])
             seen = [
                 row
                 for row in table.to_pylist()

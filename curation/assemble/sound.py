@@ -36,7 +36,7 @@ def _fault(
     blocked: Set[str],
     settings: Assemble,
 ) -> str | None:
-    ids = {pair["degraded_id"], pair["clean_id"], pair["photo_id"]}
+    ids = {pair["degraded_id"], pair["clean_id"], pair["photo_id"], pair["layer_id"]}
     if ids & blocked:
         return "taken-down"
     if ids & contaminated:

@@ -12,8 +12,11 @@ def split_groups(pairs: Sequence[dict[str, Any]], settings: Assemble) -> dict[st
     """Group -> "train" or "validation".
 
     Groups with real pairs are split by their commonest degradation, the others together, so that a
-    task with enough groups is in both.
+    task with enough groups is in both. The scenes that reflections mirror are all for training: a
+    validation pair may show one of them in the glass, but what it asks for was never seen.
     """
+    mirrored = {pair["layer_id"] for pair in pairs} - {None}
+    shown = {pair["group"] for pair in pairs if pair["photo_id"] in mirrored}
     tasks: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for pair in pairs:
         tasks[pair["group"]][pair["degradation"] if pair["origin"] == "real" else ""] += 1
@@ -24,9 +27,11 @@ def split_groups(pairs: Sequence[dict[str, Any]], settings: Assemble) -> dict[st
     splits: dict[str, str] = {}
     for stratum, groups in sorted(strata.items()):
         order = shuffled(groups, settings.seed, f"split {stratum}")
+        order.sort(key=shown.__contains__)
         count = round(settings.validation_share * len(order))
         if count == 0 and settings.validation_share > 0 and len(order) >= 4:
             count = 1
+        count = min(count, sum(group not in shown for group in order))
         splits |= dict.fromkeys(order[:count], "validation")
         splits |= dict.fromkeys(order[count:], "train")
     return splits

@@ -95,7 +95,8 @@ def plan(
 
 
 def _ids(sample: Sample) -> Set[str]:
-    return {sample.degraded_id, sample.clean_id or "", sample.row.get("photo_id") or ""}
+    behind = (sample.row.get(name) or "" for name in ("photo_id", "layer_id"))
+    return {sample.degraded_id, sample.clean_id or "", *behind}
 
 
 def read(part: Part, store: ShardStore, threads: int) -> Iterator[Pixels]:

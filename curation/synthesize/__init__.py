@@ -71,6 +71,9 @@ def synthesize(
 
 
 def _layers(photos: list[Selected], settings: Synthesize) -> list[str]:
-    """Ids of the photos that reflections show: a choice by hash, in the order of ids."""
+    """Ids of the photos that reflections show: a choice by hash, in the order of ids.
+
+    At most a quarter of the photos, since `assemble` keeps these out of validation.
+    """
     order = sorted(photos, key=lambda photo: hashlib.sha256(photo.image_id.encode()).digest())
-    return sorted(photo.image_id for photo in order[: settings.layers])
+    return sorted(photo.image_id for photo in order[: min(settings.layers, len(photos) // 4)])

@@ -22,6 +22,9 @@ from networks.degraders.base import RecordingDegrader
 from networks.degraders.seeds import image_seed
 from networks.degraders.sources import load_sources
 
+_ROWS = "layer_id"
+"""What rows kept from earlier runs may lack; another word makes them anew."""
+
 
 def scaled(image: Rgb, max_side: int) -> Rgb:
     """The image with its longer side at most `max_side`."""
@@ -74,6 +77,7 @@ class Maker:
         # Folders count by their content, which the degraders' identities name.
         without = {"patterns", "depth", "segments", "clips", "clip_windows", "clip_frames"}
         parts = [
+            _ROWS,
             self.settings.model_dump_json(exclude=without),
             self.instruments.settings.model_dump_json(),
             *self.layers,
@@ -111,6 +115,7 @@ class Maker:
                 degraded, drawn = degrader.degrade_with_parameters(photo, severity, rng)
                 data = images.encode_png(degraded)
                 pictures.append((data, {**origin, "source": str(degrader.identity)}))
+                layer = drawn.get("layer")
                 row = pair_row(
                     (degraded, data),
                     (photo, clean),
@@ -120,6 +125,7 @@ class Maker:
                     {
                         "group": unit.group,
                         "photo_id": unit.image_id,
+                        "layer_id": self.layers[layer] if isinstance(layer, int) else None,
                         "teacher": str(degrader.identity),
                         "seed": seed,
                     },

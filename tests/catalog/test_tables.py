@@ -36,6 +36,20 @@ def test_a_mapped_table_is_the_same_and_leaves_no_file(tmp_path: Path) -> None:
         map_table(path, schemas.PAIRS, scratch)
 
 
+def test_a_column_that_earlier_versions_did_not_write_is_null(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    before = schemas.DATASET.remove(schemas.DATASET.get_field_index("layer_id"))
+    write_table(path, [{"pair_id": "p", "split": "train"}], before)
+    table = read_table(path, schemas.DATASET)
+    assert table.schema.equals(schemas.DATASET)
+    assert table["layer_id"].to_pylist() == [None]
+    assert table["split"].to_pylist() == ["train"]
+    path.unlink()
+    write_table(path, [{"pair_id": "p"}], before.remove(before.get_field_index("split")))
+    with pytest.raises(UserError, match="no column split"):
+        read_table(path, schemas.DATASET)
+
+
 def test_a_column_of_another_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="severety"):
         write_table(tmp_path / "t.parquet", [ROW | {"severety": 1.0}], schemas.CONTAMINATION)

@@ -146,6 +146,30 @@ def test_no_group_is_on_two_sides_and_every_image_is_stored(done: Done) -> None:
     assert total.rows_in == total.rows_out + total.dropped.total()
 
 
+def test_the_scene_that_a_reflection_mirrors_is_known_trained_on_and_taken_down(
+    done: Done, tmp_path: Path
+) -> None:
+    layout, _, _ = done
+    made = read_table(layout.synthetic / "pairs.parquet", schemas.PAIRS).to_pylist()
+    mirroring = [row for row in made if row["layer_id"]]
+    assert {row["degradation"] for row in mirroring} == {"reflection"}
+    (layer,) = {row["layer_id"] for row in mirroring}  # a quarter of six photos
+    assert layer in {row["photo_id"] for row in made}
+    assert layer not in {row["photo_id"] for row in mirroring}
+
+    half = Assemble(validation_share=0.9, held_out_share=0)
+    assemble(inputs(layout), tmp_path / "out", half, "")
+    rows = read_table(tmp_path / "out/pairs.parquet", schemas.DATASET).to_pylist()
+    assert {row["split"] for row in rows if row["photo_id"] == layer} == {"train"}
+    assert "validation" in {row["split"] for row in rows if row["layer_id"] == layer}
+
+    counts = assemble(inputs(layout), tmp_path / "out", half, "", frozenset({layer}))
+    rows = read_table(tmp_path / "out/pairs.parquet", schemas.DATASET).to_pylist()
+    assert not [row for row in rows if layer in (row["photo_id"], row["layer_id"])]
+    theirs = [row for row in made if layer in (row["photo_id"], row["layer_id"])]
+    assert counts.dropped["taken-down"] == len(theirs) == len(Degradation) + len(mirroring)
+
+
 def test_an_interrupted_way_ends_in_the_same_bytes(done: Done, tmp_path: Path) -> None:
     layout, _, _ = done
     shutil.copytree(layout.raw, tmp_path / "data/raw")
