@@ -23,8 +23,8 @@ LEVELLED = frozenset({Degradation.LOW_LIGHT})
 """Where the whole image at a small size says how bright its tiles come out.
 
 A tile of a dark wall says nothing of the light of the room, so dark parts come out blotched. It is
-for the eye: -0.4 dB at 481 x 321, +0.3 at 2.5 times that. Of a veil a tile says more than the whole:
-haze and flare would lose 1 to 2 dB.
+for the eye: -0.4 dB at 481 x 321, +0.3 at 2.5 times that. Of a veil a tile says more than the
+whole: haze and flare would lose 1 to 2 dB.
 """
 
 
