@@ -27,7 +27,7 @@ class ImageApi(Settings):
     max_cost: float | None = Field(
         default=None,
         ge=0,
-        description="The stage stops before it spends more than this; null for no cap.",
+        description="The stage stops before its servers together cost more; null for no cap.",
     )
     attempts: int = Field(
         default=4, ge=1, le=20, description="Requests for an image before it fails."

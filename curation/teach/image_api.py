@@ -7,10 +7,10 @@ forgets what it spent. The key is read from MENDLINE_IMAGE_API_KEY and goes into
 
 import base64
 import binascii
+import fcntl
 import hashlib
 import json
 import os
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,34 +38,44 @@ _LONGEST_WAIT = 60.0
 
 
 class Ledger:
-    """What was spent, one JSON line a request, durable before the request is sent."""
+    """What was spent, one JSON line a request, durable before the request is sent.
+
+    Teachers of one stage, threads and processes share the file, and so the cap.
+    """
 
     def __init__(self, path: Path, cap: float | None) -> None:
         self.path, self.cap = path, cap
-        self._lock = threading.Lock()
-        text = path.read_text("utf-8") if path.exists() else ""
-        # A line cut short by a crash was not sent. It is ended, or the next request's line would
-        # become part of it and not be counted.
-        self._before = "" if text.endswith("\n") or not text else "\n"
-        self.spent = sum(_cost(line) for line in text.splitlines())
+
+    @property
+    def spent(self) -> float:
+        """The sum of all requests entered."""
+        return _sum(self.path.read_text("utf-8")) if self.path.exists() else 0.0
 
     def spend(self, cost: float, key: str) -> None:
         """Enter one request. Raises `UserError` when it would exceed the cap."""
-        with self._lock:
-            if self.cap is not None and self.spent + cost > self.cap + 1e-9:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file
+            file.seek(0)
+            text = file.read()
+            spent = _sum(text)
+            if self.cap is not None and spent + cost > self.cap + 1e-9:
                 raise UserError(
-                    f"The image API has cost {self.spent:.2f}, and another request would exceed "
+                    f"The image APIs have cost {spent:.2f}, and another request would exceed "
                     f"the cap of {self.cap:.2f}.",
                     "Raise teach.api.max_cost and run the same command again; what was made is "
                     "kept and not asked again.",
                 )
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(self._before + json.dumps({"cost": cost, "key": key}) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            self._before = ""
-            self.spent += cost
+            # A line cut short by a crash was not sent. It is ended, or this request's line would
+            # become part of it and not be counted.
+            before = "" if text.endswith("\n") or not text else "\n"
+            file.write(before + json.dumps({"cost": cost, "key": key}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _sum(text: str) -> float:
+    return sum(_cost(line) for line in text.splitlines())
 
 
 def _cost(line: str) -> float:
@@ -92,7 +102,7 @@ class ImageApiTeacher:
         version = f"{model}@{settings.max_side}px"
         self.identity = Identity("openai-image", version, f"served:{model}", prompt)
         self._cache = scratch / "image-api" / self.identity.digest[:16]
-        self.ledger = Ledger(self._cache / "ledger.jsonl", settings.max_cost)
+        self.ledger = Ledger(scratch / "image-api" / "ledger.jsonl", settings.max_cost)
         self._client = httpx.Client(timeout=settings.timeout_s, follow_redirects=False)
 
     def supports(self, degradation: Degradation) -> bool:

@@ -168,6 +168,17 @@ def test_a_line_that_a_crash_cut_short_hides_no_later_request(tmp_path: Path) ->
     assert Ledger(path, None).spent == 0.75
 
 
+def test_two_servers_share_one_cap(tree: Tree, server: Server) -> None:
+    other = server.name.replace("editor", "painter")
+    pool = {"default": ["classical"], "flare": [server.name], "haze": [other]}
+    with pytest.raises(UserError, match=r"have cost 0\.20"):
+        run(tree, server, pool, cost_per_image=0.1, max_cost=0.2)
+    assert len(server.asked) == 2
+    run(tree, server, pool, cost_per_image=0.1, max_cost=0.3)
+    assert {asked["model"] for asked in server.asked} == {b"editor", b"painter"}
+    assert len(server.asked) == 3
+
+
 def test_an_image_that_moderation_blocks_stops_no_other_and_goes_to_the_next_teacher(
     tree: Tree, server: Server
 ) -> None:
