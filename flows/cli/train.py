@@ -40,8 +40,7 @@ def train(stage: str, dry_run: bool, processes: int, run: str | None) -> None:
         from flows.live_metrics import LiveMetrics
 
         registry = connect(layout, params.gate.model_name)
-        with registry.reachable():
-            registry.client.get_run(run)
+        registry.check_run(run)
         following = LiveMetrics(registry.client, run, stage, scratch)
     with following:
         counts = train_stage(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.training import Stage, Student
 from evaluation.registry.store import Registry, connect
@@ -40,6 +41,13 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 def history(registry: Registry, run: str, name: str) -> list[tuple[int, float]]:
     found = registry.client.get_metric_history(run, name)
     return sorted((metric.step, metric.value) for metric in found)
+
+
+def test_a_run_that_is_not_there_is_said(registry: Registry) -> None:
+    registry.check_run(registry.client.create_run(registry.experiment()).info.run_id)
+    for wrong in ("0" * 32, "no/such run"):
+        with pytest.raises(UserError, match=f"has no run '{wrong}'"):
+            registry.check_run(wrong)
 
 
 def test_a_stage_is_followed_and_every_step_sent_once(registry: Registry, tmp_path: Path) -> None:
