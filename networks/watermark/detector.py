@@ -25,9 +25,9 @@ from networks.watermark.network import (
 )
 from networks.weights import read_pinned
 
-VERSION = "v3"
-PLACE = Path(__file__).with_name("marks-v3.safetensors")
-SHA256 = "6487d8c772fb82fdab5d3d0e720e86566bd5eaf92c29217b93fde82fde60666a"
+VERSION = "v4"
+PLACE = Path(__file__).with_name("marks-v4.safetensors")
+SHA256 = "369a5d2b8313c83a59833da61635acf7bddbc0642be402cce6d367952ceb48e4"
 SMALLEST_SIDE = 32
 LONGEST_SIDE = 640
 """Larger images are reduced to this longer side."""
