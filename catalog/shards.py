@@ -51,6 +51,11 @@ class Stored:
     format: str
     provenance: Mapping[str, str | None]
 
+    @property
+    def pixels(self) -> int:
+        """Height times width."""
+        return self.width * self.height
+
     def decode(self) -> images.Rgb:
         """(height, width, 3) uint8 sRGB; raises `ImageRefused`."""
         return images.decode(self.data)

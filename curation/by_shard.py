@@ -8,7 +8,7 @@ goes on at the shard it was in.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,10 @@ import pyarrow as pa
 
 from catalog.layout import Layout
 from catalog.progress import track
-from catalog.shards import Stored, find_shards
+from catalog.shards import find_shards
 from catalog.tables import read_table, write_table
 from catalog.threads import limit_threads
 from curation.on_ray import run_on_ray
-
-MOST_PIXELS = 1 << 25
-"""Of a batch, about 100 MB decoded: large photos are computed a few at a time."""
 
 ShardFunction = Callable[[Path], list[dict[str, Any]]]
 """Path of a shard to the rows of its images, in order. It is sent to other processes."""
@@ -36,21 +33,6 @@ def content_key(path: Path, *identity: str) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def batches(images: Iterable[Stored], most: int) -> Iterator[list[Stored]]:
-    """Runs of `images`, at most `most` and `MOST_PIXELS` each; a larger image is one by itself."""
-    batch: list[Stored] = []
-    pixels = 0
-    for stored in images:
-        size = stored.width * stored.height
-        if batch and (len(batch) == most or pixels + size > MOST_PIXELS):
-            yield batch
-            batch, pixels = [], 0
-        batch.append(stored)
-        pixels += size
-    if batch:
-        yield batch
 
 
 def snapshot_of(shard: Path, raw: Path) -> str:

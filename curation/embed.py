@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from catalog.batches import batches
 from catalog.errors import ImageRefused
 from catalog.images import Rgb
 from catalog.layout import Layout
@@ -23,7 +24,7 @@ from catalog.settings.curation import Embed
 from catalog.shards import Stored, read_shard
 from catalog.stage import Counts, run_stage
 from catalog.tables import write_table
-from curation.by_shard import batches, fresh_rows, map_shards
+from curation.by_shard import fresh_rows, map_shards
 from networks.embedders import load_embedder
 from networks.interfaces import Embedder
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from catalog import schemas
+from catalog.batches import batches
 from catalog.errors import ImageRefused
 from catalog.images import Rgb
 from catalog.layout import Layout
@@ -15,7 +16,7 @@ from catalog.settings.screen import Screen
 from catalog.shards import Stored, read_shard
 from catalog.stage import Counts
 from catalog.tables import write_table
-from curation.by_shard import batches, map_shards
+from curation.by_shard import map_shards
 from curation.copies import most_copies
 from curation.screen.rules import JUDGE_FAILED
 from curation.screen.screener import Screener, load_screener, refused_row

@@ -9,7 +9,6 @@ import click
 
 from catalog.errors import ImageRefused, UserError
 from catalog.images import Rgb, decode
-from curation.by_shard import MOST_PIXELS
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
@@ -57,23 +56,19 @@ class Picture:
     image: Rgb | None = None
     refused: ImageRefused | None = None
 
+    @property
+    def pixels(self) -> int:
+        """Height times width."""
+        return 0 if self.image is None else self.image.shape[0] * self.image.shape[1]
 
-def pictures(files: Iterable[Path], most: int) -> Iterator[list[Picture]]:
-    """Runs of `files`, read: at most `most`, and no further one from `MOST_PIXELS` pixels on."""
-    batch: list[Picture] = []
-    pixels = 0
+
+def pictures(files: Iterable[Path]) -> Iterator[Picture]:
+    """Every file with its pixels, or with the reason why it has none."""
     for path in files:
         try:
-            data, image = read(path)
-            batch.append(Picture(path, data, image))
-            pixels += image.shape[0] * image.shape[1]
+            yield Picture(path, *read(path))
         except ImageRefused as refused:
-            batch.append(Picture(path, refused=refused))
-        if len(batch) == most or pixels >= MOST_PIXELS:
-            yield batch
-            batch, pixels = [], 0
-    if batch:
-        yield batch
+            yield Picture(path, refused=refused)
 
 
 def decoded(files: Iterator[Path]) -> Iterator[tuple[Path, Rgb]]:

@@ -50,6 +50,7 @@ def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str
     Severity is 1 (extreme) .. 5 (none). A row an image and degradation; an image that cannot be
     judged has no severity and the cause. Without --out the table is printed.
     """
+    from catalog.batches import batches
     from catalog.progress import track
     from catalog.tables import write_table
     from flows.cli.folders import image_files, label_in, pictures
@@ -61,7 +62,7 @@ def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str
     network = load_judge(name)
     silence = Silence(name, "--judge")
     rows: list[dict[str, Any]] = []
-    for batch in pictures(track(files, "judge"), BATCH):
+    for batch in batches(pictures(track(files, "judge")), BATCH):
         images = [one.image for one in batch if one.image is not None]
         answers = {}
         for degradation in asked:

@@ -37,6 +37,7 @@ def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) ->
     Settings are those of params.yaml in the current folder, or the defaults. Without --out the
     verdicts are printed. FOLDER may be a single image.
     """
+    from catalog.batches import batches
     from catalog.images import image_id
     from catalog.progress import track
     from catalog.settings import load_params
@@ -54,7 +55,7 @@ def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) ->
     screener = Screener(settings)
     contact = ContactSheet()
     tables = [COLUMNS.empty_table()]
-    for batch in pictures(track(files, "screen"), settings.batch_size):
+    for batch in batches(pictures(track(files, "screen")), settings.batch_size):
         images = [one.image for one in batch if one.image is not None]
         screened = iter(screener.rows(images))
         rows: list[dict[str, Any]] = []

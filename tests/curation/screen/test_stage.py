@@ -14,9 +14,8 @@ from catalog.errors import UserError
 from catalog.images import encode_png, read_header
 from catalog.layout import Layout
 from catalog.settings.screen import Screen
-from catalog.shards import ShardWriter, Stored, find_shards
+from catalog.shards import ShardWriter, find_shards
 from catalog.tables import read_table
-from curation.by_shard import batches
 from curation.copies import LARGE, most_copies
 from curation.screen.forms import Form
 from curation.screen.prompts import Reading
@@ -257,13 +256,6 @@ def test_rows_come_in_the_order_of_the_shard(tmp_path: Path) -> None:
     rows = screen_shard(SETTINGS, shard)
     assert [row["image_id"] for row in rows] == keys
     assert [row["reason"] == "broken-image" for row in rows] == [False, True]
-
-
-def test_large_photos_are_computed_a_few_at_a_time() -> None:
-    sizes = [100, 100, 100, 6000, 5000, 5000, 100]
-    images = [Stored(str(n), b"", side, side, "PNG", {}) for n, side in enumerate(sizes)]
-    found = [[one.width for one in batch] for batch in batches(images, 2)]
-    assert found == [[100, 100], [100], [6000], [5000], [5000, 100]]
 
 
 def test_networks_that_are_large_are_held_once() -> None:
