@@ -185,3 +185,19 @@ def encode_png(image: Rgb) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
+
+
+def middle(image: Rgb, aspect: int) -> Rgb:
+    """The middle of an image whose longer side is more than `aspect` times its shorter one."""
+    height, width = image.shape[:2]
+    tall, wide = min(height, aspect * width), min(width, aspect * height)
+    down, right = (height - tall) // 2, (width - wide) // 2
+    return image[down : down + tall, right : right + wide]
+
+
+def pixel_digest(image: Rgb) -> str:
+    """SHA-256 of size and pixels, for keys of what was computed from them."""
+    shape = "x".join(map(str, image.shape))
+    digest = hashlib.sha256(shape.encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()

@@ -5,29 +5,16 @@ identity. The store is one SQLite file, safe against a kill at any moment and sh
 A failure is not kept: the next run asks again.
 """
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
 from catalog.degradations import Degradation
-from catalog.errors import UserError
-from catalog.images import Rgb
+from catalog.images import Rgb, pixel_digest
 from networks.interfaces import Judge, Judgement
-from networks.judges.answers import ask
-
-SILENT = 8
-"""So many images without a single answer, and there is no judge."""
-
-
-def pixel_digest(image: Rgb) -> str:
-    """SHA-256 of shape and pixels."""
-    shape = "x".join(map(str, image.shape))
-    return hashlib.sha256(shape.encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
+from networks.judges.answers import Silence, ask
 
 
 class CachedJudge:
@@ -40,7 +27,7 @@ class CachedJudge:
         self.batch_size = batch_size
         self.asked = 0
         """Images that went to the network."""
-        self._answered = False
+        self._silence = Silence(f"{judge.identity.name}/{judge.identity.version}", "evaluate.judge")
         self._database = sqlite3.connect(path, timeout=60, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute(
@@ -59,31 +46,24 @@ class CachedJudge:
         self._database.close()
 
     def judge(self, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
-        """One judgement an image, from the store where it is there."""
+        """One judgement an image, from the store where it is there.
+
+        Raises `UserError` where the judge answers nothing any more.
+        """
         keys = [f"{pixel_digest(image)} {degradation} {self.identity.digest}" for image in images]
         answers = [self._known(key) for key in keys]
         missing = [index for index, answer in enumerate(answers) if answer is None]
         for start in range(0, len(missing), self.batch_size):
             batch = missing[start : start + self.batch_size]
-            fresh = ask(self.judge_network, [images[index] for index in batch], degradation)
+            given = [images[index] for index in batch]
+            fresh = ask(self.judge_network, given, degradation)
             self.asked += len(batch)
-            self._expect(fresh)
             for index, judgement in zip(batch, fresh, strict=True):
                 answers[index] = judgement
                 if judgement.severity is not None:
                     self._keep(keys[index], judgement)
+            self._silence.hear(given, fresh)
         return [answer for answer in answers if answer is not None]
-
-    def _expect(self, fresh: Sequence[Judgement]) -> None:
-        """Stop at once where there is no judge, instead of counting every image as its failure."""
-        self._answered = self._answered or any(one.severity is not None for one in fresh)
-        if not self._answered and self.asked >= SILENT:
-            raise UserError(
-                f"The judge {self.identity.name}/{self.identity.version} answered none of the "
-                f"first {self.asked} images: {fresh[-1].failure}.",
-                "See that it runs and that evaluate.judge names it; then run the same command "
-                "again. What was restored is kept.",
-            )
 
     def _known(self, key: str) -> Judgement | None:
         row = self._database.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from catalog.errors import UserError
-from catalog.images import Rgb
+from catalog.images import Rgb, middle
 from networks.interfaces import Identity
 
 VERSION = "2"
@@ -23,7 +23,8 @@ VERSION = "2"
 
 LONGEST_ASPECT = 8
 """Longer side over shorter of what is scaled: beyond, a crop to the middle comes first, since the
-whole of a line of pixels scaled to the model's height would fill the memory."""
+whole of a line of pixels scaled to the model's height would fill the memory. The centre square,
+which the model sees, is the same."""
 
 
 def weights_digest(model: torch.nn.Module) -> str:
@@ -57,7 +58,7 @@ class OpenClipEmbedder:
 
     def _prepare(self, image: Rgb) -> torch.Tensor:
         if self._crops:
-            image = middle(image)
+            image = middle(image, LONGEST_ASPECT)
         return self.transform(Image.fromarray(image))
 
     @torch.inference_mode()
@@ -77,14 +78,6 @@ class OpenClipEmbedder:
             return np.zeros((0, self.width), np.float32)
         tokens = self.tokenizer(list(texts)).to(self.device)
         return self.model.encode_text(tokens, normalize=True).float().cpu().numpy()
-
-
-def middle(image: Rgb) -> Rgb:
-    """The middle of an image longer than `LONGEST_ASPECT`, whose centre square is the same."""
-    height, width = image.shape[:2]
-    tall, wide = min(height, LONGEST_ASPECT * width), min(width, LONGEST_ASPECT * height)
-    down, right = (height - tall) // 2, (width - wide) // 2
-    return image[down : down + tall, right : right + wide]
 
 
 def _near(what: str, given: str, valid: Sequence[str]) -> UserError:

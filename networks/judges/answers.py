@@ -12,9 +12,10 @@ from networks.interfaces import Judge, Judgement
 
 SILENT = 16
 """So many questions in a row without a single answer, and there is no judge."""
-LEAST_SIDE, MOST = 64, 100
-"""That images with a shorter side, in pixels, or longer by that factor than they are wide have no
-answer says nothing of the judge: it may refuse them."""
+LEAST_SIDE = 64
+LONGEST_ASPECT = 100
+"""A judge may refuse images with a shorter side, in pixels, or a larger ratio of the sides: that
+these have no answer says nothing of it."""
 SAID = 8
 """So many different causes of failures are logged."""
 
@@ -41,7 +42,8 @@ class Silence:
     def hear(self, images: Sequence[Rgb], answers: Sequence[Judgement]) -> None:
         """Log what failed and why. Raises `UserError` at `SILENT` failures in a row."""
         for image, answer in zip(images, answers, strict=True):
-            if min(image.shape[:2]) < LEAST_SIDE or max(image.shape) > MOST * min(image.shape[:2]):
+            short, long = sorted(image.shape[:2])
+            if short < LEAST_SIDE or long > LONGEST_ASPECT * short:
                 continue
             self._length = 0 if answer.severity is not None else self._length + 1
             if answer.severity is not None:

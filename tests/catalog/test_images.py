@@ -9,7 +9,7 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from catalog.errors import ImageRefused
-from catalog.images import decode, decode_luma, encode_png, read_header
+from catalog.images import decode, decode_luma, encode_png, middle, read_header
 
 
 def _bytes(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -126,3 +126,11 @@ def test_cmyk_is_decoded() -> None:
 def test_png_encoding_round_trips() -> None:
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     assert np.array_equal(decode(encode_png(image)), image)
+
+
+def test_of_a_line_of_pixels_the_middle_is_taken() -> None:
+    line = np.arange(3 * 99_999, dtype=np.uint32).astype(np.uint8).reshape(1, 99_999, 3)
+    assert np.array_equal(middle(line, 8), line[:, 49_995:50_003])
+    assert middle(line.transpose(1, 0, 2), 8).shape == (8, 1, 3)
+    photo = np.zeros((300, 2400, 3), np.uint8)
+    assert middle(photo, 8).shape == photo.shape

@@ -122,6 +122,27 @@ def test_an_image_that_kills_the_restorer_costs_only_itself(layout: Layout) -> N
     assert ScoreTable.read(layout.evaluation / "scores.parquet") == found.table
 
 
+def test_a_judge_that_dies_halfway_ends_the_evaluation_and_loses_no_answer(tmp_path: Path) -> None:
+    class Dying:
+        identity = Identity("dying", "1")
+        left = 5
+
+        def judge(self, images, degradation):  # type: ignore[no-untyped-def]
+            alive = min(self.left, len(images))
+            self.left -= alive
+            gone = Judgement(None, failure="connection refused")
+            return [Judgement(2.0)] * alive + [gone] * (len(images) - alive)
+
+    rng = np.random.default_rng(3)
+    images = list(rng.integers(0, 256, (40, 64, 64, 3), dtype=np.uint8))
+    with CachedJudge(Dying(), tmp_path / "cache.db") as cached:
+        with pytest.raises(UserError, match=r"dying/1 left 16 questions .*: connection refused"):
+            cached.judge(images, Degradation.BLUR)
+        assert cached.asked == 24
+        assert [one.severity for one in cached.judge(images[:5], Degradation.BLUR)] == [2.0] * 5
+        assert cached.asked == 24, "an answer was lost"
+
+
 @pytest.mark.parametrize("answer", [0.0, 10.0, float("nan"), float("inf"), -3.0])
 def test_an_answer_outside_the_scale_is_a_failure(answer: float, tmp_path: Path) -> None:
     class Wild:
@@ -159,8 +180,8 @@ def test_no_judge_ends_at_once_and_not_in_a_table_of_failures(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     nobody = f"openai:Qwen/Qwen3-VL-8B-Instruct@http://127.0.0.1:{port}/v1"
-    settings = Evaluate(judge=nobody, batch_size=8, max_side=64)
-    benchmark = read_benchmark(tree.benchmark, 64)
-    with pytest.raises(UserError, match=r"answered none of the first 8 images.*cannot be reached"):
+    settings = Evaluate(judge=nobody, batch_size=8, max_side=128)
+    benchmark = read_benchmark(tree.benchmark, 128)
+    with pytest.raises(UserError, match=r"16 questions in a row without.*cannot be reached"):
         evaluate_model(tree, settings, benchmark, "identity", tree.evaluation)
     assert not tree.evaluation.exists()

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from catalog.degradations import Degradation
+from catalog.images import pixel_digest
 from evaluation.benchmark import read_task
-from evaluation.judging import CachedJudge, pixel_digest
+from evaluation.judging import CachedJudge
 from evaluation.restoring import FolderSource
 from evaluation.scoring import Evaluation, score
 from evaluation.summary import by_task

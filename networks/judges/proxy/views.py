@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from catalog.images import Rgb
+from catalog.images import Rgb, middle
 
 SMALLEST_SIDE = 32
 """Pixels; below this there is nothing to measure."""
@@ -38,7 +38,7 @@ class Views:
 
 def look(image: Rgb) -> Views:
     """The views of an (h, w, 3) uint8 image of at least `SMALLEST_SIDE` pixels a side."""
-    whole = _shrink(np.ascontiguousarray(_middle(image)), FINE_SIDE)
+    whole = _shrink(np.ascontiguousarray(middle(image, LONGEST_ASPECT)), FINE_SIDE)
     height, width = whole.shape[:2]
     down, right = max((height - CROP) // 2, 0), max((width - CROP) // 2, 0)
     # A crop on the 8 x 8 grid keeps the phase of JPEG blocks.
@@ -47,13 +47,6 @@ def look(image: Rgb) -> Views:
     small = _shrink(whole, COARSE_SIDE)
     coarse = _float(small)
     return Views(fine, coarse, luma(fine), luma(coarse), max(height, width) / max(small.shape[:2]))
-
-
-def _middle(image: Rgb) -> Rgb:
-    height, width = image.shape[:2]
-    tall, wide = min(height, LONGEST_ASPECT * width), min(width, LONGEST_ASPECT * height)
-    down, right = (height - tall) // 2, (width - wide) // 2
-    return image[down : down + tall, right : right + wide]
 
 
 def luma(image: np.ndarray) -> np.ndarray:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from catalog.degradations import Degradation
-from catalog.images import Rgb
+from catalog.images import Rgb, pixel_digest
 from networks.interfaces import Identity, Judgement
-from networks.judges.vlm.cache import AnswerCache, pixel_digest
+from networks.judges.vlm.cache import AnswerCache
 from networks.judges.vlm.prompts import question
 from networks.judges.vlm.protocol import prepare, read_answer, refusal
 

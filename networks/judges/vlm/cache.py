@@ -6,11 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
 from catalog.degradations import Degradation
 from catalog.errors import UserError
-from catalog.images import Rgb
 from networks.interfaces import Identity
 
 
@@ -19,13 +16,6 @@ def default_place() -> Path:
     given = os.environ.get("MENDLINE_JUDGE_CACHE")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(given) if given else home / "mendline/judge/answers.sqlite"
-
-
-def pixel_digest(image: Rgb) -> str:
-    """SHA-256 over size and pixels."""
-    digest = hashlib.sha256(f"{image.shape}\n".encode())
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.hexdigest()
 
 
 class AnswerCache:

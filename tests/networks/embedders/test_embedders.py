@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from catalog.errors import UserError
 from networks.embedders import load_embedder
 from networks.embedders.mendline_clip import WEIGHTS, build_model, load_mendline_clip
-from networks.embedders.open_clip import middle
 from networks.interfaces import Embedder
 
 
@@ -91,15 +90,6 @@ def test_weights_of_a_tag_run_with_their_own_activation(monkeypatch: pytest.Monk
         load_embedder(f"open_clip:ViT-B-32:{tag}")
     kinds = [{type(module).__name__ for module in model.modules()} for model in made]
     assert ["QuickGELU" in kind for kind in kinds] == [True, False]
-
-
-def test_a_line_of_pixels_is_cut_before_it_is_scaled() -> None:
-    line = np.arange(3 * 99_999, dtype=np.uint32).astype(np.uint8).reshape(1, 99_999, 3)
-    assert middle(line).shape == (1, 8, 3)
-    assert np.array_equal(middle(line), line[:, 49_995:50_003])
-    assert middle(line.transpose(1, 0, 2)).shape == (8, 1, 3)
-    photo = np.zeros((300, 2400, 3), np.uint8)
-    assert middle(photo).shape == photo.shape
 
 
 def test_nobody_is_told_that_the_weights_are_random(caplog: pytest.LogCaptureFixture) -> None:

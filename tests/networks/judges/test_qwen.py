@@ -9,8 +9,9 @@ import pytest
 from benchmarks.judge_throughput import TINY, random_checkpoint
 from catalog.degradations import Degradation
 from catalog.errors import UserError
+from catalog.images import pixel_digest
 from networks.judges import load_judge
-from networks.judges.vlm.cache import AnswerCache, pixel_digest
+from networks.judges.vlm.cache import AnswerCache
 from networks.judges.vlm.prompts import prompt_hash
 from networks.judges.vlm.qwen import Qwen3VlJudge
 
