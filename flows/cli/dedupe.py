@@ -9,7 +9,7 @@ import pyarrow as pa
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.progress import track
-from flows.cli.out import writable
+from flows.cli.out import OUT_FILE
 
 COLUMNS = pa.schema(
     [
@@ -26,13 +26,7 @@ COLUMNS = pa.schema(
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=writable,
-    help="Parquet table.",
-)
+@click.option("--out", required=True, type=OUT_FILE, help="Parquet table.")
 def dedupe(folder: Path, out: Path) -> None:
     """Group the images of FOLDER that are one photo.
 

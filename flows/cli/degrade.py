@@ -9,7 +9,7 @@ import click
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.settings.pairs import PATTERNED
-from flows.cli.out import writable
+from flows.cli.out import OUT_FOLDER
 
 if TYPE_CHECKING:
     from networks.degraders.base import RecordingDegrader
@@ -42,13 +42,7 @@ _MOST_FRAMES = 121
 )
 @click.option("--device", help="Compute pixels on this device of torch, such as cuda:0.")
 @click.option("--gallery", is_flag=True, help="Write a page of all nine at five severities.")
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    callback=writable,
-    help="Folder.",
-)
+@click.option("--out", required=True, type=OUT_FOLDER, help="Folder.")
 def degrade(
     path: Path,
     degradation: str | None,

@@ -10,7 +10,7 @@ import click
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.layout import Layout
-from flows.cli.out import writable
+from flows.cli.out import OUT_PATH
 
 _FOLDER = click.Path(path_type=Path)
 _TASKS = [name.value for name in Degradation]
@@ -24,13 +24,7 @@ _TASKS = [name.value for name in Degradation]
     "--restorer", help="Instead: a restorer's name, a model folder or models:/NAME@ALIAS."
 )
 @click.option("--task", type=click.Choice(_TASKS), help="With --reference.")
-@click.option(
-    "--out",
-    type=_FOLDER,
-    required=True,
-    callback=writable,
-    help="R.json, or a folder with --benchmark.",
-)
+@click.option("--out", type=OUT_PATH, required=True, help="R.json, or a folder with --benchmark.")
 @click.option("--judge", default="proxy", show_default=True, help="Who judges the severity.")
 @click.option(
     "--consistency", default="ms-ssim", show_default=True, help="ms-ssim, gmsd or lpips:FILE."

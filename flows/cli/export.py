@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from flows.cli.out import writable
+from flows.cli.out import OUT_FOLDER
 
 _SPLITS = ("train", "validation", "held-out")
 
@@ -18,13 +18,7 @@ _SPLITS = ("train", "validation", "held-out")
     show_default=True,
     help="Tar shards, or a folder that datasets.load_dataset opens.",
 )
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    callback=writable,
-    help="New folder.",
-)
+@click.option("--out", required=True, type=OUT_FOLDER, help="New folder.")
 @click.option(
     "--split",
     "splits",

@@ -7,7 +7,7 @@ import click
 import pyarrow as pa
 
 from catalog.degradations import Degradation
-from flows.cli.out import writable
+from flows.cli.out import OUT_FILE
 from networks.interfaces import Judgement
 
 COLUMNS = pa.schema(
@@ -37,12 +37,7 @@ BATCH = 16
     type=click.Choice([d.value for d in Degradation]),
     help="May be given again; all nine by default.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=writable,
-    help="Parquet table.",
-)
+@click.option("--out", type=OUT_FILE, help="Parquet table.")
 @click.option("--judge", "name", default="proxy", show_default=True, help="Who judges.")
 def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str) -> None:
     """Judge the image PATH, or every image below the folder PATH.

@@ -2,17 +2,29 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from catalog.errors import UserError
 
 
-def writable(_: click.Context, __: click.Parameter, out: Path | None) -> Path | None:
-    """A click callback: `check_writable` for an option."""
-    if out is not None:
+class Out(click.Path):
+    """The type of an option that says where to write. Raises `UserError` as `check_writable`."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        out: Any = super().convert(value, param, ctx)
         check_writable(out)
-    return out
+        return out
+
+
+OUT_FILE = Out(dir_okay=False)
+OUT_FOLDER = Out(file_okay=False)
+OUT_PATH = Out()
 
 
 def check_writable(out: Path) -> None:

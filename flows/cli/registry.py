@@ -10,7 +10,7 @@ import click
 
 from catalog.layout import Layout
 from catalog.settings import load_params
-from flows.cli.out import writable
+from flows.cli.out import OUT_FILE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,12 +130,7 @@ def rollback(by: str, reason: str) -> None:
     default="paper",
     show_default=True,
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=writable,
-    help="Also write it as an HTML page.",
-)
+@click.option("--out", type=OUT_FILE, help="Also write it as an HTML page.")
 def leaderboard(also: tuple[Path, ...], reading: str, out: Path | None) -> None:
     """Show the registered versions, and teachers, by task."""
     from catalog.files import atomic_file

@@ -6,7 +6,7 @@ import click
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
-from flows.cli.out import writable
+from flows.cli.out import OUT_FOLDER
 
 
 @click.command()
@@ -24,13 +24,7 @@ from flows.cli.out import writable
     show_default=True,
     help="classical, a model's folder, or a registry URI such as models:/mendline@champion.",
 )
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    callback=writable,
-    help="Folder.",
-)
+@click.option("--out", required=True, type=OUT_FOLDER, help="Folder.")
 def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
     """Restore the image PATH, or every image below the folder PATH, into the folder --out.
 

@@ -9,25 +9,15 @@ import pyarrow as pa
 
 from catalog import schemas
 from catalog.layout import Layout
-from flows.cli.out import writable
+from flows.cli.out import OUT_FILE
 
 COLUMNS = pa.schema([pa.field("path", pa.string()), *schemas.SCREENING])
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=writable,
-    help="Parquet table.",
-)
-@click.option(
-    "--sheet",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=writable,
-    help="Contact sheet (HTML).",
-)
+@click.option("--out", type=OUT_FILE, help="Parquet table.")
+@click.option("--sheet", type=OUT_FILE, help="Contact sheet (HTML).")
 @click.option("--explain", is_flag=True, help="Print every score and the rule that decided.")
 def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) -> None:
     """Screen the images below FOLDER: degraded, clean, or to be dropped, and why.
