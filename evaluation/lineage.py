@@ -9,6 +9,7 @@ import yaml
 
 from catalog import schemas
 from catalog.layout import Layout
+from catalog.pairs import IMAGES
 from catalog.tables import read_table
 
 
@@ -51,6 +52,5 @@ def learned_from(pairs: Path) -> set[str]:
     Both sides of a synthetic pair are images of our own making; what was collected, and may be
     taken down, is the photo that they were made from, and the one that a reflection mirrors.
     """
-    sides = ["degraded_id", "clean_id", "photo_id", "layer_id"]
-    table = read_table(pairs, schemas.DATASET, sides)
-    return {key for name in sides for key in pc.unique(table[name]).to_pylist() if key}
+    table = read_table(pairs, schemas.DATASET, IMAGES)
+    return {key for name in IMAGES for key in pc.unique(table[name]).to_pylist() if key}

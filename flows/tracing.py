@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 from catalog import schemas
 from catalog.errors import UserError
 from catalog.layout import Layout
+from catalog.pairs import IMAGES, image_ids
 from catalog.settings import load_params
 from catalog.shards import find_shards
 from catalog.tables import read_table
 
 Row = dict[str, Any]
 _SHORTEST = 6
-_SIDES = ("degraded_id", "clean_id", "photo_id", "layer_id")
 
 
 @dataclass(frozen=True)
@@ -176,11 +176,9 @@ def _versions(layout: Layout, ids: set[str]) -> list[Row]:
             target = Path(folder) / version.number
             target.mkdir()
             path = registry.client.download_artifacts(version.run_id, LEARNED, str(target))
-            table = read_table(Path(path), schemas.DATASET, [*_SIDES, "split"])
+            table = read_table(Path(path), schemas.DATASET, [*IMAGES, "split"])
             seen = [
-                row
-                for row in table.to_pylist()
-                if row["split"] == "train" and ids & {row[side] for side in _SIDES}
+                row for row in table.to_pylist() if row["split"] == "train" and ids & image_ids(row)
             ]
             if seen:
                 found.append(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+from catalog.pairs import image_ids
 from catalog.settings.pairs import Assemble
 
 
@@ -36,7 +37,7 @@ def _fault(
     blocked: Set[str],
     settings: Assemble,
 ) -> str | None:
-    ids = {pair["degraded_id"], pair["clean_id"], pair["photo_id"], pair["layer_id"]}
+    ids = image_ids(pair)
     if ids & blocked:
         return "taken-down"
     if ids & contaminated:

@@ -15,8 +15,8 @@ def split_groups(pairs: Sequence[dict[str, Any]], settings: Assemble) -> dict[st
     task with enough groups is in both. The scenes that reflections mirror are all for training: a
     validation pair may show one of them in the glass, but what it asks for was never seen.
     """
-    mirrored = {pair["layer_id"] for pair in pairs} - {None}
-    shown = {pair["group"] for pair in pairs if pair["photo_id"] in mirrored}
+    layers = {pair["layer_id"] for pair in pairs} - {None}
+    mirrored = {pair["group"] for pair in pairs if pair["photo_id"] in layers}
     tasks: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for pair in pairs:
         tasks[pair["group"]][pair["degradation"] if pair["origin"] == "real" else ""] += 1
@@ -27,11 +27,9 @@ def split_groups(pairs: Sequence[dict[str, Any]], settings: Assemble) -> dict[st
     splits: dict[str, str] = {}
     for stratum, groups in sorted(strata.items()):
         order = shuffled(groups, settings.seed, f"split {stratum}")
-        order.sort(key=shown.__contains__)
+        free = [group for group in order if group not in mirrored]
         count = round(settings.validation_share * len(order))
         if count == 0 and settings.validation_share > 0 and len(order) >= 4:
             count = 1
-        count = min(count, sum(group not in shown for group in order))
-        splits |= dict.fromkeys(order[:count], "validation")
-        splits |= dict.fromkeys(order[count:], "train")
+        splits |= dict.fromkeys(order, "train") | dict.fromkeys(free[:count], "validation")
     return splits

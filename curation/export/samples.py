@@ -9,6 +9,7 @@ from typing import Any
 from catalog import images, schemas
 from catalog.degradations import WORDING, Degradation
 from catalog.errors import UserError
+from catalog.pairs import image_ids
 from catalog.shards import ShardStore, Stored
 from catalog.tables import read_table
 from curation.assemble.order import shuffled
@@ -85,18 +86,15 @@ def plan(
         samples[HELD_OUT] = [Sample(r["image_id"], r["image_id"], None, r) for r in held]
     parts, gone = [], 0
     for split, found in samples.items():
-        by_key = {one.key: one for one in found if not _ids(one) & blocked}
+        by_key = {
+            one.key: one for one in found if not {one.degraded_id, *image_ids(one.row)} & blocked
+        }
         gone += len(found) - len(by_key)
         order = shuffled(by_key, 0, f"export {split}")
         for number, first in enumerate(range(0, len(order), per_shard)):
             chosen = tuple(by_key[key] for key in order[first : first + per_shard])
             parts.append(Part(split, number, chosen))
     return parts, gone
-
-
-def _ids(sample: Sample) -> Set[str]:
-    behind = (sample.row.get(name) or "" for name in ("photo_id", "layer_id"))
-    return {sample.degraded_id, sample.clean_id or "", *behind}
 
 
 def read(part: Part, store: ShardStore, threads: int) -> Iterator[Pixels]:

@@ -22,8 +22,8 @@ from networks.degraders.base import RecordingDegrader
 from networks.degraders.seeds import image_seed
 from networks.degraders.sources import load_sources
 
-_ROWS = "layer_id"
-"""What rows kept from earlier runs may lack; another word makes them anew."""
+VERSION = "2"
+"""Of the rows; those of another version are made anew."""
 
 
 def scaled(image: Rgb, max_side: int) -> Rgb:
@@ -77,7 +77,7 @@ class Maker:
         # Folders count by their content, which the degraders' identities name.
         without = {"patterns", "depth", "segments", "clips", "clip_windows", "clip_frames"}
         parts = [
-            _ROWS,
+            VERSION,
             self.settings.model_dump_json(exclude=without),
             self.instruments.settings.model_dump_json(),
             *self.layers,

@@ -36,6 +36,7 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
     """
     from catalog import schemas
     from catalog.layout import Layout
+    from catalog.pairs import image_ids
     from catalog.settings import load_params
     from catalog.shards import ShardStore
     from catalog.tables import read_table
@@ -69,7 +70,7 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
     pairs = [
         pair
         for pair in read_table(layout.real_pairs, schemas.PAIRS).to_pylist()
-        if not {pair["degraded_id"], pair["clean_id"], pair["photo_id"]} & blocked
+        if not image_ids(pair) & blocked
     ]
     if not pairs:
         raise UserError(

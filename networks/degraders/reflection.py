@@ -124,8 +124,8 @@ class ReflectionDegrader(ParametricDegrader[ReflectionRanges, ReflectionPlan]):
     def _scene(self, image: Rgb, draw: Draw) -> np.ndarray:
         rng = draw.rng
         height, width = image.shape[:2]
-        only = len(self.layers) == 1 and np.array_equal(self.layers[0], image)
-        if only or not len(self.layers):
+        itself = len(self.layers) == 1 and np.array_equal(self.layers[0], image)
+        if itself or not len(self.layers):
             draw.drawn["layer"] = "generated"
             return generated_scene(height, width, rng)
         index = int(rng.integers(len(self.layers)))
