@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 
@@ -12,14 +12,18 @@ SPARE = 1 << 30
 """Bytes beside the weights on a GPU: CUDA's own, and a batch."""
 
 
-def most_copies(modules: Sequence[torch.nn.Module]) -> int | None:
-    """How many further copies of `modules` fit, at least 1; None where memory sets no limit.
+def most_copies(networks: Iterable[object]) -> int | None:
+    """How many further copies of `networks` fit, at least 1; None where memory sets no limit.
+
+    One that runs here has its weights in an attribute `model`; what asks a server, measures, or is
+    not there (None) takes nothing.
 
     On a GPU by what is free there now, each with half its size again for what it computes.
     """
     sizes: Counter[str] = Counter()
-    for module in modules:
-        for weight in module.parameters():
+    for network in networks:
+        model = getattr(network, "model", None)
+        for weight in model.parameters() if isinstance(model, torch.nn.Module) else ():
             sizes[weight.device.type] += weight.numel() * weight.element_size()
     if sizes["cuda"]:
         free, _ = torch.cuda.mem_get_info()

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from torch.nn import Module
-
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from catalog.settings.pairs import Pair
@@ -69,8 +67,7 @@ class Instruments:
     @property
     def processes(self) -> int | None:
         """How many processes may hold the judge; None where its size sets no limit."""
-        model = getattr(self.judge, "model", None)
-        return most_copies([model] if isinstance(model, Module) else [])
+        return most_copies([self.judge])
 
     @cached_property
     def consistency(self) -> Consistency:

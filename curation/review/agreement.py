@@ -12,8 +12,8 @@ def fleiss_kappa(counts: np.ndarray) -> float | None:
     """Fleiss (1971) for (n pairs, k categories) counts of ratings.
 
     Rows may have different sums, as while a review is under way: a pair's agreement is that of its
-    own ratings. None where it is undefined: no pairs, fewer
-    than two ratings of one, or one category only.
+    own ratings. None where it is undefined: no pairs, fewer than two ratings of one, or one
+    category only.
     """
     if counts.size == 0:
         return None

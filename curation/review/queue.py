@@ -10,7 +10,7 @@ from typing import Any
 from catalog.settings.pairs import Pair
 from curation.review.decisions import Decision
 
-_CLAIM = 900.0
+_CLAIM_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _gained(pair: Mapping[str, Any]) -> float | None:
 class Queue:
     """Pairs by doubt; a share of them goes to every reviewer, the others to one each.
 
-    What a reviewer was shown and did not decide is free again `_CLAIM` seconds after they last
+    What a reviewer was shown and did not decide is free again `_CLAIM_S` seconds after they last
     asked: whoever closes the page takes no pair with them. `clock` tells the seconds.
     """
 
@@ -129,7 +129,7 @@ class Queue:
                 continue
             if key not in self.shared:
                 owner = self._claimed.get(key, reviewer)
-                if said or (owner != reviewer and now - self._asked[owner] < _CLAIM):
+                if said or (owner != reviewer and now - self._asked[owner] < _CLAIM_S):
                     continue
                 self._claimed[key] = reviewer
             found.append(pair)

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import torch
-
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from catalog.settings.screen import Screen
+from curation.copies import most_copies
 from curation.screen.content import NONE, load_filter
 from curation.screen.forms import SHA256 as FORMS
 from curation.screen.forms import forms
@@ -66,11 +65,9 @@ class Screener:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @property
-    def modules(self) -> list[torch.nn.Module]:
-        """The networks of the settings that run here and may be large."""
-        networks = (self.judge, self.content, self.prompts and self.prompts.embedder)
-        found = [getattr(network, "model", None) for network in networks]
-        return [module for module in found if isinstance(module, torch.nn.Module)]
+    def processes(self) -> int | None:
+        """How many processes may hold the networks; None where their size sets no limit."""
+        return most_copies([self.judge, self.content, self.prompts and self.prompts.embedder])
 
     def rows(self, images: Sequence[Rgb]) -> list[dict[str, Any]]:
         """Rows of `schemas.SCREENING` without image_id, one an image.

@@ -17,7 +17,6 @@ from catalog.shards import Stored, read_shard
 from catalog.stage import Counts
 from catalog.tables import write_table
 from curation.by_shard import map_shards
-from curation.copies import most_copies
 from curation.screen.rules import JUDGE_FAILED
 from curation.screen.screener import Screener, load_screener, refused_row
 
@@ -61,7 +60,7 @@ def run(layout: Layout, settings: Screen) -> Counts:
         schemas.SCREENING,
         (screener.digest, settings.model_dump_json()),
         settings.executor,
-        most_copies(screener.modules),
+        screener.processes,
         _is_final,
     )
     seen: set[str] = set()

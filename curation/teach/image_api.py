@@ -21,7 +21,7 @@ import httpx
 from catalog import images
 from catalog.degradations import WORDING, Degradation
 from catalog.errors import ImageRefused, UserError
-from catalog.files import atomic_file
+from catalog.files import atomic_file, disk_errors
 from catalog.images import Rgb
 from catalog.settings.pairs import ImageApi
 from networks.interfaces import Identity
@@ -52,9 +52,9 @@ class Ledger:
         return _sum(self.path.read_text("utf-8")) if self.path.exists() else 0.0
 
     def spend(self, cost: float, key: str) -> None:
-        """Enter one request. Raises `UserError` when it would exceed the cap."""
+        """Enter one request. Raises `UserError` when it would exceed the cap, or on a full disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a+", encoding="utf-8") as file:
+        with disk_errors(self.path), self.path.open("a+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file
             file.seek(0)
             text = file.read()

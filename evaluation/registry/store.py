@@ -150,19 +150,17 @@ class Registry:
 
     def check_run(self, run_id: str) -> None:
         """Raise `UserError` where the store has no such run, or does not answer."""
-        try:
-            with self.reachable():
+        with self.reachable():
+            try:
                 self.client.get_run(run_id)
-        except UserError as error:
-            asked = error.__cause__
-            codes = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-            if isinstance(asked, MlflowException) and asked.error_code in codes:
+            except MlflowException as error:
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise
                 raise UserError(
                     f"{public(self.uri)} has no run {run_id!r}.",
                     "Make one with `mlflow runs create --experiment-id ID` in the same store and "
                     "give its id, or leave --run out.",
                 ) from error
-            raise
 
     def _down(self, error: Exception) -> UserError:
         first = str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -259,12 +259,16 @@ def test_rows_come_in_the_order_of_the_shard(tmp_path: Path) -> None:
 
 
 def test_networks_that_are_large_are_held_once() -> None:
-    assert most_copies([]) is None
-    assert most_copies([torch.nn.Linear(10, 10)]) is None
+    class Network:
+        def __init__(self, model: object) -> None:
+            self.model = model
+
+    assert most_copies([None, Network("a name on a server")]) is None
+    assert most_copies([Network(torch.nn.Linear(10, 10))]) is None
     large = torch.nn.Linear(1, 1)
     # A tensor of so many bytes that takes none: every element is the same one.
     large.weight.data = torch.zeros(1).expand(LARGE // 4 + 1)
-    assert most_copies([large]) == 1
+    assert most_copies([None, Network(large)]) == 1
 
 
 def test_thresholds_that_contradict_each_other_are_refused() -> None:

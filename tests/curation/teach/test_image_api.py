@@ -2,7 +2,10 @@
 
 import base64
 import email.parser
+import errno
 import json
+import resource
+import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from catalog import images, schemas
+from catalog import files, images, schemas
 from catalog.errors import UserError
 from catalog.settings.pairs import ImageApi, Teach
 from catalog.shards import ShardStore
@@ -166,6 +169,27 @@ def test_a_line_that_a_crash_cut_short_hides_no_later_request(tmp_path: Path) ->
         file.write('{"cost": 0.')
     Ledger(path, None).spend(0.25, "second")
     assert Ledger(path, None).spent == 0.75
+
+
+def test_a_full_disk_ends_with_no_request_that_is_not_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's limit on a file's size stands in for a full disk: a line is cut short."""
+    monkeypatch.setattr(files, "_NO_SPACE", {errno.EFBIG})
+    ledger = Ledger(tmp_path / "ledger.jsonl", None)
+    ledger.spend(0.5, "first")
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, old[1]))
+    try:
+        with pytest.raises(UserError, match="No space left"):
+            ledger.spend(0.25, "second")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert ledger.path.stat().st_size == 50
+    ledger.spend(0.125, "third")
+    assert ledger.spent == 0.625
 
 
 def test_two_servers_share_one_cap(tree: Tree, server: Server) -> None:
