@@ -11,8 +11,11 @@ from catalog import images, schemas
 from catalog.degradations import Degradation
 from catalog.layout import Layout
 from catalog.pairs import pair_id
+from catalog.settings import load_params
 from catalog.shards import ShardWriter
+from catalog.stage import Counts
 from catalog.tables import write_table
+from training.stage import Inputs, train_stage
 
 ROOT = Path(__file__).parents[2]
 SIDE = 64
@@ -103,3 +106,17 @@ def write_params(layout: Layout, **sections: dict[str, Any]) -> None:
     for name, values in sections.items():
         content[name] = {**(content[name] or {}), **values}
     layout.params.write_text(yaml.safe_dump(content), "utf-8")
+
+
+def train(layout: Layout, **changes: object) -> Counts:
+    """The stage `transfer` of `TINY` with `changes`, in this process."""
+    write_params(layout, **{**TINY, "transfer": {**TINY["transfer"], **changes}})
+    params = load_params(layout.params)
+    return train_stage(
+        "transfer",
+        Inputs.of(layout, "transfer"),
+        layout.transfer,
+        layout.scratch("transfer"),
+        params.student,
+        params.transfer,
+    )

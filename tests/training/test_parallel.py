@@ -13,9 +13,7 @@ import torch
 
 from catalog.degradations import Degradation
 from catalog.layout import Layout
-from catalog.settings import load_params
-from tests.training.dataset import ROOT, TINY, make_dataset, write_params
-from training.stage import Inputs, train_stage
+from tests.training.dataset import ROOT, TINY, make_dataset, train, write_params
 
 TRANSFER = {
     **TINY["transfer"],
@@ -43,19 +41,10 @@ def alike(some: list[dict[str, float]], others: list[dict[str, float]], rel: flo
     )
 
 
-def train(root: Path, **changes: object) -> list[float]:
+def trained(root: Path, **changes: object) -> list[float]:
     layout = Layout(root)
     make_dataset(layout)
-    write_params(layout, **{**TINY, "transfer": {**TRANSFER, **changes}})
-    params = load_params(layout.params)
-    train_stage(
-        "transfer",
-        Inputs.of(layout, "transfer"),
-        layout.transfer,
-        layout.scratch("transfer"),
-        params.student,
-        params.transfer,
-    )
+    train(layout, **{**TRANSFER, **changes})
     return curve(layout)
 
 
@@ -87,19 +76,19 @@ def torchrun(layout: Layout, processes: int) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
-    return train(tmp_path_factory.mktemp("alone"))
+    return trained(tmp_path_factory.mktemp("alone"))
 
 
 @pytest.mark.parametrize("changes", [{"micro_batch": 5}, {"activation_checkpointing": "full"}])
 def test_memory_savers_give_the_same_curve(
     alone: list[float], tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    assert train(tmp_path, **changes) == pytest.approx(alone, rel=1e-4)
+    assert trained(tmp_path, **changes) == pytest.approx(alone, rel=1e-4)
 
 
 @pytest.mark.slow
 def test_compiled_blocks_give_the_same_curve(alone: list[float], tmp_path: Path) -> None:
-    assert train(tmp_path, compile=True) == pytest.approx(alone, rel=1e-3)
+    assert trained(tmp_path, compile=True) == pytest.approx(alone, rel=1e-3)
 
 
 def spawn(layout: Layout, processes: int) -> list[subprocess.Popen[str]]:
@@ -145,7 +134,7 @@ def test_two_processes_one_two_again_and_a_dead_one(tmp_path: Path) -> None:
     """
     longer = {"steps": 10, "checkpoint_every": 1, "keep_checkpoints": 2, "validate_every": 4}
     longer |= {"micro_batch": 3}
-    alone = train(tmp_path / "alone", **longer)
+    alone = trained(tmp_path / "alone", **longer)
     layout = Layout(tmp_path / "several")
     make_dataset(layout)
     write_params(layout, **{**TINY, "transfer": {**TRANSFER, **longer}})

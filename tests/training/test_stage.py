@@ -14,11 +14,10 @@ import pytest
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.layout import Layout
-from catalog.settings import load_params
 from catalog.settings.training import Stage, Student
 from catalog.stage import Counts
 from networks.student import load_student
-from tests.training.dataset import ROOT, TINY, make_dataset, write_params
+from tests.training.dataset import ROOT, TINY, make_dataset, train, write_params
 from training.stage import Inputs, train_stage
 
 TRANSFER = TINY["transfer"]
@@ -148,16 +147,7 @@ def test_changed_settings_start_anew(
 ) -> None:
     for changes, resumed in (({"learning_rate": 5e-3}, False), ({}, True)):
         layout = Layout(shutil.copytree(killed.root, tmp_path / f"{resumed}"))
-        write_params(layout, **{**TINY, "transfer": {**TRANSFER, **changes}})
-        params = load_params(layout.params)
-        train_stage(
-            "transfer",
-            Inputs.of(layout, "transfer"),
-            layout.transfer,
-            layout.scratch("transfer"),
-            params.student,
-            params.transfer,
-        )
+        train(layout, **changes)
         assert ("resumed" in capfd.readouterr().err) == resumed
 
 
