@@ -16,6 +16,9 @@ from catalog.errors import ImageRefused
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats that are decoded, recognised by content. Others are refused."""
 
+VERSION = "1"
+"""Of what `decode` and its kin make of bytes, for keys of what is computed from the pixels."""
+
 MAX_PIXELS = 100_000_000
 
 Rgb = np.ndarray

@@ -31,10 +31,13 @@ class ContactSheet:
         self._groups: dict[str, list[str]] = defaultdict(list)
         self._counts: dict[str, int] = defaultdict(int)
 
+    def shows(self, row: Mapping[str, Any]) -> bool:
+        """Whether the next image with such a row would be shown, not only counted."""
+        return len(self._groups[_group(row)]) < MOST_PER_GROUP
+
     def add(self, name: str, image: Rgb | None, row: Mapping[str, Any]) -> None:
         """One image with its row of SCREENING; `image` is None where it could not be decoded."""
-        named = row.get("degradation") if row["verdict"] == "degraded" else row["reason"]
-        group = f"{row['verdict']}: {named}"
+        group = _group(row)
         self._counts[group] += 1
         if len(self._groups[group]) >= MOST_PER_GROUP:
             return
@@ -55,6 +58,11 @@ class ContactSheet:
             more = f", {shown} shown" if shown < count else ""
             title = f"<h2>{html.escape(group)} ({count}{more})</h2>"
             yield f'{title}<div class="g">{"".join(self._groups[group])}</div>'
+
+
+def _group(row: Mapping[str, Any]) -> str:
+    named = row.get("degradation") if row["verdict"] == "degraded" else row["reason"]
+    return f"{row['verdict']}: {named}"
 
 
 def _thumbnail(image: Rgb) -> str:

@@ -1,14 +1,14 @@
 """Reading plain folders of images for the commands."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from catalog.errors import ImageRefused, UserError
-from catalog.images import Rgb, decode
+from catalog.images import Rgb, decode, image_id
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
@@ -38,21 +38,20 @@ def label_in(path: Path, folder: Path) -> str:
     return os.fsencode(name_in(path, folder)).decode("utf-8", "backslashreplace")
 
 
-def read(path: Path) -> tuple[bytes, Rgb]:
-    """Bytes and pixels of one file. Raises `ImageRefused`, also where it cannot be read."""
+def read_bytes(path: Path) -> bytes:
+    """The bytes of one file. Raises `ImageRefused` where it cannot be read."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ImageRefused("unreadable", f"The file cannot be read: {error}.") from error
-    return data, decode(data)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A file with its bytes and pixels, or why it has none."""
+    """A file with its id and pixels, or why it has none; without pixels where none are needed."""
 
     path: Path
-    data: bytes = b""
+    image_id: str = ""
     image: Rgb | None = None
     refused: ImageRefused | None = None
 
@@ -62,11 +61,13 @@ class Picture:
         return 0 if self.image is None else self.image.shape[0] * self.image.shape[1]
 
 
-def pictures(files: Iterable[Path]) -> Iterator[Picture]:
-    """Every file with its pixels, or with the reason why it has none."""
+def pictures(files: Iterable[Path], needed: Callable[[str], bool]) -> Iterator[Picture]:
+    """Every file with its pixels where `needed` says so of its image id, or why it has none."""
     for path in files:
         try:
-            yield Picture(path, *read(path))
+            data = read_bytes(path)
+            key = image_id(data)
+            yield Picture(path, key, decode(data) if needed(key) else None)
         except ImageRefused as refused:
             yield Picture(path, refused=refused)
 
@@ -75,6 +76,6 @@ def decoded(files: Iterator[Path]) -> Iterator[tuple[Path, Rgb]]:
     """Files with their pixels; what is refused is said and left out."""
     for path in files:
         try:
-            yield path, read(path)[1]
+            yield path, decode(read_bytes(path))
         except ImageRefused as refused:
             click.echo(f"{path}: {refused.what} It is left out.", err=True)

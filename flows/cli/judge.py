@@ -1,13 +1,17 @@
 """`mendline judge`: how strong a degradation is in one's own images."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from catalog.degradations import Degradation
+from catalog.images import VERSION
 from flows.cli.out import OUT_FILE
+from flows.cli.unfinished import key, unfinished
 from networks.interfaces import Judgement
 
 COLUMNS = pa.schema(
@@ -44,6 +48,9 @@ def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str
 
     Severity is 1 (extreme) .. 5 (none). A row an image and degradation; an image that cannot be
     judged has no severity and the cause. Without --out the table is printed.
+
+    Interrupted or killed, the same command goes on where it was; what it has so far is beside the
+    table until that is whole.
     """
     from catalog.batches import batches
     from catalog.progress import track
@@ -53,37 +60,66 @@ def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str
     from networks.judges.answers import Silence, ask
 
     files = image_files(path)
-    asked = [Degradation(value) for value in degradations] or list(Degradation)
-    network = load_judge(name)
-    silence = Silence(name, "--judge")
-    rows: list[dict[str, Any]] = []
-    for batch in batches(pictures(track(files, "judge")), BATCH):
-        images = [one.image for one in batch if one.image is not None]
-        answers = {}
-        for degradation in asked:
-            found = ask(network, images, degradation)
-            silence.hear(images, found)
-            answers[degradation] = iter(found)
-        for one in batch:
+    asked = [Degradation(value) for value in dict.fromkeys(degradations)] or list(Degradation)
+    tables = [COLUMNS.empty_table()]
+    with unfinished(out) as kept:
+        network = load_judge(name)
+        silence = Silence(name, "--judge")
+
+        def place(image: str, degradation: Degradation) -> str:
+            return key("judge/1", VERSION, network.identity.digest, degradation, image)
+
+        def needed(image: str) -> bool:
+            return any(place(image, degradation) not in kept for degradation in asked)
+
+        for batch in batches(pictures(track(files, "judge"), needed), BATCH):
+            images = {one.image_id: one.image for one in batch if one.image is not None}
+            answers: dict[tuple[str, Degradation], dict[str, Any]] = {}
             for degradation in asked:
-                row = {"path": label_in(one.path, path), "judge": str(network.identity)}
-                answer = (
-                    Judgement(None, 0.0, one.refused.what)
-                    if one.refused
-                    else next(answers[degradation])
-                )
-                row |= {name: getattr(answer, name) for name in ANSWER}
-                rows.append(row | {"degradation": degradation.value})
-    if out is None:
-        for row in rows:
-            said = row.get("severity")
-            value = f"{said:.2f}" if isinstance(said, float) else f"- ({row['failure']})"
-            click.echo(f"{row['path']}  {row['degradation']:11} {value}")
-        return
-    write_table(out, rows, COLUMNS)
-    failures = [row["failure"] for row in rows if row["severity"] is None]
+                new = {i: one for i, one in images.items() if place(i, degradation) not in kept}
+                found = ask(network, list(new.values()), degradation)
+                said = {image: _said(one) for image, one in zip(new, found, strict=True)}
+                answers |= {(image, degradation): one for image, one in said.items()}
+                # What failed is asked again by the next run.
+                sure = {i: one for i, one in said.items() if one["severity"] is not None}
+                kept.put({place(image, degradation): one for image, one in sure.items()})
+                silence.hear(list(new.values()), found)
+            rows = [
+                {
+                    "path": label_in(one.path, path),
+                    "degradation": degradation.value,
+                    "judge": str(network.identity),
+                    **(
+                        _said(Judgement(None, 0.0, one.refused.what))
+                        if one.refused
+                        else answers.get((one.image_id, degradation))
+                        or kept.get(place(one.image_id, degradation))
+                    ),
+                }
+                for one in batch
+                for degradation in asked
+            ]
+            if out is None:
+                _print(rows)
+            tables.append(pa.Table.from_pylist(rows, schema=COLUMNS))
+        if out is None:
+            return
+        # One piece, whatever the batches were: the same rows give the same bytes.
+        table = write_table(out, pa.concat_tables(tables).combine_chunks(), COLUMNS)
+    failures = table.filter(pc.is_null(table["severity"]))["failure"].to_pylist()
     first = f" (the first: {failures[0]})" if failures else ""
     click.echo(
-        f"{len(rows)} judgements of {len(files)} images, {len(failures)} failed{first}. "
+        f"{len(table)} judgements of {len(files)} images, {len(failures)} failed{first}. "
         f"Table: {out}"
     )
+
+
+def _said(answer: Judgement) -> dict[str, Any]:
+    return {name: getattr(answer, name) for name in ANSWER}
+
+
+def _print(rows: Sequence[Mapping[str, Any]]) -> None:
+    for row in rows:
+        said = row["severity"]
+        value = f"- ({row['failure']})" if said is None else f"{said:.2f}"
+        click.echo(f"{row['path']}  {row['degradation']:11} {value}")
