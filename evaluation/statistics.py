@@ -2,6 +2,8 @@
 
 Everything is seeded and vectorised. The bootstrap is the percentile bootstrap of Efron and
 Tibshirani (1993, ch. 13), resampling images within their task so that the mix of tasks is fixed.
+Of the n images of a task n - 1 are drawn (Rao and Wu 1988): n of n would make the variance of a
+stratified mean too small by (n - 1) / n, which for tasks of a few images is no interval at all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,24 +45,44 @@ def resampled_means(
 ) -> np.ndarray:
     """(samples, k) means of the k columns of (n, k) `columns` over stratified resamples.
 
-    Row i belongs to stratum `strata[i]`; each resample draws as many rows of a stratum, with
-    replacement, as it has. All columns share the draws, so differences of columns are paired.
+    Row i belongs to stratum `strata[i]`. Each resample draws, with replacement, one row less than a
+    stratum has, scaled up to all of them, so that the means vary as those of new samples would.
+    Strata of a single row, which say nothing of their spread, are taken as one, or with the
+    smallest other: never too narrow. All columns share the draws, so differences of columns are
+    paired.
     """
     columns = np.asarray(columns, dtype=np.float64)
-    labels = np.asarray(strata)
-    if len(labels) != len(columns):
-        raise ValueError(f"{len(columns)} rows but {len(labels)} strata.")
+    if len(strata) != len(columns):
+        raise ValueError(f"{len(columns)} rows but {len(strata)} strata.")
+    if len(columns) < 2:
+        raise ValueError(f"{len(columns)} row(s) cannot be resampled.")
     rng = np.random.default_rng(seed)
     total = np.zeros((samples, columns.shape[1]))
-    for label in sorted(set(strata)):
-        rows = columns[labels == label]
+    for indices in _strata(strata):
+        rows = columns[indices]
         n = len(rows)
         chunk = max(1, _DRAWS // n)  # bounds the memory, not the result's distribution
         for start in range(0, samples, chunk):
-            drawn = rng.integers(0, n, size=(min(chunk, samples - start), n))
+            drawn = rng.integers(0, n, size=(min(chunk, samples - start), n - 1))
             for column in range(rows.shape[1]):
-                total[start : start + chunk, column] += rows[:, column][drawn].sum(axis=1)
+                drawn_sum = rows[:, column][drawn].sum(axis=1)
+                total[start : start + chunk, column] += drawn_sum * (n / (n - 1))
     return total / len(columns)
+
+
+def _strata(labels: Sequence[str]) -> list[list[int]]:
+    """Row numbers of each stratum, at least two in each; `labels` are two or more."""
+    found: dict[str, list[int]] = {}
+    for index, label in enumerate(labels):
+        found.setdefault(label, []).append(index)
+    several = [found[label] for label in sorted(found) if len(found[label]) > 1]
+    single = [found[label][0] for label in sorted(found) if len(found[label]) == 1]
+    if len(single) > 1:
+        return [*several, single]
+    if single:
+        smallest = min(range(len(several)), key=lambda index: len(several[index]))
+        several[smallest] = several[smallest] + single
+    return several
 
 
 def bootstrap(

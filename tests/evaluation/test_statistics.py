@@ -41,6 +41,19 @@ def test_interval_covers_the_true_mean() -> None:
     assert 0.91 <= hits / 400 <= 0.98
 
 
+@pytest.mark.parametrize("sizes", [(4,) * 9, (2,) * 9, (1,) * 12, (4,) + (1,) * 8, (3, 1)])
+def test_small_strata_have_the_spread_of_a_new_sample(sizes: tuple[int, ...]) -> None:
+    """As of the embedded profile, where a task may have one image."""
+    strata = [f"task {i}" for i, size in enumerate(sizes) for _ in range(size)]
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(300, len(strata)))
+    spreads = [
+        resampled_means(values[:, None], strata, 300, trial).std()
+        for trial, values in enumerate(draws)
+    ]
+    assert np.mean(np.square(spreads)) == pytest.approx(1 / len(strata), rel=0.1)
+
+
 def test_resamples_keep_the_mix_of_strata() -> None:
     # All the variance is between the strata, so a stratified resample has none.
     values = np.array([[0.0]] * 5 + [[10.0]] * 15)
