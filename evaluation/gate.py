@@ -28,6 +28,9 @@ WEAKER_IF_LOWER = (
     "confidence",
     "min_difference",
     "bootstrap",
+    "veto_alpha",
+    "permutations",  # few of them cannot reach `veto_alpha` after Holm
+    "takedown_bits",
 )
 WEAKER_IF_HIGHER = ("max_judge_failures", "veto_difference", "veto_min_images", "strict_margin")
 
@@ -319,12 +322,9 @@ def _bounds(
 ) -> tuple[float, float]:
     low = high = 0.0
     for mine, theirs in rows:
-        worst, best = _range(mine, settings)
-        other_worst, other_best = (0.0, 0.0) if theirs is None else _range(theirs, settings)
+        worst, best = row_range(mine, settings.reading)
+        other_worst, other_best = (
+            (0.0, 0.0) if theirs is None else row_range(theirs, settings.reading)
+        )
         low, high = low + worst - other_best, high + best - other_worst
     return (low / len(rows), high / len(rows)) if rows else (float("nan"), float("nan"))
-
-
-def _range(row: ImageScore, settings: Gate) -> tuple[float, float]:
-    worst, best = row_range(row)
-    return (max(0.0, worst), max(0.0, best)) if settings.reading == "released" else (worst, best)

@@ -63,7 +63,7 @@ class ImageScore:
 
     @property
     def signed(self) -> float:
-        """0.2 * (1 - LPS) * RS"""
+        """0.2 * (1 - LPS) * RS; see `networks.scoring.product` for distances above 1."""
         return product(self.lps, self.rs)
 
     @property
@@ -203,26 +203,23 @@ def bounded(rows: Iterable[ImageScore], name: str) -> tuple[float, float]:
     low, high, n = 0.0, 0.0, 0
     for row in rows:
         n += 1
-        if row.counted:
-            value = row.released if name == "released" else row.signed
-            low, high = low + value, high + value
-            continue
-        worst, best = row_range(row)
-        if name == "released":
-            worst, best = max(0.0, worst), max(0.0, best)
+        worst, best = row_range(row, name)
         low, high = low + worst, high + best
     return (low / n, high / n) if n else (float("nan"), float("nan"))
 
 
-def row_range(row: ImageScore) -> tuple[float, float]:
-    """The least and the greatest signed score that a row can have."""
+def row_range(row: ImageScore, name: str = "signed") -> tuple[float, float]:
+    """The least and the greatest `signed` or `released` score that a row can have."""
     if row.counted:
-        return row.signed, row.signed
+        return (row.released,) * 2 if name == "released" else (row.signed,) * 2
     degraded = (1.0, 5.0) if row.severity_degraded is None else (row.severity_degraded,) * 2
     restored = (1.0, 5.0) if row.severity_restored is None else (row.severity_restored,) * 2
-    lps = row.distance if row.distance is not None else 0.0
-    factor = 0.2 * (1.0 - lps)
-    return factor * (restored[0] - degraded[1]), factor * (restored[1] - degraded[0])
+    least, most = restored[0] - degraded[1], restored[1] - degraded[0]
+    if name == "released":
+        least, most = max(0.0, least), max(0.0, most)
+    # 0 in between is an end too, where the distance is above 1.
+    ends = [product(row.lps, rs) for rs in (least, most, min(max(0.0, least), most))]
+    return min(ends), max(ends)
 
 
 def without(row: ImageScore, outcome: str) -> ImageScore:

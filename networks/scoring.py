@@ -11,8 +11,13 @@ FS, PROXY_FS = "fs", "proxy_fs"
 
 
 def product(lps: float, rs: float) -> float:
-    """0.2 * (1 - LPS) * RS, signed."""
-    return 0.2 * (1.0 - lps) * rs
+    """0.2 * (1 - LPS) * RS, signed.
+
+    Beyond a distance of 1, which LPIPS reaches on images that have nothing in common any more, it
+    is never above 0: there the two factors of a harmed image would both be negative, and the
+    product a merit.
+    """
+    return 0.2 * (1.0 - lps) * (abs(rs) if lps > 1.0 else rs)
 
 
 def score_name(judge: Identity, consistency: Identity) -> str:

@@ -208,9 +208,10 @@ def test_strict_mode_asks_more() -> None:
 
 
 def test_weaker_settings_are_named() -> None:
-    assert gate(table(0.03), None).relaxed == {"bootstrap": (1000, 10000)}
-    weak = gate(table(0.03), None, min_images=12, veto_difference=0.2, confidence=0.9)
-    assert set(weak.relaxed) == {"bootstrap", "min_images", "veto_difference", "confidence"}
+    fewer = {"bootstrap": (1000, 10000), "permutations": (1000, 10000)}
+    assert gate(table(0.03), None).relaxed == fewer
+    weaker = {"min_images": 12, "veto_difference": 0.2, "veto_alpha": 1e-9, "takedown_bits": 0}
+    assert gate(table(0.03), None, **weaker).relaxed.keys() == fewer.keys() | weaker.keys()
     assert decide(table(0.03), None, FINE, Gate()).relaxed == {}
 
 
@@ -227,3 +228,19 @@ def test_a_task_of_one_image_has_no_interval_and_stops_only_strict_mode() -> Non
     strict = gate(candidate, champion, strict=True, **few)
     assert strict.verdict == "inconclusive"
     assert "haze (too few images)" in strict.reasons[0]
+
+
+def test_images_destroyed_beyond_a_distance_of_1_are_no_merit() -> None:
+    """LPIPS of noise against a photo is above 1; so 1 - LPS is negative, as RS is."""
+
+    def destroy(index: int, row: ImageScore) -> ImageScore:
+        return replace(row, severity_degraded=3.0, severity_restored=1.0, distance=1.25)
+
+    destroyed = edit(table(0.0), destroy)
+    assert gate(destroyed, None).verdict == "reject"
+    assert gate(destroyed, edit(table(0.0), lambda i, r: replace(r, distance=0.99))).verdict != (
+        "promote"
+    )
+    half = edit(destroyed, lambda i, r: _lost(r, "restored") if i % 2 else r)
+    found = gate(half, None)
+    assert found.bounds[0] <= found.difference.estimate <= found.bounds[1] <= 0.0
