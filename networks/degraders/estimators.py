@@ -33,8 +33,8 @@ _CLASSES = {
 }
 """The classes of transformers that a model for a pipeline's task is looked for in, in order."""
 
-METRIC = ("zoedepth", "depth_pro")
-"""Model types that give distances; the others, Depth Anything and DPT, give inverse ones."""
+METRIC = ("zoedepth", "depth_pro", "glpn", "tipsv2_dpt")
+"""Model types that give distances; DPT gives inverse ones, Depth Anything what its file says."""
 
 
 def local_folder(name: str, setting: str) -> Path:
@@ -53,9 +53,9 @@ def local_folder(name: str, setting: str) -> Path:
     return folder
 
 
-def _digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of the folder's files."""
-    found = hashlib.sha256()
+def _digest(folder: Path, version: str) -> str:
+    """SHA-256 over the names and contents of the folder's files, and how they are used."""
+    found = hashlib.sha256(version.encode())
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in (".json", ".safetensors"):
             with path.open("rb") as file:
@@ -67,10 +67,12 @@ class _Local:
     """A pipeline of transformers, loaded at first use, without network and foreign code."""
 
     tasks: tuple[str, ...] = ()
+    version = ""
+    """Of what is made of the model's answers."""
 
     def __init__(self, folder: Path, device: str | None = None) -> None:
         self.folder, self.device = folder, device or "cpu"
-        self.digest = _digest(folder)
+        self.digest = _digest(folder, self.version)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: self.__dict__[name] for name in ("folder", "device", "digest")}
@@ -115,8 +117,19 @@ def _model(task: str, folder: Path, options: dict[str, Any]) -> Any:
     raise ValueError(f"a {config.model_type} is none of {', '.join(_CLASSES[task])}")
 
 
+def gives_distances(config: Any) -> bool:
+    """Whether a depth model's larger values are farther away.
+
+    The metric checkpoints of Depth Anything differ from the relative ones by a field alone.
+    """
+    kind = getattr(config, "depth_estimation_type", None)
+    return kind == "metric" or config.model_type in METRIC
+
+
 class TransformersDepth(_Local):
     """A `DepthEstimator` by a model's local folder."""
+
+    version = "2"
 
     tasks = ("depth-estimation",)
 
@@ -124,7 +137,7 @@ class TransformersDepth(_Local):
         """(h, w) float32, 0 near .. 1 far; `rng` is not used."""
         found = self.pipeline(Image.fromarray(image))["predicted_depth"]
         values = np.squeeze(found.float().cpu().numpy()).astype(np.float32)
-        if self.pipeline.model.config.model_type not in METRIC:
+        if not gives_distances(self.pipeline.model.config):
             values = -values
         low, high = (float(value) for value in np.percentile(values, [1, 99]))
         far = np.clip((values - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)

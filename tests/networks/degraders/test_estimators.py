@@ -146,6 +146,47 @@ def test_a_larger_inverse_depth_is_nearer(depth_folder: Path) -> None:
     assert np.corrcoef(inverse.ravel(), far.ravel())[0, 1] < -0.9
 
 
+def test_a_metric_checkpoint_of_depth_anything_says_what_is_far(tmp_path: Path) -> None:
+    from PIL import Image
+    from transformers import (
+        DepthAnythingConfig,
+        DepthAnythingForDepthEstimation,
+        Dinov2Config,
+        DPTImageProcessor,
+    )
+
+    torch.manual_seed(0)
+    backbone = Dinov2Config(
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        mlp_ratio=1,
+        image_size=56,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+        reshape_hidden_states=False,
+        apply_layernorm=True,
+    )
+    config = DepthAnythingConfig(
+        backbone_config=backbone,
+        reassemble_hidden_size=16,
+        neck_hidden_sizes=[8, 8, 8, 8],
+        fusion_hidden_size=8,
+        head_hidden_size=8,
+        depth_estimation_type="metric",
+        max_depth=20,
+    )
+    model = DepthAnythingForDepthEstimation(config)
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter.mul_(3)
+    model.save_pretrained(tmp_path)
+    DPTImageProcessor(size={"height": 56, "width": 56}).save_pretrained(tmp_path)
+    estimator = TransformersDepth(tmp_path)
+    metres = estimator.pipeline(Image.fromarray(PHOTO))["predicted_depth"].numpy().squeeze()
+    far = estimator.depth(PHOTO, RNG)
+    assert np.corrcoef(metres.ravel(), far.ravel())[0, 1] > 0.9
+
+
 def test_segments_come_from_a_semantic_model(segment_folder: Path) -> None:
     labels = TransformersSegments(segment_folder).segments(PHOTO, RNG)
     assert labels.shape == PHOTO.shape[:2]
