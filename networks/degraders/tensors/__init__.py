@@ -47,8 +47,16 @@ def _render_of(name: str) -> Render:
 
 def _identity(inner: Identity, device: torch.device, shared: bool) -> Identity:
     # Devices round differently and have their own generators, so the kind is part of what is made.
-    how = f"{inner.prompt}\ntensors {device.type} {shared}"
+    how = f"{inner.prompt}\ntensors/2 {device.type} {shared}"
     return Identity(f"{inner.name}-tensors", inner.version, prompt=how)
+
+
+@torch.inference_mode()
+def _rendered(render: Render, image: Tensor, plan: Any, normals: Normals) -> Tensor:
+    """`image` as 256 levels, rendered in float32 also where a training step is in autocast."""
+    levels = (image.to(normals.device, torch.float32).clamp(0, 1) * 255).round() / 255
+    with torch.autocast(normals.device.type, enabled=False):
+        return render(levels, plan, normals)
 
 
 def to_levels(image: Tensor) -> Rgb:
@@ -97,10 +105,8 @@ class TensorDegrader:
                 drawn.append(parameters)
         return torch.stack(made), drawn
 
-    @torch.inference_mode()
     def _on_device(self, image: Tensor, plan: Any) -> Tensor:
-        levels = (image.to(self.device, torch.float32).clamp(0, 1) * 255).round() / 255
-        return self._render(levels, plan, self._normals)
+        return _rendered(self._render, image, plan, self._normals)
 
     def degrade(self, image: Rgb, severity: float, rng: np.random.Generator) -> Rgb:
         """As `ParametricDegrader.degrade`, through the device and back."""
@@ -129,19 +135,17 @@ class TensorWebStyle:
     def augment(self, image: Rgb, rng: np.random.Generator) -> Rgb:
         """(h, w, 3) uint8 -> the same size, through the device and back."""
         rounds, _ = self.chain.plan(image.shape[0], image.shape[1], rng)
-        with torch.inference_mode():
-            levels = upload(image, self.device) / 255
-            return to_levels(self._render(levels, rounds, self._normals))
+        levels = upload(image, self.device) / 255
+        return to_levels(_rendered(self._render, levels, rounds, self._normals))
 
-    @torch.inference_mode()
     def augment_batch(
         self, images: Tensor, generators: Sequence[np.random.Generator]
     ) -> tuple[Tensor, list[Drawn]]:
         """(b, 3, h, w) float 0..1 on the device to the same shape, and what was drawn."""
         made, drawn = [], []
-        for image, rng in zip(images.to(self.device), generators, strict=True):
+        for image, rng in zip(images, generators, strict=True):
             rounds, parameters = self.chain.plan(image.shape[1], image.shape[2], rng)
-            levels = (image.clamp(0, 1) * 255).round() / 255
-            made.append(self._render(levels, rounds, self._normals))
+            made.append(_rendered(self._render, image, rounds, self._normals))
             drawn.append(parameters)
+        # Copies: tensors of inference mode themselves are refused by a network that learns.
         return torch.stack(made), drawn

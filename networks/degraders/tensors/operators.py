@@ -127,7 +127,15 @@ def _area(old: int, new: int) -> Tensor:
     return torch.from_numpy(cv2.resize(unit, (old, new), interpolation=cv2.INTER_AREA))
 
 
-_MODES = {"linear": "bilinear", "cubic": "bicubic", "nearest": "nearest-exact"}
+@lru_cache(maxsize=32)
+def _nearest(old: int, new: int) -> Tensor:
+    """(new,) sources of OpenCV's INTER_NEAREST_EXACT, which settles ties its own way."""
+    places = np.arange(old, dtype=np.float32)[None]
+    found = cv2.resize(places, (new, 1), interpolation=cv2.INTER_NEAREST_EXACT)
+    return torch.from_numpy(found[0].astype(np.int64))
+
+
+_MODES = {"linear": "bilinear", "cubic": "bicubic"}
 
 
 def resize(image: Tensor, height: int, width: int, how: str) -> Tensor:
@@ -138,8 +146,12 @@ def resize(image: Tensor, height: int, width: int, how: str) -> Tensor:
         rows = _area(int(image.shape[-2]), height).to(image.device)
         columns = _area(int(image.shape[-1]), width).to(image.device)
         return rows @ image @ columns.T
-    options = {} if how == "nearest" else {"align_corners": False}
-    return functional.interpolate(image[None], (height, width), mode=_MODES[how], **options)[0]
+    if how == "nearest":
+        rows = _nearest(int(image.shape[-2]), height).to(image.device)
+        columns = _nearest(int(image.shape[-1]), width).to(image.device)
+        return image.index_select(-2, rows).index_select(-1, columns)
+    size = (height, width)
+    return functional.interpolate(image[None], size, mode=_MODES[how], align_corners=False)[0]
 
 
 def sample(image: Tensor, x: Tensor, y: Tensor) -> Tensor:

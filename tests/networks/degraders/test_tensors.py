@@ -1,5 +1,6 @@
 """The tensor path against the NumPy path: the same draws, and pixels that agree."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,8 +10,8 @@ from catalog.errors import UserError
 from catalog.images import Rgb
 from catalog.settings.degraders import DegraderRanges, NoiseRanges
 from networks.degraders import load_degrader
-from networks.degraders.imaging import jpeg
-from networks.degraders.tensors import TensorDegrader, TensorWebStyle, to_levels
+from networks.degraders.imaging import jpeg, resize
+from networks.degraders.tensors import TensorDegrader, TensorWebStyle, operators, to_levels
 from networks.degraders.tensors.jpeg import jpeg as tensor_jpeg
 from networks.degraders.tensors.operators import upload
 from networks.degraders.web_style import WebStyle
@@ -145,3 +146,31 @@ def test_what_is_made_on_tensors_has_an_identity_of_its_own() -> None:
     assert TensorDegrader(degrader, "cpu").identity != degrader.identity
     with pytest.raises(UserError, match="no device nonsense"):
         TensorDegrader(degrader, "nonsense")
+
+
+@pytest.mark.parametrize("old", [16, 23, 49, 60])
+def test_the_nearest_pixels_are_opencv_s(old: int) -> None:
+    image = np.random.default_rng(old).integers(0, 256, (old, old + 3, 3), np.uint8)
+    for new in (60, 64, 97):
+        plain = resize(image, new, new + 5, cv2.INTER_NEAREST_EXACT)
+        made = operators.resize(upload(image, CPU) / 255, new, new + 5, "nearest")
+        assert np.array_equal(to_levels(made), plain)
+
+
+def test_a_network_can_learn_from_a_batch_made_here() -> None:
+    """Also in a training step under autocast, whose lower precision is not for the degraders."""
+    photo = (upload(picture(64, 70), CPU) / 255)[None]
+    degrader, chain = TensorDegrader(load_degrader("noise"), "cpu"), TensorWebStyle(WebStyle())
+    rng = np.random.default_rng
+    plain = (
+        degrader.degrade_batch(photo, [2.0], [rng(1)])[0],
+        chain.augment_batch(photo, [rng(1)])[0],
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        degraded, _ = degrader.degrade_batch(photo, [2.0], [rng(1)])
+        web, _ = chain.augment_batch(photo, [rng(1)])
+    for batch, usual in zip((degraded, web), plain, strict=True):
+        assert torch.equal(batch, usual)
+        net = torch.nn.Conv2d(3, 1, 3)
+        net(batch).mean().backward()
+        assert net.weight.grad is not None
