@@ -20,6 +20,15 @@ def _ordered(span: tuple[float, float]) -> tuple[float, float]:
     return span
 
 
+def _counted(span: tuple[int, int]) -> tuple[int, int]:
+    if not 1 <= span[0] <= span[1]:
+        raise ValueError("give two numbers from 1 on, the lower first")
+    return span
+
+
+Count = Annotated[tuple[int, int], AfterValidator(_counted)]
+"""(least, greatest)"""
+
 Graded = tuple[float, float]
 """(value at severity 5, value at severity 1)"""
 
@@ -72,7 +81,7 @@ class CompressionRanges(Settings):
     downscale: Graded = (1.0, 2.4)
     """Factor of the down-scaling before the encoding."""
 
-    rounds: tuple[int, int] = (1, 3)
+    rounds: Count = (1, 3)
     """Least and greatest number of encodings."""
 
     webp: Probability = 0.2
@@ -91,7 +100,7 @@ class MoireRanges(Settings):
     period: Uniform = (14.0, 150.0)
     """Period of the beat between screen and sensor at the image centre, px."""
 
-    patterns: tuple[int, int] = (1, 3)
+    patterns: Count = (1, 3)
     """Number of fused patterns (RealRestorer: one to three, after UniDemoire)."""
 
     perspective: Uniform = (0.0, 0.02)
@@ -175,7 +184,7 @@ class FlareRanges(Settings):
     veil: Graded = (0.0, 0.12)
     """Light spread over the whole frame."""
 
-    ghosts: tuple[int, int] = (3, 9)
+    ghosts: Count = (3, 9)
     """Least and greatest number of ghosts."""
 
     outside: Probability = 0.25
@@ -278,7 +287,7 @@ class WebStyleRanges(Settings):
     The defaults are the released RealRestorer pipeline's.
     """
 
-    kernel: tuple[int, int] = (7, 21)
+    kernel: Count = (7, 21)
     sigma: Uniform = (0.5, 6.0)
     sinc: Probability = 0.1
     """Share of blurs by a sinc filter of cut-off pi/4 to pi."""

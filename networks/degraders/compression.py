@@ -54,11 +54,13 @@ class CompressionDegrader(ParametricDegrader[CompressionRanges, CompressionPlan]
         rounds = draw.integer("rounds", ranges.rounds)
         last = draw.graded("quality", ranges.quality)
         # Scaled up again, blocks show more; the same severity should look as strong either way.
-        last = draw.record("quality", last * (_SCALED if factor > 1 else _UNSCALED))
+        last = min(100.0, last * (_SCALED if factor > 1 else _UNSCALED))
+        draw.record("quality", last)
         encodings = []
         for turn in range(rounds - 1):
             # Earlier rounds were milder, and their grid of blocks lay elsewhere.
-            quality = int(np.clip(draw.uniform(f"quality-{turn}", (last, 95.0)), 1, 100))
+            milder = (last, max(last, 95.0))
+            quality = int(np.clip(draw.uniform(f"quality-{turn}", milder), 1, 100))
             offset = (int(rng.integers(0, 8)), int(rng.integers(0, 8)))
             chroma = bool(rng.random() < ranges.chroma)
             encodings.append(Encoding(quality, chroma, offset=offset))

@@ -17,7 +17,7 @@ class Field:
     """Each (rows, columns) float32, 0..1."""
 
     def on(self, height: int, width: int) -> np.ndarray:
-        """(h, w) float32, from exactly 0 to exactly 1 where it is not the same everywhere."""
+        """(h, w) float32, from about 0 to about 1 where it is not the same everywhere."""
         finest = max(self.grids[-1].shape)
         if max(height, width) < _FINE * finest:
             return self._summed(height, width)

@@ -134,7 +134,7 @@ class ReflectionDegrader(ParametricDegrader[ReflectionRanges, ReflectionPlan]):
         draw.drawn["layer"] = index
         layer = self.layers[index]
         share = rng.uniform(0.6, 1.0)
-        h, w = max(8, int(layer.shape[0] * share)), max(8, int(layer.shape[1] * share))
+        h, w = (min(n, max(8, int(n * share))) for n in layer.shape[:2])
         y = int(rng.integers(0, layer.shape[0] - h + 1))
         x = int(rng.integers(0, layer.shape[1] - w + 1))
         crop = layer[y : y + h, x : x + w]

@@ -9,7 +9,13 @@ from pydantic import ValidationError
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.images import Rgb
-from catalog.settings.degraders import BlurRanges, DegraderRanges, WebStyleRanges
+from catalog.settings.degraders import (
+    BlurRanges,
+    CompressionRanges,
+    DegraderRanges,
+    MoireRanges,
+    WebStyleRanges,
+)
 from networks.degraders import load_degrader
 from networks.degraders.blur import average_frames, path_kernel
 from networks.degraders.web_style import WebStyle, web_style
@@ -100,6 +106,9 @@ def test_set_ranges_are_obeyed() -> None:
         BlurRanges(weights={"liner": 1.0})
     with pytest.raises(ValidationError, match="must not exceed"):
         WebStyleRanges(sigma=(3.0, 1.0))
+    for wrong in ((3, 1), (0, 2)):  # would end a stage in the middle
+        with pytest.raises(ValidationError, match="from 1 on"):
+            MoireRanges(patterns=wrong)
 
 
 def test_unusable_input_is_refused_in_words() -> None:
@@ -160,3 +169,19 @@ def test_the_web_style_chain_is_repeatable_and_keeps_the_size() -> None:
     assert 7 <= drawn["first-kernel"] <= 21
     mild = WebStyle(strength=0.2).augment(image, np.random.default_rng(3))
     assert np.abs(mild - image.astype(float)).mean() < np.abs(first - image.astype(float)).mean()
+
+
+def test_the_released_pipeline_s_qualities_can_be_asked_for() -> None:
+    """Without down-scaling the quality is raised, past that of the milder rounds before it."""
+    for quality in ((80.0, 20.0), (100.0, 95.0)):
+        ranges = DegraderRanges(compression=CompressionRanges(quality=quality))
+        degrader = load_degrader("compression", ranges)
+        for seed in range(30):
+            _, drawn = degrader.plan(photo(48, 64), 5.0, np.random.default_rng(seed))
+            assert 1 <= float(drawn["quality"]) <= 100
+
+
+def test_a_layer_that_is_a_strip_can_be_mirrored() -> None:
+    strip = np.full((4, 300, 3), 200, np.uint8)
+    degrader = load_degrader("reflection", layers=[strip])
+    assert degrader.degrade(photo(48, 64), 2.0, np.random.default_rng(0)).shape == (48, 64, 3)
