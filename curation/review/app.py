@@ -155,12 +155,19 @@ def make_app(
     @app.post("/api/undo")
     def undo(reviewer: Reviewer) -> dict[str, str | None]:
         with lock:
-            key = decisions.undo(reviewer, queue.pairs)
-            if key is not None:
-                decided.get(key, {}).pop(reviewer, None)
-                if not decided.get(key, True):
-                    del decided[key]
-        return {"pair_id": key}
+            undone = decisions.undo(reviewer, queue.pairs)
+            if undone is None:
+                return {"pair_id": None, "mine": None}
+            said = decided.setdefault(undone.pair_id, {})
+            said.pop(reviewer, None)
+            if undone.standing:
+                said[reviewer] = undone.standing
+            if not said:
+                del decided[undone.pair_id]
+        return {
+            "pair_id": undone.pair_id,
+            "mine": undone.standing.decision if undone.standing else None,
+        }
 
     @app.get("/api/progress")
     def progress(reviewer: Reviewer) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Decisions of reviewers in SQLite: durable when `decide` returns."""
+"""Decisions of reviewers in SQLite: durable when `decide` returns.
+
+The table is a log: a row a decision, a changed one below the earlier. What a reviewer says of a
+pair is the last row; undo takes the reviewer's last row away, and what stood before stands again.
+"""
 
 import sqlite3
 import threading
@@ -9,14 +13,13 @@ from pathlib import Path
 DECISIONS = ("accept", "reject", "unsure")
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS decisions (
+CREATE TABLE {name} (
     number INTEGER PRIMARY KEY,
     pair_id TEXT NOT NULL,
     reviewer TEXT NOT NULL,
     decision TEXT NOT NULL CHECK (decision IN ('accept', 'reject', 'unsure')),
     reason TEXT,
-    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
-    UNIQUE (pair_id, reviewer)
+    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
 )
 """
 
@@ -31,8 +34,16 @@ class Decision:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class Undone:
+    """A pair whose last decision of a reviewer was taken back, and what they say of it now."""
+
+    pair_id: str
+    standing: Decision | None
+
+
 class Decisions:
-    """One row a pair and reviewer; a later decision replaces the earlier one.
+    """The log of one work tree.
 
     Safe for several threads. Every change is synced to disk before the call returns.
     """
@@ -44,22 +55,44 @@ class Decisions:
         self._base.execute("PRAGMA journal_mode=WAL")
         self._base.execute("PRAGMA synchronous=FULL")
         self._base.execute("PRAGMA busy_timeout=10000")
-        self._base.execute(_SCHEMA)
+        with self._base:
+            self._base.execute("BEGIN IMMEDIATE")
+            self._make()
+
+    def _make(self) -> None:
+        """Make the table, or make it a log where an earlier version kept the last rows only."""
+        found = self._base.execute("SELECT sql FROM sqlite_master WHERE name = 'decisions'")
+        made = found.fetchone()
+        if made is None:
+            self._base.execute(_SCHEMA.format(name="decisions"))
+        elif "UNIQUE" in made[0]:
+            self._base.execute(_SCHEMA.format(name="log"))
+            self._base.execute("INSERT INTO log SELECT * FROM decisions")
+            self._base.execute("DROP TABLE decisions")
+            self._base.execute("ALTER TABLE log RENAME TO decisions")
 
     def decide(self, decision: Decision) -> None:
-        """Enter or replace a decision."""
-        with self._lock:
-            self._base.execute(
-                "INSERT OR REPLACE INTO decisions (pair_id, reviewer, decision, reason) "
-                "VALUES (?, ?, ?, ?)",
-                (decision.pair_id, decision.reviewer, decision.decision, decision.reason),
-            )
+        """Enter a decision.
 
-    def undo(self, reviewer: str, among: Container[str]) -> str | None:
-        """Take back the reviewer's last decision on one of the pairs `among`.
-
-        Returns its pair id, None if there is none.
+        The same as the reviewer's last one is not entered again: its answer was lost, and one undo
+        must take it back.
         """
+        row = (decision.pair_id, decision.reviewer, decision.decision, decision.reason)
+        with self._lock:
+            last = self._base.execute(
+                "SELECT pair_id, reviewer, decision, reason FROM decisions WHERE reviewer = ? "
+                "ORDER BY number DESC LIMIT 1",
+                (decision.reviewer,),
+            ).fetchone()
+            if last != row:
+                self._base.execute(
+                    "INSERT INTO decisions (pair_id, reviewer, decision, reason) "
+                    "VALUES (?, ?, ?, ?)",
+                    row,
+                )
+
+    def undo(self, reviewer: str, among: Container[str]) -> Undone | None:
+        """Take back the reviewer's last decision on one of the pairs `among`; None without one."""
         with self._lock:
             rows = self._base.execute(
                 "SELECT number, pair_id FROM decisions WHERE reviewer = ? ORDER BY number DESC",
@@ -70,13 +103,19 @@ class Decisions:
             if last is None:
                 return None
             self._base.execute("DELETE FROM decisions WHERE number = ?", last[:1])
-        return str(last[1])
+            before = self._base.execute(
+                "SELECT pair_id, reviewer, decision, reason FROM decisions "
+                "WHERE pair_id = ? AND reviewer = ? ORDER BY number DESC LIMIT 1",
+                (last[1], reviewer),
+            ).fetchone()
+        return Undone(last[1], Decision(*before) if before else None)
 
     def all(self) -> list[Decision]:
-        """All decisions, oldest first."""
+        """The decisions that stand, one a pair and reviewer, oldest first."""
         with self._lock:
             rows = self._base.execute(
-                "SELECT pair_id, reviewer, decision, reason FROM decisions ORDER BY number"
+                "SELECT pair_id, reviewer, decision, reason FROM decisions WHERE number IN "
+                "(SELECT max(number) FROM decisions GROUP BY pair_id, reviewer) ORDER BY number"
             ).fetchall()
         return [Decision(*row) for row in rows]
 

@@ -162,12 +162,14 @@ async function settle(pair, decision, reason) {
 
 async function undo() {
   await last;  // the decision that is meant may still be on its way
-  const { pair_id } = await call("/api/undo", {});
+  const { pair_id, mine } = await call("/api/undo", {});
   if (!pair_id) { say("Nothing to undo."); return; }
-  past = past.filter((pair) => pair.pair_id !== pair_id);
-  settled.delete(pair_id);
+  // A changed decision that is taken back leaves the earlier one, which stands again.
+  const undone = past.map((pair) => pair.pair_id).lastIndexOf(pair_id);
+  past = past.filter((pair, at) => (mine ? at !== undone : pair.pair_id !== pair_id));
+  if (!mine) settled.delete(pair_id);
   await show(await call("/api/pair/" + pair_id));
-  say("taken back");
+  say(mine ? "taken back, you said " + mine : "taken back");
   progress();
 }
 

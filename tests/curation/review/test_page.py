@@ -56,6 +56,14 @@ def test_two_people_review_by_keyboard_while_the_server_is_killed(
         third = decide(ann, "2", 50, second)
         assert decide(ann, "u", 85, third) == second
         until(ann, "$('progress').textContent.startsWith('you 1,')")
+        # A decision that was changed: undo shows the pair with the earlier one, which stands.
+        assert decide(ann, "b", 66, second) == first
+        decide(ann, "s", 83, first)
+        ann.press("u", 85, "u")
+        until(ann, "$('message').textContent === 'taken back, you said accept'")
+        assert until(ann, f"{READY} === '{first}' && {READY}") == first
+        until(ann, "$('progress').textContent.startsWith('you 1,')")
+        assert decide(ann, "a", 65, first) == second
         assert decide(bob, "s", 83, first) == second
         until(bob, "$('progress').textContent.startsWith('you 1, team 1')")
         ann.press("ArrowRight", 39)

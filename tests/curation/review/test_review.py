@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from catalog.shards import ShardStore
 from catalog.tables import read_table
 from curation.collect.takedown import take_down
 from curation.review.app import make_app
-from curation.review.decisions import Decision, Decisions
+from curation.review.decisions import Decision, Decisions, Undone
 from flows.cli.review_pairs import _names
 from tests.curation.review.serving import PAIRS, REPOSITORY, Running, make_tree
 
@@ -144,9 +145,86 @@ def test_decisions_on_pairs_that_are_gone_are_neither_counted_nor_undone(tmp_pat
     app = make_app(rows[1:], ShardStore(layout.raw, layout.targets), decisions, Pair(), 1.0)
     client = TestClient(app, "http://localhost", headers={"X-Mendline-Reviewer": "ann"})
     assert client.get("/api/progress").json()["team"] == 1
-    assert client.post("/api/undo", json={}).json() == {"pair_id": rows[1]["pair_id"]}
-    assert client.post("/api/undo", json={}).json() == {"pair_id": None}
+    assert client.post("/api/undo", json={}).json() == {"pair_id": rows[1]["pair_id"], "mine": None}
+    assert client.post("/api/undo", json={}).json() == {"pair_id": None, "mine": None}
     assert decisions.all() == [gone]
+
+
+def test_undo_restores_what_stood_before_also_after_a_crash(
+    running: Running, tmp_path: Path
+) -> None:
+    first, second = (one["pair_id"] for one in running.call("GET", "/api/next").json()[:2])
+
+    def decide(reviewer: str, pair: str, decision: str, reason: str | None = None) -> None:
+        body = {"pair_id": pair, "decision": decision, "reason": reason}
+        assert running.call("POST", "/api/decisions", reviewer, json=body).status_code == 200
+
+    decide("ann", first, "accept")
+    decide("bob", first, "accept")
+    decide("ann", second, "unsure")
+    decide("ann", first, "reject", "artefacts")
+    decide("ann", first, "unsure")
+    decide("ann", first, "unsure")  # sent again by a page that got no answer
+    running.kill()
+
+    again = Running(tmp_path, "--share", "1")
+
+    def undo(reviewer: str = "ann") -> tuple[str | None, str | None]:
+        found = again.call("POST", "/api/undo", reviewer, json={}).json()
+        return found["pair_id"], found["mine"]
+
+    def stands(reviewer: str, pair: str) -> str | None:
+        said: str | None = again.call("GET", f"/api/pair/{pair}", reviewer).json()["mine"]
+        return said
+
+    def exported() -> dict[str, Decision]:
+        """What a process beside the server reads, of Ann."""
+        decisions = Decisions(tmp_path / ".mendline/reviews.db")
+        found = {one.pair_id: one for one in decisions.all() if one.reviewer == "ann"}
+        decisions.close()
+        return found
+
+    try:
+        assert stands("ann", first) == "unsure"
+        assert undo() == (first, "reject")
+        assert stands("ann", first) == "reject"
+        assert exported()[first] == Decision(first, "ann", "reject", "artefacts")
+        assert again.call("GET", "/api/agreement").json()["disagreements"] == [first]
+        assert undo() == (first, "accept")
+        assert exported()[first] == Decision(first, "ann", "accept")
+        assert again.call("GET", "/api/agreement").json()["disagreements"] == []
+        assert again.call("GET", "/api/progress").json()["mine"] == 2
+        assert first not in {one["pair_id"] for one in again.call("GET", "/api/next").json()}
+        assert undo() == (second, None)
+        assert undo() == (first, None)
+        assert undo() == (None, None)
+        assert exported() == {}
+        assert stands("bob", first) == "accept", "another reviewer's stand"
+        assert undo("bob") == (first, None)
+    finally:
+        again.kill()
+
+
+def test_decisions_of_an_earlier_version_are_kept(tmp_path: Path) -> None:
+    base = sqlite3.connect(tmp_path / "reviews.db")
+    base.execute(
+        "CREATE TABLE decisions (number INTEGER PRIMARY KEY, pair_id TEXT NOT NULL, reviewer TEXT "
+        "NOT NULL, decision TEXT NOT NULL CHECK (decision IN ('accept', 'reject', 'unsure')), "
+        "reason TEXT, at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), "
+        "UNIQUE (pair_id, reviewer))"
+    )
+    stored = [(7, "p", "ann", "reject", "moved", "2026-01-02T03:04:05Z")]
+    stored.append((9, "q", "ann", "accept", None, "2026-01-02T03:04:06Z"))
+    base.executemany("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?)", stored)
+    base.commit()
+    for _ in range(2):
+        decisions = Decisions(tmp_path / "reviews.db")
+        assert base.execute("SELECT * FROM decisions").fetchall() == stored
+    decisions.decide(Decision("p", "ann", "accept"))
+    assert decisions.all()[1] == Decision("p", "ann", "accept")
+    assert decisions.undo("ann", {"p"}) == Undone("p", Decision("p", "ann", "reject", "moved"))
+    base.close()
+    decisions.close()
 
 
 def test_pairs_are_chosen_by_what_was_gained(running: Running) -> None:
