@@ -38,7 +38,7 @@ def _counts(tree: Workspace) -> Table:
     table.add_column("dropped, and why", overflow="fold")
     for row in counts.by_stage(tree.layout):
         given = ["" if n is None else f"{n:,}" for n in (row.rows_in, row.rows_out)]
-        table.add_row(row.stage, *given, row.why)
+        table.add_row(row.stage, *given, escape(row.why))
     return table
 
 
@@ -49,7 +49,7 @@ def _scores(tree: Workspace) -> Table | str:
     summary = json.loads(path.read_text("utf-8"))
     name = summary["score_name"]
     table = Table(
-        title=f"Scores by task ({summary['provenance']['judge']})",
+        title=escape(f"Scores by task ({summary['provenance']['judge']})"),
         title_justify="left",
         show_edge=False,
         pad_edge=False,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.exceptions import MlflowException
+from rich.markup import escape
 from rich.table import Table
 
 from catalog.degradations import Degradation
@@ -43,17 +44,36 @@ def boards(registry: Registry, also: Sequence[Path] = (), reading: str = "paper"
     `also` are folders that `mendline evaluate --benchmark --out` wrote (teachers, other models).
     """
     found: dict[tuple[str, ...], Board] = {}
-    for name, summary in [*_versions(registry), *map(_folder, also)]:
-        who = summary["provenance"]
-        key = tuple(who[f"{what}_digest"] for what in ("judge", "consistency", "benchmark"))
-        board = found.setdefault(
-            key, Board(summary["score_name"], who["judge"], who["consistency"], who["benchmark"])
-        )
-        scores = {task: values[reading] for task, values in summary["tasks"].items()}
-        board.entries.append(Entry(name, scores))
+    for name, summary in _versions(registry):
+        _enter(found, name, summary, reading)
+    for folder in also:
+        file = folder / "summary.json"
+        try:
+            _enter(found, folder.name, json.loads(file.read_text("utf-8")), reading)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{file} is no summary of an evaluation: {error}.",
+                "Name a folder that `mendline evaluate --benchmark ... --out FOLDER` wrote.",
+            ) from error
     for board in found.values():
-        board.entries.sort(key=lambda entry: -(entry.scores[OVERALL]["estimate"] or 0.0))
+        board.entries.sort(key=lambda entry: -_estimate(entry, OVERALL))
     return sorted(found.values(), key=lambda board: -len(board.entries))
+
+
+def _enter(
+    found: dict[tuple[str, ...], Board], name: str, summary: Mapping[str, Any], reading: str
+) -> None:
+    who = summary["provenance"]
+    key = tuple(who[f"{what}_digest"] for what in ("judge", "consistency", "benchmark"))
+    about = (summary["score_name"], who["judge"], who["consistency"], who["benchmark"])
+    scores = {task: values[reading] for task, values in summary["tasks"].items()}
+    found.setdefault(key, Board(*about)).entries.append(Entry(name, scores))
+
+
+def _estimate(entry: Entry, task: str) -> float:
+    """Below all others where there is none."""
+    value = entry.scores.get(task, {}).get("estimate")
+    return float("-inf") if value is None else float(value)
 
 
 def _versions(registry: Registry) -> list[tuple[str, dict[str, Any]]]:
@@ -70,22 +90,11 @@ def _versions(registry: Registry) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def _folder(path: Path) -> tuple[str, dict[str, Any]]:
-    file = path / "summary.json"
-    try:
-        return path.name, json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{file} is no summary of an evaluation: {error}.",
-            "Name a folder that `mendline evaluate --benchmark ... --out FOLDER` wrote.",
-        ) from error
-
-
 def board_table(board: Board, reading: str) -> Table:
     """The board for the terminal; the best of each task is bold."""
     table = Table(
-        title=f"{board.score_name} ({reading}) on {board.benchmark}",
-        caption=f"judge {board.judge}, distance {board.consistency}"
+        title=escape(f"{board.score_name} ({reading}) on {board.benchmark}"),
+        caption=escape(f"judge {board.judge}, distance {board.consistency}")
         + ("" if board.score_name == "fs" else "; a proxy: not comparable with published FS"),
     )
     tasks = [t.value for t in Degradation if any(t.value in e.scores for e in board.entries)]
@@ -96,8 +105,8 @@ def board_table(board: Board, reading: str) -> Table:
         cells = []
         for task in [*tasks, OVERALL]:
             value = entry.scores.get(task, {}).get("estimate")
-            best = max(e.scores.get(task, {}).get("estimate") or -9.0 for e in board.entries)
+            best = max(_estimate(e, task) for e in board.entries)
             text = "-" if value is None else f"{value:.3f}"
             cells.append(f"[bold]{text}[/bold]" if value == best else text)
-        table.add_row(entry.name, *cells)
+        table.add_row(escape(entry.name), *cells)
     return table

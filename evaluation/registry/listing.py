@@ -1,9 +1,15 @@
-"""Tables of versions and decisions for the terminal."""
+"""Tables of versions and decisions for the terminal.
+
+What people and other programs wrote is shown as it is: to Rich, brackets in it would be markup.
+"""
 
 import json
 from collections.abc import Mapping
 
+from rich.markup import escape
+from rich.style import Style
 from rich.table import Table
+from rich.text import Text
 
 from catalog.layout import Layout
 from catalog.settings import Params
@@ -17,7 +23,7 @@ WAITING = ("registered", "gated")
 def waiting_table(layout: Layout, params: Params, everything: bool = False) -> Table:
     """Versions that no one decided on yet; all versions with `everything`."""
     registry = connect(layout, params.gate.model_name)
-    table = Table(title=f"{registry.name}: versions{'' if everything else ' that wait'}")
+    table = Table(title=escape(f"{registry.name}: versions{'' if everything else ' that wait'}"))
     for column in ("version", "state", "verdict", "difference", "compared with", "report"):
         table.add_column(column, overflow="fold")
     flagged = flag_versions(layout, params)
@@ -32,10 +38,10 @@ def waiting_table(layout: Layout, params: Params, everything: bool = False) -> T
             seen = tags.get("champion_seen")
             table.add_row(
                 f"{version.number}{' @' + ', @'.join(sorted(named)) if named else ''}",
-                tags.get("state", "") + _flag(flagged.get(version.number, [])),
-                tags.get("verdict", "not gated yet"),
+                escape(tags.get("state", "") + _flag(flagged.get(version.number, []))),
+                escape(tags.get("verdict", "not gated yet")),
                 _difference(tags),
-                "" if seen is None else _against(seen, champion),
+                "" if seen is None else escape(_against(seen, champion)),
                 _report(registry, version.number, tags),
             )
     return table
@@ -44,7 +50,7 @@ def waiting_table(layout: Layout, params: Params, everything: bool = False) -> T
 def decided_table(layout: Layout, params: Params) -> Table:
     """The record of decisions, oldest first."""
     registry = connect(layout, params.gate.model_name)
-    table = Table(title=f"{registry.name}: decisions")
+    table = Table(title=escape(f"{registry.name}: decisions"))
     for column in ("entry", "at", "decision", "version", "champion", "by", "reason", "report"):
         table.add_column(column, overflow="fold")
     with registry.reachable():
@@ -55,8 +61,8 @@ def decided_table(layout: Layout, params: Params) -> Table:
                 record.kind,
                 record.version,
                 f"{record.champion_before} -> {record.champion_after}",
-                record.by,
-                record.reason,
+                escape(record.by),
+                escape(record.reason),
                 report_state(registry, record),
             )
     return table
@@ -80,8 +86,8 @@ def _against(seen: str, champion: str) -> str:
     return name if seen == champion else f"{name} (the champion has changed: gate it again)"
 
 
-def _report(registry: Registry, version: str, tags: Mapping[str, str]) -> str:
+def _report(registry: Registry, version: str, tags: Mapping[str, str]) -> Text:
     local = registry.reports / f"{registry.name}-v{version}.html"
     if local.exists():
-        return f"[link={local.resolve().as_uri()}]{local.resolve()}[/link]"
-    return tags.get("report_path", "")
+        return Text(str(local.resolve()), Style(link=local.resolve().as_uri()))
+    return Text(tags.get("report_path", ""))

@@ -65,7 +65,7 @@ def review(gated: str | None, everything: bool, log: bool) -> None:
         found = gate_version(layout, params, gated)
         console.print(f"Version {found.version}: {found.verdict.verdict}", style="bold")
         for reason in found.verdict.reasons:
-            console.print(f"  {reason}", highlight=False)
+            console.print(f"  {reason}", highlight=False, markup=False)
     if log:
         console.print(decided_table(layout, params))
     else:
