@@ -103,7 +103,11 @@ class ImageApiTeacher:
         self.identity = Identity("openai-image", version, f"served:{model}", prompt)
         self._cache = scratch / "image-api" / self.identity.digest[:16]
         self.ledger = Ledger(scratch / "image-api" / "ledger.jsonl", settings.max_cost)
-        self._client = httpx.Client(timeout=settings.timeout_s, follow_redirects=False)
+        # Without limits of its own, the client would let all but 100 requests wait in line.
+        limits = httpx.Limits(max_connections=settings.concurrency)
+        self._client = httpx.Client(
+            timeout=settings.timeout_s, follow_redirects=False, limits=limits
+        )
 
     def supports(self, degradation: Degradation) -> bool:
         """Every degradation has an instruction."""

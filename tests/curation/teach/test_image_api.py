@@ -8,6 +8,7 @@ import resource
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,21 @@ import numpy as np
 import pytest
 
 from catalog import files, images, schemas
+from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.settings.pairs import ImageApi, Teach
 from catalog.shards import ShardStore
 from catalog.stage import Counts
 from catalog.tables import read_table
 from curation.teach import teach
-from curation.teach.image_api import Ledger
+from curation.teach.image_api import ImageApiTeacher, Ledger
 from tests.curation.conftest import Tree
 
 
 class Server(ThreadingHTTPServer):
     """Brightens what it is sent; `failures` are statuses to answer first."""
+
+    request_queue_size = 128
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -225,3 +229,14 @@ def test_models_that_know_no_response_format_are_sent_none(tree: Tree, server: S
     server.model = "gpt-image-1"
     run(tree, server)
     assert ["response_format" in asked for asked in server.asked] == [True] * 3 + [False] * 3
+
+
+def test_as_many_requests_are_under_way_as_the_setting_says(server: Server, tmp_path: Path) -> None:
+    server.gate = threading.Barrier(110)  # breaks unless all are there at once
+    teacher = ImageApiTeacher(
+        server.name.removeprefix("openai:"), ImageApi(concurrency=110, attempts=1), tmp_path
+    )
+    pictures = [np.full((32, 32, 3), value, np.uint8) for value in range(110)]
+    with ThreadPoolExecutor(110) as pool:
+        found = pool.map(lambda one: teacher.restore([one], Degradation.HAZE), pictures)
+        assert len(list(found)) == 110
