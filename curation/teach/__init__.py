@@ -69,7 +69,7 @@ def _questions(chosen: Sequence[Selected], pool: Teachers, measured: Scores) -> 
         for task in image.degradations if settings.secondary else image.degradations[:1]:
             if task not in able:
                 names = pool_of(settings, task, measured)
-                able[task] = [name for name in names if pool.get(name).supports(task)]
+                able[task] = [name for name in names if pool.supports(name, task)]
             questions.append(Question(image.image_id, task, able[task]))
     return questions
 
@@ -81,7 +81,7 @@ def _results(questions: Sequence[Question], rounds: Rounds, pool: Teachers) -> I
             continue
         named = pool.settings.teachers
         asked = named.get(question.task, named["default"])
-        names = ", ".join(str(pool.get(name).identity) for name in asked)
+        names = ", ".join(str(pool.identity(name)) for name in asked)
         detail = f"asked: {names}"
         row = row_of(question.image_id, question.task, "no-teacher", detail=detail)
         yield Made((), (row,))

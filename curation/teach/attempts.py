@@ -46,7 +46,7 @@ class Attempting:
 
     def key(self, unit: Attempt) -> str:
         """Over the image, the task, the teacher's identity and the limit of size."""
-        identity = self.teachers.get(unit.teacher).identity.digest
+        identity = self.teachers.identity(unit.teacher).digest
         side = str(self.teachers.settings.max_side)
         parts = [unit.image_id, unit.degradation, identity, side]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -69,22 +69,27 @@ class Attempting:
             else:
                 waiting[unit.teacher, unit.degradation].append((number, stored))
         for (name, task), asked in waiting.items():
-            teacher = self.teachers.get(name)
-            pixels = [stored.decode() for _, stored in asked]
-            try:
-                targets = teacher.restore(pixels, task)
-            except ImageRefused as refused:
-                # Only an API refuses, and it is asked for one image at a time.
-                if refused.reason != REFUSED or len(asked) > 1:
-                    raise
-                ((number, stored),) = asked
-                who = str(teacher.identity)
-                row = row_of(stored.image_id, task, REFUSED, teacher=who, detail=refused.what)
-                found[number] = Made((), (row,))
-                continue
-            for (number, stored), image, target in zip(asked, pixels, targets, strict=True):
-                found[number] = _made(stored, image, target, task, str(teacher.identity))
+            results = self._asked(name, task, [stored for _, stored in asked])
+            found |= {number: made for (number, _), made in zip(asked, results, strict=True)}
         return [found[number] for number in range(len(units))]
+
+    def _asked(self, name: str, task: Degradation, asked: Sequence[Stored]) -> list[Made]:
+        """What one teacher makes of images; nothing here holds it after the return."""
+        who = str(self.teachers.identity(name))
+        pixels = [stored.decode() for stored in asked]
+        try:
+            targets = self.teachers.get(name).restore(pixels, task)
+        except ImageRefused as refused:
+            # Only an API refuses, and it is asked for one image at a time.
+            if refused.reason != REFUSED or len(asked) > 1:
+                raise
+            (stored,) = asked
+            row = row_of(stored.image_id, task, REFUSED, teacher=who, detail=refused.what)
+            return [Made((), (row,))]
+        return [
+            _made(stored, image, target, task, who)
+            for stored, image, target in zip(asked, pixels, targets, strict=True)
+        ]
 
 
 def _made(stored: Stored, image: Rgb, target: Rgb, task: Degradation, teacher: str) -> Made:

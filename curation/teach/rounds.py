@@ -121,6 +121,8 @@ class Rounds:
             )
             for question, row in unsure
         ]
+        if targets:
+            self.worker.teachers.release()
         checker = TargetChecker(self.raw, self.raw, self.pair)
         processes = checker.instruments.processes if targets else None
         results = compute(targets, checker, self.checks, "check", processes, is_final=is_judged)

@@ -2,11 +2,13 @@
 
 import json
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from catalog import schemas
@@ -22,8 +24,9 @@ from curation.teach.order import PUBLISHED, ordered
 from curation.teach.teachers import Teachers, fetched_folder
 from flows.cli import mendline
 from networks.interfaces import Judgement
-from networks.judges import answers
+from networks.judges import answers, load_judge
 from networks.judges.proxy.judge import ProxyJudge
+from networks.restorers import load_restorer
 from networks.student.files import save_student
 from tests.curation.conftest import Tree
 from tests.networks.student.test_model import build
@@ -156,6 +159,41 @@ def test_each_thread_keeps_to_a_device_and_its_own_copy(tmp_path: Path, student:
     thread.join()
     assert [str(found[i].device) for i in (0, 1)] == ["cpu", "cpu:0"]
     assert found[0] is teachers.get(student) and found[0] is not found[1]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_device_holds_one_network_at_a_time_and_none_while_targets_are_checked(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    names = []
+    for number in range(2):
+        folder = tmp_path / f"student-{number}"
+        folder.mkdir()
+        model = build(tile=64, overlap=16, sampling_steps=1)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.001 * number)
+        save_student(model, folder)
+        names.append(str(folder))
+    loaded: list[tuple[str, weakref.ref[Any]]] = []
+
+    def load(name: str, device: str | None) -> Any:
+        assert not [held for held, network in loaded if network() is not None]
+        found = load_restorer(name, device)
+        loaded.append((name, weakref.ref(found)))
+        return found
+
+    def check(name: str) -> Any:
+        assert not [held for held, network in loaded if network() is not None]
+        return load_judge(name)
+
+    monkeypatch.setattr("curation.teach.teachers.load_restorer", load)
+    monkeypatch.setattr(measures, "load_judge", check)
+    never = Pair(min_difference={"default": 4.0})
+    run(tree, names, never, batch=batch)
+    assert len(targets(tree)) == 16
+    # Once to know what it does, once to be asked.
+    assert sorted(name for name, _ in loaded) == sorted(2 * names)
 
 
 def test_a_teacher_of_the_registry_is_a_fetched_folder(tree: Tree, student: str) -> None:
