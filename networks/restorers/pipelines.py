@@ -22,6 +22,7 @@ from torch import Tensor
 from catalog.degradations import WORDING, Degradation
 from catalog.errors import UserError
 from catalog.images import Rgb
+from networks.editing.attention import kernels
 from networks.interfaces import Identity
 from networks.student.patches import to_image, to_tensor
 from networks.tiling import in_tiles
@@ -103,10 +104,16 @@ def read_options(text: str) -> Options:
     side = values.get("side", Options.side)
     values.setdefault("overlap", min(Options.overlap, side // 2))
     options = Options(**values)
-    if options.side < 64 or not 0 <= 2 * options.overlap <= options.side or options.batch < 1:
+    if (
+        options.side < 64
+        or not 0 <= 2 * options.overlap <= options.side
+        or options.batch < 1
+        or not (options.steps >= 0 and options.guidance >= 0)
+    ):
         raise UserError(
             f"The options {text} do not fit together.",
-            "side is at least 64, overlap at most half of side, batch at least 1.",
+            "side is at least 64, overlap at most half of side, batch at least 1, and steps and "
+            "guidance at least 0 (0 for the model's own).",
         )
     return options
 
@@ -128,9 +135,17 @@ class PipelineRestorer:
     batch, up to rounding.
     """
 
-    def __init__(self, pipe: Any, family: Family, identity: Identity, options: Options) -> None:
+    def __init__(
+        self,
+        pipe: Any,
+        family: Family,
+        identity: Identity,
+        options: Options,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """`device` is where `pipe` computes."""
         self.pipe, self.family, self.identity = pipe, family, identity
-        self.options = options
+        self.options, self.device = options, device
 
     def supports(self, degradation: Degradation) -> bool:
         """True: the instruction says what to do."""
@@ -198,7 +213,7 @@ class PipelineRestorer:
             # Its own list of sizes would stretch the reference but not the result.
             given |= {"_auto_resize": False, "max_area": size[0] * size[1]}
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), kernels("flash", self.device):
                 edited = self.pipe(**given).images
         except torch.OutOfMemoryError as error:
             raise UserError(
@@ -239,16 +254,22 @@ def load_pipeline(name: str, device: str | None = None) -> PipelineRestorer:
             f"The {kind} in {folder} cannot be read: {error}.", "Download the whole repository."
         ) from error
     pipe.set_progress_bar_config(disable=True)
-    if options.offload and device.startswith("cuda"):
-        pipe.enable_model_cpu_offload(device=device)
-    else:
-        pipe.to(device)
+    try:
+        if options.offload and device.startswith("cuda"):
+            pipe.enable_model_cpu_offload(device=device)
+        else:
+            pipe.to(device)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"{device} has too little memory for the {kind} in {folder}.",
+            "Add ?offload=true to the teacher's name, or name a device with more.",
+        ) from error
     # How it samples is part of who it is; where it runs is not.
     told = replace(options, batch=1, offload=False)
     text = "\n".join([str(told), *(WORDING[task].instruction_en for task in Degradation)])
     prompt = hashlib.sha256(text.encode()).hexdigest()
     identity = Identity(family.name, "v1", _hash(folder), prompt)
-    return PipelineRestorer(pipe, family, identity, options)
+    return PipelineRestorer(pipe, family, identity, options, device)
 
 
 def _folder(place: str) -> Path:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,15 @@ import torch
 
 from catalog.degradations import WORDING, Degradation
 from catalog.errors import UserError
-from networks.interfaces import Restorer
+from networks.interfaces import Identity, Restorer
 from networks.restorers import load_restorer
-from networks.restorers.pipelines import PipelineRestorer, read_options, working_size
+from networks.restorers.pipelines import (
+    FAMILIES,
+    Options,
+    PipelineRestorer,
+    read_options,
+    working_size,
+)
 from tests.networks.editing import tiny
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (90, 121, 3), np.uint8)
@@ -151,7 +158,33 @@ def test_what_is_no_safe_pipeline_is_refused(kontext: Path, tmp_path: Path) -> N
         load_restorer(f"diffusers:{pickled}")
 
 
-@pytest.mark.parametrize("text", ["speed=3", "steps=many", "tiles=perhaps", "side=64&overlap=60"])
+def test_a_gpu_takes_no_kernel_that_dies_of_the_models_lengths() -> None:
+    """See networks.editing.attention; PyTorch left to itself takes cuDNN's first."""
+    taken: list[bool] = []
+
+    def pipe(**given: Any) -> Any:
+        taken.append(torch.backends.cuda.cudnn_sdp_enabled())
+        return SimpleNamespace(images=[given["image"]])
+
+    family, who = FAMILIES["FluxKontextPipeline"], Identity("kontext", "v1")
+    for device in ("cuda:0", "cpu"):
+        PipelineRestorer(pipe, family, who, Options(side=64), device).restore(
+            [IMAGE], Degradation.RAIN
+        )
+    assert taken == [False, True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "speed=3",
+        "steps=many",
+        "steps=-4",
+        "guidance=nan",
+        "tiles=perhaps",
+        "side=64&overlap=60",
+    ],
+)
 def test_wrong_options_are_told(text: str) -> None:
     with pytest.raises(UserError):
         read_options(text)
