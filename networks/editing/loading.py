@@ -10,10 +10,13 @@ import torch
 
 from catalog.errors import UserError
 from networks.editing import lora
+from networks.editing.base import Editor
 from networks.editing.families import family_of, open_editor
 from networks.editing.reference import REFERENCE, resolve
 from networks.editing.restorer import EditingRestorer, Options
 from networks.interfaces import Identity
+
+SMALLEST_SIDE = Editor.multiple
 
 
 def is_editing(folder: Path) -> bool:
@@ -44,12 +47,15 @@ def read_options(text: str, defaults: Options) -> Options:
     side = values.get("side", defaults.side)
     values.setdefault("overlap", min(defaults.overlap, side // 2))
     options = Options(**{**vars(defaults), **values})
-    if min(options.steps, options.side, options.batch) < 1 or not (
-        0 <= 2 * options.overlap <= options.side
+    if (
+        min(options.steps, options.batch) < 1
+        or options.side < SMALLEST_SIDE
+        or not 0 <= 2 * options.overlap <= options.side
     ):
         raise UserError(
             f"The options {text} do not fit together.",
-            "steps, side and batch are at least 1, overlap at most half of side.",
+            f"steps and batch are at least 1, side at least {SMALLEST_SIDE}, overlap at most half "
+            "of side.",
         )
     return options
 
@@ -62,7 +68,8 @@ def load_editing(folder: Path, options: str = "", device: str | None = None) -> 
     root, wanted = lora.read_base(folder) if adapters else (folder, "")
     if (folder / REFERENCE).is_file():
         root = resolve(folder)
-    editor = open_editor(root, "cpu", dtype, target=device)
+    offload = read_options(options, Options()).offload
+    editor = open_editor(root, "cpu", dtype, offload, target=device)
     weights = editor.identity_hash()
     if wanted and wanted != weights:
         raise UserError(
@@ -76,8 +83,15 @@ def load_editing(folder: Path, options: str = "", device: str | None = None) -> 
         weights = hashlib.sha256(weights.encode() + own).hexdigest()
     chosen = read_options(options, Options(steps=editor.steps, guidance=editor.guidance))
     editor.network.eval()
-    editor.to(device)
-    # How it samples is part of who it is: other steps give other images.
-    told = "&".join(f"{name}={value}" for name, value in vars(chosen).items())
+    try:
+        editor.to(device)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"{device} has too little memory for the model in {root}.",
+            "Add ?offload=true to its name, or name a device with more.",
+        ) from error
+    # How it samples is part of who it is: other steps give other images. How many at once is not.
+    how = {name: value for name, value in vars(chosen).items() if name != "offload"} | {"batch": 1}
+    told = "&".join(f"{name}={value}" for name, value in how.items())
     prompt = hashlib.sha256(told.encode()).hexdigest()
     return EditingRestorer(editor, Identity(editor.name, "v1", weights, prompt), chosen)

@@ -34,6 +34,8 @@ class Options:
     overlap: int = 64
     batch: int = 1
     seed: int = 0
+    offload: bool = False
+    """Whether encoders wait in the host's memory until they are needed; set when it is loaded."""
 
 
 class EditingRestorer:

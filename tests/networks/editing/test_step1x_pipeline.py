@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from catalog.degradations import WORDING, Degradation
 from catalog.errors import UserError
 from networks.editing.families import open_editor
-from networks.editing.restorer import Options
+from networks.editing.restorer import EditingRestorer, Options
 from networks.editing.sizes import buckets, nearest_bucket, working_size
 from networks.restorers import load_restorer
 from networks.step1x import vae_keys
@@ -229,9 +229,18 @@ def test_sizes_batches_and_tiles_give_images_of_their_own_size(bundle: Path) -> 
     batched = load_restorer(f"{bundle}?side=48&steps=1&guidance=1&batch=2").restore(
         images, Degradation.BLUR
     )
-    for image, one, two in zip(images, alone, batched, strict=True):
+    offloaded = load_restorer(f"{bundle}?side=48&steps=1&guidance=1&offload=true")
+    assert isinstance(offloaded, EditingRestorer) and offloaded.editor.offload
+    same = offloaded.restore(images, Degradation.BLUR)
+    for image, one, two, three in zip(images, alone, batched, same, strict=True):
         assert one.shape == image.shape
         assert np.abs(one.astype(int) - two).max() <= 1
+        assert np.array_equal(one, three)
+    few, many = (load_restorer(f"{bundle}?side=48&batch={n}").identity for n in (1, 2))
+    assert few == many == load_restorer(f"{bundle}?side=48&offload=true").identity
+    for wrong in ("side=8&tiles=true", "batch=0"):
+        with pytest.raises(UserError, match="do not fit together"):
+            load_restorer(f"{bundle}?{wrong}")
     tiled = load_restorer(f"{bundle}?side=32&steps=1&guidance=1&tiles=true&overlap=0&batch=6")
     whole = tiled.restore([picture(40, 70)], Degradation.BLUR)[0]
     assert whole.shape == (40, 70, 3)
