@@ -1,10 +1,11 @@
 """Decisions of people, and the champion that follows from them.
 
 Setting the alias champion is the one moment in which a promotion happens; the record (see
-evaluation.registry.records) is written before it and the alias previous after it. What a kill left
-between them is settled by whoever next takes the lock.
+evaluation.registry.records) is written before it, the alias previous and all else after it. What a
+kill left between them is settled by whoever next takes the lock.
 """
 
+import hashlib
 from collections.abc import Sequence
 
 from catalog.errors import UserError
@@ -13,8 +14,19 @@ from catalog.settings import Params
 from evaluation.gate import PROMOTE
 from evaluation.registry.flagging import blocked
 from evaluation.registry.lock import locked
-from evaluation.registry.records import NONE, Record, append, records, report_digest
+from evaluation.registry.records import (
+    NONE,
+    Record,
+    append,
+    is_done,
+    read_report,
+    records,
+    set_done,
+)
 from evaluation.registry.store import CANDIDATE, CHAMPION, PREVIOUS, Registry, Version, connect
+from evaluation.report import is_sealed
+
+_TAKEN_BACK = ("rejected", "rolled-back")
 
 
 def approve(
@@ -28,8 +40,9 @@ def approve(
     """Make a gated version the champion; the champion before becomes previous.
 
     The approval holds for what the gate saw: refused (`UserError`) when the champion has changed
-    since, when the report was edited, when `report_sha256` (what the person read) is not the
-    report's, and when the verdict is not promote and no `override` reason is given.
+    since, when the report was edited or says another verdict than the tags, when `report_sha256`
+    (what the person read) is not the report's, when the version was rejected or rolled back since,
+    and when the verdict is not promote and no `override` reason is given.
     """
     registry = connect(layout, params.gate.model_name)
     _named(by)
@@ -46,7 +59,6 @@ def approve(
             registry, past, "approve", found.number, champion, found.number, champion, by, reason
         )
         _carry_out(registry, record)
-        registry.tag(found.number, state="approved", decided_by=by)
         return record
 
 
@@ -76,9 +88,7 @@ def reject(layout: Layout, params: Params, version: str | int, by: str, reason: 
             by,
             reason,
         )
-        if aliases.get(CANDIDATE) == found.number:
-            registry.client.delete_registered_model_alias(registry.name, CANDIDATE)
-        registry.tag(found.number, state="rejected", decided_by=by)
+        _finish(registry, record)
         return record
 
 
@@ -100,27 +110,30 @@ def rollback(layout: Layout, params: Params, by: str, reason: str = "") -> Recor
             registry, past, "rollback", previous, champion, previous, before, by, reason
         )
         _carry_out(registry, record)
-        registry.tag(champion, state="rolled-back")
-        registry.tag(previous, state="approved")
         return record
 
 
 def settle(registry: Registry) -> list[Record]:
     """Bring aliases and record together after an interruption; return the record. Under the lock.
 
-    The alias champion decides: still the champion before means that the decision did not happen
-    (a `void` record says so), the new one means that only `previous` is to follow. Any other
-    champion was set by other hands, which is recorded.
+    The alias champion decides: still the champion before means that an interrupted decision did not
+    happen (a `void` record says so), the new one means that only what comes after it is to follow.
+    Any other champion was set by other hands, which is recorded.
     """
     past = records(registry)
     if not past:
         return past
     last, aliases = past[-1], registry.aliases()
     champion = aliases.get(CHAMPION, NONE)
+    done = is_done(registry, last)
     if champion == last.champion_after:
-        _set(registry, PREVIOUS, last.previous_after, aliases.get(PREVIOUS, NONE))
+        if done:
+            _set_previous(registry, last)
+        else:
+            _finish(registry, last)
         return past
-    kind = "void" if champion == last.champion_before else "moved"
+    gone = registry.find(last.version) is None
+    kind = "moved" if done or gone or champion != last.champion_before else "void"
     reason = (
         f"entry {last.number} was interrupted before the champion moved"
         if kind == "void"
@@ -130,6 +143,7 @@ def settle(registry: Registry) -> list[Record]:
     record = append(
         registry, past, kind, last.version, champion, champion, previous, "mendline", reason
     )
+    _finish(registry, record)
     return [*past, record]
 
 
@@ -161,10 +175,19 @@ def _approvable(
             f"({tags['report_sha256'][:12]}, read {read[:12]}).",
             again,
         )
-    if report_digest(registry, found) != tags["report_sha256"]:
+    page = read_report(registry, found)
+    if page is None or hashlib.sha256(page).hexdigest() != tags["report_sha256"]:
         raise UserError(
             f"The report of version {found.number} was changed after the gate wrote it.", again
         )
+    if not is_sealed(page, found.number, tags["champion_seen"], tags["verdict"]):
+        raise UserError(
+            f"The report of version {found.number} does not say what its tags do: {tags['verdict']} "
+            f"against champion {tags['champion_seen']}.",
+            again,
+        )
+    if tags.get("state") in _TAKEN_BACK:
+        raise UserError(f"Version {found.number} was {tags['state']} since the gate.", again)
     if tags["verdict"] != PROMOTE and not override:
         raise UserError(
             f"The gate's verdict on version {found.number} is {tags['verdict']}: "
@@ -194,19 +217,38 @@ def _still_clean(registry: Registry, found: Version, bits: int) -> None:
 
 def _carry_out(registry: Registry, record: Record) -> None:
     registry.client.set_registered_model_alias(registry.name, CHAMPION, record.champion_after)
-    aliases = registry.aliases()
-    _set(registry, PREVIOUS, record.previous_after, aliases.get(PREVIOUS, NONE))
-    if aliases.get(CANDIDATE) == record.champion_after:
+    _finish(registry, record)
+
+
+def _finish(registry: Registry, record: Record) -> None:
+    """All that follows a record once the champion is the one that it names; safe to repeat."""
+    _set_previous(registry, record)
+    states = {
+        "approve": {record.version: "approved"},
+        "reject": {record.version: "rejected"},
+        "rollback": {record.champion_before: "rolled-back", record.version: "approved"},
+    }.get(record.kind, {})
+    if states and registry.aliases().get(CANDIDATE) == record.version:
         registry.client.delete_registered_model_alias(registry.name, CANDIDATE)
+    for version, state in states.items():
+        if registry.find(version) is not None:
+            registry.tag(version, state=state)
+    if record.kind in ("approve", "reject") and registry.find(record.version) is not None:
+        registry.tag(record.version, decided_by=record.by)
+    set_done(registry, record)
 
 
-def _set(registry: Registry, alias: str, wanted: str, now: str) -> None:
+def _set_previous(registry: Registry, record: Record) -> None:
+    wanted = record.previous_after
+    if wanted != NONE and registry.find(wanted) is None:
+        return  # it was deleted, and its alias with it
+    now = registry.aliases().get(PREVIOUS, NONE)
     if wanted == now:
         return
     if wanted == NONE:
-        registry.client.delete_registered_model_alias(registry.name, alias)
+        registry.client.delete_registered_model_alias(registry.name, PREVIOUS)
     else:
-        registry.client.set_registered_model_alias(registry.name, alias, wanted)
+        registry.client.set_registered_model_alias(registry.name, PREVIOUS, wanted)
 
 
 def _before(past: Sequence[Record], version: str) -> str | None:

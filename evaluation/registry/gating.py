@@ -19,10 +19,11 @@ from evaluation.evaluate import evaluate_model
 from evaluation.gate import Verdict, decide
 from evaluation.registry.bundles import folder_in
 from evaluation.registry.flagging import blocked
+from evaluation.registry.lock import locked
 from evaluation.registry.records import NONE, report_path
 from evaluation.registry.register import EVALUATION
 from evaluation.registry.store import Registry, connect
-from evaluation.report import Side, build_report
+from evaluation.report import Side, build_report, seal
 from evaluation.report.dropped import dropped
 from evaluation.scores import ScoreTable
 from evaluation.statistics import Agreement
@@ -82,6 +83,7 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             dropped(layout),
             _lineage(found.tags),
             summary.get("extras", {}),
+            seal(found.number, champion or NONE, verdict.verdict),
         )
         return _publish(registry, found.number, found.run_id, champion, verdict, page)
 
@@ -99,20 +101,22 @@ def _publish(
         copy = Path(folder) / "report.html"
         copy.write_bytes(data)
         registry.client.log_artifact(run_id, str(copy), str(Path(path).parent))
-    registry.tag(
-        version,
-        verdict=verdict.verdict,
-        reasons=" ".join(verdict.reasons)[:4000],
-        champion_seen=champion or NONE,
-        difference=json.dumps(verdict.difference.as_json()),
-        gate=json.dumps(verdict.as_json())[:90_000],
-        report_path=path,
-        report_sha256=digest,
-        state="gated",
-    )
-    registry.client.update_model_version(
-        registry.name, version, f"{verdict.verdict}: {' '.join(verdict.reasons)}"[:4000]
-    )
+    # Under the lock: a decision sees the tags of one gate, not of two.
+    with locked(registry):
+        registry.tag(
+            version,
+            verdict=verdict.verdict,
+            reasons=" ".join(verdict.reasons)[:4000],
+            champion_seen=champion or NONE,
+            difference=json.dumps(verdict.difference.as_json()),
+            gate=json.dumps(verdict.as_json())[:90_000],
+            report_path=path,
+            report_sha256=digest,
+            state="gated",
+        )
+        registry.client.update_model_version(
+            registry.name, version, f"{verdict.verdict}: {' '.join(verdict.reasons)}"[:4000]
+        )
     uri = f"{registry.client.get_run(run_id).info.artifact_uri}/{path}"
     return Gated(version, verdict, champion, local, digest, uri)
 

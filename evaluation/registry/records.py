@@ -1,7 +1,8 @@
 """The record of decisions, and the reports that they rest on.
 
 Every decision is a record: a tag `mendline.decision.00001` of the registered model, JSON, each
-holding the SHA-256 of the one before, so that a missing or edited record shows.
+holding the SHA-256 of the one before; the tag `mendline.decided` holds that of the last one that
+was carried out to its end. So a missing or edited record shows.
 """
 
 import datetime
@@ -18,6 +19,7 @@ from catalog.errors import UserError
 from evaluation.registry.store import TAG, Registry, Version
 
 _PREFIX = f"{TAG}decision."
+_DONE = f"{TAG}decided"
 _LONGEST = 1500
 NONE = "none"
 
@@ -54,24 +56,49 @@ class Record:
 
 def records(registry: Registry) -> list[Record]:
     """All records in order. Raises `UserError` when one is missing or was edited."""
+    tags = _tags(registry)
+    found: list[Record] = []
+    parents = [NONE]
+    for index, key in enumerate(sorted(key for key in tags if key.startswith(_PREFIX)), 1):
+        try:
+            record = Record(**json.loads(tags[key]))
+        except (ValueError, TypeError):
+            raise _changed(registry, f"entry {index} is no record") from None
+        if record.number != index or record.parent != parents[-1]:
+            raise _changed(registry, f"entry {index} does not follow from the one before")
+        found.append(record)
+        parents.append(record.digest)
+    # At most the last one is not carried out; a registry of before has no such tag.
+    if tags.get(_DONE, parents[-1]) not in parents[-2:]:
+        raise _changed(registry, f"entry {len(found)} is not the one that was carried out")
+    return found
+
+
+def _tags(registry: Registry) -> dict[str, str]:
     try:
-        tags = registry.client.get_registered_model(registry.name).tags
+        return dict(registry.client.get_registered_model(registry.name).tags)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return []
+            return {}
         raise
-    found = [Record(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(_PREFIX)]
-    parent = NONE
-    for index, record in enumerate(found, 1):
-        if record.number != index or record.parent != parent:
-            raise UserError(
-                f"The record of decisions of {registry.name} was changed: entry {index} does not "
-                "follow from the one before.",
-                "Compare the tags mendline.decision.* of the registered model with a backup of the "
-                "store; nothing is promoted until they are whole again.",
-            )
-        parent = record.digest
-    return found
+
+
+def _changed(registry: Registry, how: str) -> UserError:
+    return UserError(
+        f"The record of decisions of {registry.name} was changed: {how}.",
+        "Compare the tags mendline.decision.* of the registered model with a backup of the "
+        "store; nothing is promoted until they are whole again.",
+    )
+
+
+def is_done(registry: Registry, record: Record) -> bool:
+    """Whether the last record was carried out to its end."""
+    return _tags(registry).get(_DONE) == record.digest
+
+
+def set_done(registry: Registry, record: Record) -> None:
+    """Say that a record was carried out to its end."""
+    registry.client.set_registered_model_tag(registry.name, _DONE, record.digest)
 
 
 def append(
@@ -86,7 +113,8 @@ def append(
     reason: str,
 ) -> Record:
     """Write the next record to the registered model; return it. Under the lock."""
-    tags = registry.version(version).tags
+    found = registry.find(version)
+    tags = found.tags if found else {}
     record = Record(
         number=len(past) + 1,
         kind=kind,
@@ -107,8 +135,8 @@ def append(
     return record
 
 
-def report_digest(registry: Registry, version: Version, path: str | None = None) -> str:
-    """SHA-256 of a report as it lies in the store now (the gate's last); "none" where it is gone.
+def read_report(registry: Registry, version: Version, path: str | None = None) -> bytes | None:
+    """A report as it lies in the store now (the gate's last); None where it is gone.
 
     `path` is that of an earlier report, as an artifact of the version's run.
     """
@@ -118,22 +146,24 @@ def report_digest(registry: Registry, version: Version, path: str | None = None)
                 version.run_id, path or version.tags["report_path"], folder
             )
         except (MlflowException, OSError, KeyError):
-            return NONE
-        with Path(found).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return None
+        return Path(found).read_bytes()
 
 
 def report_state(registry: Registry, record: Record) -> str:
     """Whether the report that a decision rested on is still the one that was read."""
     if record.report_sha256 == NONE:
         return ""
-    version = registry.version(record.version)
+    version = registry.find(record.version)
+    if version is None:
+        return "gone"
     same = version.tags.get("report_sha256") == record.report_sha256
     path = None if same else report_path(record.report_sha256)
-    found = report_digest(registry, version, path)
-    if found == record.report_sha256:
-        return "as it was read"
-    return "gone" if found == NONE else "CHANGED since"
+    found = read_report(registry, version, path)
+    if found is None:
+        return "gone"
+    same = hashlib.sha256(found).hexdigest() == record.report_sha256
+    return "as it was read" if same else "CHANGED since"
 
 
 def report_path(digest: str) -> str:

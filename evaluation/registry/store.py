@@ -112,6 +112,13 @@ class Registry:
                 "`mendline review` lists the versions that wait.",
             ) from error
 
+    def find(self, number: str) -> Version | None:
+        """One version; None for one that was deleted."""
+        try:
+            return self.version(number)
+        except UserError:
+            return None
+
     def tag(self, version: str, **values: str) -> None:
         """Set tags of a version, with our prefix."""
         for key, value in values.items():

@@ -63,8 +63,12 @@ def build_report(
     causes: Sequence[Cause],
     lineage: Mapping[str, str],
     extras: Mapping[str, Any] | None = None,
+    sealed: Markup | None = None,
 ) -> str:
-    """The whole HTML page, below 20 MB. `extras` is that part of summary.json."""
+    """The whole HTML page, below 20 MB.
+
+    `extras` is that part of summary.json, `sealed` the line of `report.seal`.
+    """
     environment = Environment(
         loader=PackageLoader("evaluation.report", "."),
         autoescape=True,
@@ -111,6 +115,7 @@ def build_report(
         stages=stages,
         lineage=lineage,
         extras=extras or {},
+        sealed=sealed or Markup(),
         OVERALL=OVERALL,
     )
 

@@ -12,7 +12,7 @@ from catalog.settings import parse_params
 from evaluation.registry import decisions
 from evaluation.registry.records import records
 from evaluation.registry.store import Registry, connect
-from tests.evaluation.registering import bare_version
+from tests.evaluation.registering import bare_version, gated
 
 PROMOTERS = 6
 VERSIONS = [str(number + 1) for number in range(PROMOTERS + 1)]
@@ -62,7 +62,7 @@ def race(registry: Registry, roots: Sequence[Path], params: str, trials: int) ->
         for trial in range(trials):
             group = challengers(champion)
             for version in group:
-                registry.tag(version, champion_seen=champion)
+                gated(registry, version, champion)
             for _ in range(3):
                 barrier.wait(120)
             found = records(registry)

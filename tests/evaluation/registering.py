@@ -10,6 +10,7 @@ from typing import Any
 
 from evaluation.registry.records import records
 from evaluation.registry.store import Registry
+from evaluation.report import seal
 
 
 def kinds(registry: Registry) -> list[tuple[str, str, str]]:
@@ -21,22 +22,26 @@ def bare_version(registry: Registry, champion_seen: str = "none", verdict: str =
     """A version with a report and a verdict, but without a model: all that a decision reads."""
     client = registry.client
     run = client.create_run(registry.experiment())
-    report = registry.layout.root / "report.html"
-    report.write_text(f"<p>{run.info.run_id}</p>")
-    client.log_artifact(run.info.run_id, str(report), "report")
     if not client.search_registered_models(f"name = '{registry.name}'"):
         client.create_registered_model(registry.name)
     made = client.create_model_version(registry.name, run.info.artifact_uri, run.info.run_id)
-    number = str(made.version)
+    gated(registry, str(made.version), champion_seen, verdict)
+    return str(made.version)
+
+
+def gated(registry: Registry, version: str, champion_seen: str, verdict: str = "promote") -> None:
+    """What the gate leaves of `version`: a report and the tags."""
+    report = registry.layout.root / "report.html"
+    report.write_text(f"{seal(version, champion_seen, verdict)}<p>{version}</p>")
+    registry.client.log_artifact(registry.version(version).run_id, str(report), "report")
     registry.tag(
-        number,
+        version,
         verdict=verdict,
         champion_seen=champion_seen,
         report_path="report/report.html",
         report_sha256=hashlib.sha256(report.read_bytes()).hexdigest(),
         state="gated",
     )
-    return number
 
 
 def consume(registry: Registry, folder: Path, script: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from evaluation.registry import decisions, lock
 from evaluation.registry.listing import decided_table
 from evaluation.registry.records import append, records, report_state
 from evaluation.registry.store import TAG, Registry, connect
-from tests.evaluation.registering import bare_version, kinds
+from tests.evaluation.registering import bare_version, gated, kinds
 
 
 def test_an_approval_is_refused_when_what_it_saw_has_moved(
@@ -31,7 +31,7 @@ def test_an_approval_is_refused_when_what_it_saw_has_moved(
         decisions.approve(layout, params, first, "Ada")
     with pytest.raises(UserError, match="compared version 2 with champion none"):
         decisions.approve(layout, params, second, "Ada")
-    registry.tag(third, champion_seen=first)
+    gated(registry, third, first)
     artifacts = layout.mlflow_database.parent / "artifacts"
     report = next(artifacts.rglob(f"{registry.version(third).run_id}/**/report.html"))
     report.write_text(report.read_text() + " ")
@@ -109,7 +109,7 @@ def test_a_champion_moved_by_hand_is_recorded(
     first, second, third = (bare_version(registry) for _ in range(3))
     decisions.approve(layout, params, first, "Ada")
     registry.client.set_registered_model_alias(registry.name, "champion", second)
-    registry.tag(third, champion_seen=second)
+    gated(registry, third, second)
     decisions.approve(layout, params, third, "Ada")
     assert [r.kind for r in records(registry)] == ["approve", "moved", "approve"]
     assert registry.aliases() == {"champion": third, "previous": second}
@@ -124,7 +124,7 @@ def test_an_edited_record_stops_all_promotions(
     key = f"{TAG}decision.00001"
     text = registry.client.get_registered_model(registry.name).tags[key]
     registry.client.set_registered_model_tag(registry.name, key, text.replace("Ada", "Eve"))
-    registry.tag(third, champion_seen=first)
+    gated(registry, third, first)
     with pytest.raises(UserError, match="entry 2 does not follow"):
         decisions.approve(layout, params, third, "Ada")
     assert registry.champion() == first
