@@ -74,5 +74,6 @@ class Checker:
 
 
 def is_judged(made: Made) -> bool:
-    """Whether the judge answered for both sides: one that was away is asked again later."""
-    return all(made.rows[0][f"severity_{side}"] is not None for side in ("degraded", "clean"))
+    """Whether the judge answered for both sides of all: one that was away is asked again later."""
+    sides = ("severity_degraded", "severity_clean")
+    return all(row[side] is not None for row in made.rows for side in sides)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from catalog import images
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from catalog.settings.pairs import Pair
@@ -76,8 +77,8 @@ class Instruments:
 
     @property
     def digests(self) -> list[str]:
-        """What measurements of them must be keyed by."""
-        return [self.judge.identity.digest, self.consistency.identity.digest]
+        """What measurements of them must be keyed by; the first is of how pixels are decoded."""
+        return [images.VERSION, self.judge.identity.digest, self.consistency.identity.digest]
 
     def measure(
         self, degraded: Rgb, clean: Rgb, degradation: Degradation, aligned: bool = False

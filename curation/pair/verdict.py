@@ -27,7 +27,9 @@ def _fault(
         # A limit that forgives a judge who sees little of a degradation proves nothing here.
         clear = max(least, settings.min_difference["default"])
         seen = before is not None and after is not None and after - before >= clear
-        return None if visible or seen else "not-visible"
+        if visible or seen:
+            return None
+        return "not-visible" if before is not None and after is not None else "not-judged"
     if before is None or after is None:
         return "not-judged"
     if after - before < least:

@@ -12,6 +12,7 @@ from catalog.files import atomic_folder
 from catalog.settings.pairs import Pair, Synthesize
 from catalog.stage import Counts
 from catalog.tables import write_table
+from curation.pair.checking import is_judged
 from curation.select import Selected, select_images
 from curation.synthesize.held_out import HeldOut
 from curation.synthesize.maker import Maker
@@ -42,11 +43,11 @@ def synthesize(
     maker = Maker(raw, settings, pair, _layers(used, settings))
     # Several processes would each hold a context of the same GPU.
     processes = None if settings.device in (None, "cpu") else 1
-    results = compute(used, maker, scratch, "synthesize", processes)
+    results = compute(used, maker, scratch, "synthesize", processes, is_final=is_judged)
     clips = clips_of(settings)
     average = partial(compute, clips, WindowMaker(settings, pair), scratch, "average clips")
     # Twice, since frames are many: the second time they are read from disk.
-    theirs = held_out.among(average())
+    theirs = held_out.among(average(is_final=is_judged))
     with atomic_folder(out) as folder:
         rows = write_images(folder, chain(results, average()))
         rows = [row | {"scores": sorted(row["scores"].items())} for row in rows]

@@ -78,6 +78,7 @@ class Maker:
         without = {"patterns", "depth", "segments", "clips", "clip_windows", "clip_frames"}
         parts = [
             VERSION,
+            f"decoder/{images.VERSION}",
             self.settings.model_dump_json(exclude=without),
             self.instruments.settings.model_dump_json(),
             *self.layers,

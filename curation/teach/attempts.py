@@ -45,10 +45,10 @@ class Attempting:
         return ShardStore(self.raw)
 
     def key(self, unit: Attempt) -> str:
-        """Over the image, the task, the teacher's identity and the limit of size."""
+        """Over the image and how it is decoded, the task, the teacher and the limit of size."""
         identity = self.teachers.identity(unit.teacher).digest
         side = str(self.teachers.settings.max_side)
-        parts = [unit.image_id, unit.degradation, identity, side]
+        parts = [images.VERSION, unit.image_id, unit.degradation, identity, side]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def make(self, unit: Attempt) -> Made:

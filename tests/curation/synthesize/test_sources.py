@@ -1,5 +1,6 @@
 """Synthesis with clips, patterns and the tensor path."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,26 @@ from PIL import Image
 from pydantic import ValidationError
 from skimage import data
 
-from catalog import schemas
+from catalog import images, schemas
 from catalog.degradations import Degradation
+from catalog.images import Rgb
 from catalog.settings.curation import Deduplicate, Hash
-from catalog.settings.pairs import Pair, Synthesize
+from catalog.settings.pairs import Pair, Synthesize, Teach
 from catalog.shards import ShardStore
 from catalog.stage import Counts
 from catalog.tables import read_table
+from curation.pair import measures
+from curation.pair.checking import Candidate, Checker
+from curation.select import Selected
 from curation.synthesize import synthesize
 from curation.synthesize.held_out import HeldOut
+from curation.synthesize.maker import Maker
+from curation.synthesize.windows import WindowMaker
+from curation.teach.attempts import Attempt, Attempting
+from curation.teach.teachers import Teachers
+from networks.degraders.clips import Clip
+from networks.interfaces import Judgement
+from networks.judges.proxy.judge import ProxyJudge
 from tests.curation.conftest import Tree, picture
 
 
@@ -28,7 +40,9 @@ def small_tree(empty_tree: Tree) -> Tree:
     return empty_tree.write()
 
 
-def run(tree: Tree, settings: Synthesize) -> tuple[Counts, list[dict[str, object]]]:
+def run(
+    tree: Tree, settings: Synthesize, pair: Pair | None = None
+) -> tuple[Counts, list[dict[str, object]]]:
     layout = tree.layout
     layout.benchmark.mkdir(parents=True, exist_ok=True)
     counts = synthesize(
@@ -39,7 +53,7 @@ def run(tree: Tree, settings: Synthesize) -> tuple[Counts, list[dict[str, object
         layout.scratch("synthesize"),
         layout.synthetic,
         settings,
-        Pair(),
+        pair or Pair(),
         HeldOut([layout.benchmark], Hash().thumbnail_side, Deduplicate()),
     )
     rows = read_table(layout.synthetic / "pairs.parquet", schemas.PAIRS).to_pylist()
@@ -137,3 +151,54 @@ def test_other_patterns_make_other_pairs(small_tree: Tree, tmp_path: Path) -> No
     assert {row["teacher"] for row in rows}.isdisjoint({row["teacher"] for row in changed})
     with pytest.raises(ValidationError, match="no patterns are blended for blur"):
         Synthesize(patterns={"blur": "x"})
+
+
+class Gone:
+    """The embedded judge with its server away."""
+
+    identity = ProxyJudge.identity
+
+    def judge(self, images: Sequence[Rgb], _: Degradation) -> list[Judgement]:
+        return [Judgement(None, 0.0, "no server")] * len(images)
+
+
+def test_pairs_that_were_not_judged_are_judged_by_the_next_run(
+    small_tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = data.coffee()
+    write_clip(tmp_path / "clips/pan", [photo[20:140, 10 + 6 * n : 170 + 6 * n] for n in range(5)])
+    settings = Synthesize(
+        degradations=[Degradation.BLUR], max_side=96, clips=str(tmp_path / "clips"), clip_windows=1
+    )
+    # So that the distance alone shows nothing.
+    unseen = Pair(visible_distance=1.0, min_distance=0.0)
+    with monkeypatch.context() as away:
+        away.setattr(measures, "load_judge", lambda _: Gone())
+        _, rows = run(small_tree, settings, unseen)
+        assert [row["reason"] for row in rows] == ["not-judged"] * 2
+    _, again = run(small_tree, settings, unseen)
+    assert all(row["severity_clean"] is not None for row in again)
+    assert {row["pair_id"] for row in again} == {row["pair_id"] for row in rows}
+
+
+def test_what_was_made_of_pixels_decoded_in_another_way_is_made_anew(
+    small_tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = small_tree.layout
+    photo, clip = Selected("a" * 64, "g", ()), Clip(tmp_path, "b" * 64, 9)
+    candidate = Candidate("a" * 64, "b" * 64, Degradation.HAZE)
+
+    def keys() -> set[str]:
+        settings = Synthesize()
+        attempting = Attempting(layout.raw, Teachers(Teach(), tmp_path, tmp_path))
+        return {
+            Maker(layout.raw, settings, Pair(), []).key(photo),
+            WindowMaker(settings, Pair()).key(clip),
+            Checker(layout.raw, layout.raw, Pair()).key(candidate),
+            attempting.key(Attempt("a" * 64, Degradation.HAZE, "classical")),
+        }
+
+    before = keys()
+    assert keys() == before
+    monkeypatch.setattr(images, "VERSION", "another")
+    assert len(before) == 4 and keys().isdisjoint(before)
