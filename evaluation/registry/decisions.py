@@ -182,8 +182,8 @@ def _approvable(
         )
     if not is_sealed(page, found.number, tags["champion_seen"], tags["verdict"]):
         raise UserError(
-            f"The report of version {found.number} does not say what its tags do: {tags['verdict']} "
-            f"against champion {tags['champion_seen']}.",
+            f"The report of version {found.number} does not say what its tags do: "
+            f"{tags['verdict']} against champion {tags['champion_seen']}.",
             again,
         )
     if tags.get("state") in _TAKEN_BACK:

@@ -208,3 +208,46 @@ def test_a_registry_that_is_down_is_said(
     with pytest.raises(UserError, match=r"failed: .*") as info:
         decisions.approve(layout, params, 1, "Ada")
     assert "run the same command again" in info.value.remedy
+
+
+@pytest.mark.parametrize("store", ["sqlite", "server"])
+def test_two_work_trees_with_one_store_have_one_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    addresses = {
+        "sqlite": [f"sqlite:///{tmp_path}/shared/mlflow.db"] * 2,
+        "server": ["http://127.0.0.1:5000", "http://localhost:5000/"],
+    }[store]
+    (tmp_path / "shared").mkdir()
+    trees = []
+    for name, address in zip(("here", "there"), addresses, strict=True):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        trees.append(connect(Layout(tmp_path / name), "mendline"))
+    with (
+        lock.locked(trees[0]),
+        pytest.raises(UserError, match="has held the lock"),
+        lock.locked(trees[1], 0.1),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("store", "lock_url"),
+    [
+        ("https://mlflow.example.org", "sqlite:////tmp/lock.db"),
+        ("mysql+pymysql://u:geheim@db.example.org/mlflow", ""),
+        ("databricks", ""),
+    ],
+)
+def test_a_lock_that_would_hold_on_this_machine_alone_is_refused(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, store: str, lock_url: str
+) -> None:
+    monkeypatch.setenv("MENDLINE_LOCK_URL", lock_url)
+    registry = Registry(store, "mendline", layout, client=None)  # type: ignore[arg-type]
+    with (
+        pytest.raises(UserError, match=r"no Postgres database|on another machine") as info,
+        lock.locked(registry, 0.1),
+    ):
+        pass
+    assert "geheim" not in str(info.value)

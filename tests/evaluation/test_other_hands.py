@@ -1,4 +1,4 @@
-"""What other hands do to the store: delete versions, edit tags, move aliases, kill in the middle."""
+"""What other hands do to the store: delete versions, edit tags, move aliases, kill."""
 
 import json
 from collections.abc import Callable
