@@ -17,6 +17,9 @@ Drawn = dict[str, float | int | str]
 """Parameters of one degraded image, as drawn."""
 
 MIN_SIDE = 32
+MAX_SIDE = 65_000
+"""JPEG, in which several of them end, takes 65,500 px a side."""
+
 REFERENCE_SIDE = 512
 _JITTER = 0.06
 """Half the width of the jitter of a graded value, as a share of its range: a quarter of a severity.
@@ -118,7 +121,7 @@ class ParametricDegrader(ABC, Generic[R, P]):
     ) -> tuple[Rgb, Drawn]:
         """The degraded image and what was drawn for it.
 
-        Raises `UserError` for a severity outside 1..5 or an image that is too small.
+        Raises `UserError` for a severity outside 1..5 or an image that is too small or too large.
         """
         plan, drawn = self.plan(image, severity, rng)
         return self._render(image, plan), drawn
@@ -137,6 +140,11 @@ class ParametricDegrader(ABC, Generic[R, P]):
             raise UserError(
                 f"An image of {image.shape[1]} x {image.shape[0]} px is too small to degrade.",
                 f"Give one of at least {MIN_SIDE} px a side.",
+            )
+        if max(image.shape[:2]) > MAX_SIDE:
+            raise UserError(
+                f"An image of {image.shape[1]} x {image.shape[0]} px is too large to degrade.",
+                f"Give one of at most {MAX_SIDE:,} px a side.",
             )
         draw = Draw(rng, severity)
         return self._plan(image, draw), draw.drawn

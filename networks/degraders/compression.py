@@ -14,6 +14,9 @@ from networks.degraders.imaging import jpeg, resize, webp
 
 _UP = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST_EXACT}
 _MIN_SIDE = 16
+_WEBP_SIDE = 16_383
+"""Longest side of a WebP, px; what is longer is encoded as JPEG."""
+
 _SCALED, _UNSCALED = 1.25, 0.8
 """Factors of the quality. By GMSD and RMSE against the photo, the same quality with and without
 down-scaling differ by 0.5 to 0.7 of a severity."""
@@ -64,7 +67,8 @@ class CompressionDegrader(ParametricDegrader[CompressionRanges, CompressionPlan]
             offset = (int(rng.integers(0, 8)), int(rng.integers(0, 8)))
             chroma = bool(rng.random() < ranges.chroma)
             encodings.append(Encoding(quality, chroma, offset=offset))
-        if draw.chance("webp", ranges.webp):
+        webp = draw.chance("webp", ranges.webp) and max(small) <= _WEBP_SIDE
+        if draw.record("webp", int(webp)):
             # WebP's scale is milder than JPEG's at the same number.
             encodings.append(Encoding(max(1, int(last * 0.5)), True, webp=True))
         else:

@@ -119,6 +119,8 @@ def test_unusable_input_is_refused_in_words() -> None:
         degrader.degrade(photo(64, 64), 0.0, np.random.default_rng(0))
     with pytest.raises(UserError, match="too small"):
         degrader.degrade(photo(20, 64), 3.0, np.random.default_rng(0))
+    with pytest.raises(UserError, match="too large"):
+        degrader.degrade(np.zeros((32, 66_000, 3), np.uint8), 3.0, np.random.default_rng(0))
 
 
 def test_a_motion_path_is_centred_to_a_fraction_of_a_pixel() -> None:
@@ -185,3 +187,12 @@ def test_a_layer_that_is_a_strip_can_be_mirrored() -> None:
     strip = np.full((4, 300, 3), 200, np.uint8)
     degrader = load_degrader("reflection", layers=[strip])
     assert degrader.degrade(photo(48, 64), 2.0, np.random.default_rng(0)).shape == (48, 64, 3)
+
+
+def test_a_panorama_wider_than_a_webp_can_be_is_compressed_too() -> None:
+    ranges = DegraderRanges(compression=CompressionRanges(webp=1.0, downscale=(1.0, 1.0)))
+    degrader, rng = load_degrader("compression", ranges), np.random.default_rng
+    for width, webp in ((16_383, 1), (16_384, 0)):
+        image = np.zeros((32, width, 3), np.uint8)
+        made, drawn = degrader.degrade_with_parameters(image, 3.0, rng(0))
+        assert made.shape == image.shape and drawn["webp"] == webp
