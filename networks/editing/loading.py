@@ -71,11 +71,7 @@ def load_editing(folder: Path, options: str = "", device: str | None = None) -> 
     offload = read_options(options, Options()).offload
     editor = open_editor(root, "cpu", dtype, offload, target=device)
     weights = editor.identity_hash()
-    if wanted and wanted != weights:
-        raise UserError(
-            f"The adapters in {folder} were trained on other weights than those in {root}.",
-            f"Put the folder of the right model into {lora.BASE} there.",
-        )
+    lora.require_base(folder, root, wanted, weights)
     if adapters:
         lora.load_adapter(editor, folder)
         lora.merge(editor.network)

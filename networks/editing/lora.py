@@ -150,12 +150,26 @@ def merge(network: nn.Module) -> None:
         del network.peft_config
 
 
+def require_base(folder: Path, root: Path, wanted: str, weights: str) -> None:
+    """Raises `UserError` unless `weights` of the model in `root` are those that are `wanted`."""
+    if wanted and wanted != weights:
+        raise UserError(
+            f"The adapters in {folder} were trained on other weights than those in {root}.",
+            f"Put the folder of the right model into {BASE} there.",
+        )
+
+
 def merged_copy(folder: Path, target: Path) -> None:
-    """Write the model of an adapter's folder with the adapters in its weights, to a new folder."""
+    """Write the model of an adapter's folder with the adapters in its weights, to a new folder.
+
+    Raises `UserError` where the model below them is another.
+    """
     from catalog.files import atomic_folder
     from networks.editing.families import open_editor
 
-    editor = open_editor(read_base(folder)[0])
+    root, wanted = read_base(folder)
+    editor = open_editor(root)
+    require_base(folder, root, wanted, editor.identity_hash())
     load_adapter(editor, folder)
     merge(editor.network)
     with atomic_folder(target) as temporary:

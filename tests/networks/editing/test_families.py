@@ -1,5 +1,6 @@
 """FLUX.1-Kontext and Qwen-Image-Edit behind the same interface, and adapters on all of them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,11 @@ def test_adapters_learn_alone_are_kept_and_merge(
         lora.merged_copy(tmp_path, tmp_path / "merged")
         merged = open_editor(tmp_path / "merged", dtype=torch.float32)
         assert (ask(merged) - adapted).norm() < 0.01 * adapted.norm()  # rounded to bf16
+        (tmp_path / lora.BASE).write_text(
+            json.dumps({"folder": str(folders[family]), "weights": "0" * 64})
+        )
+        with pytest.raises(UserError, match="other weights"):
+            lora.merged_copy(tmp_path, tmp_path / "wrong")
 
 
 def test_the_model_below_adapters_is_found_from_anywhere(
