@@ -65,13 +65,13 @@ def compute(
 
     With `batch` above 1, the worker's `make_many` (units to their results) is given so many at a
     time. All are computed before this returns; they are read back one by one. What `is_final`
-    denies of an earlier run's results is computed again.
+    denies of an earlier run's results, by their rows alone, is computed again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [path_of(folder, worker.key(unit)) for unit in units]
     if is_final:
         for path in paths:
-            if path.exists() and not is_final(saved(path)):
+            if path.exists() and not is_final(_saved_rows(path)):
                 path.unlink(missing_ok=True)
     missing = [(unit, path) for unit, path in zip(units, paths, strict=True) if not path.exists()]
     count = min(processes or os.cpu_count() or 1, len(missing) // _SMALL)
@@ -154,6 +154,11 @@ def _save(path: Path, made: Made) -> None:
     table = pa.Table.from_pylist(rows, schema=schema)
     with atomic_file(path) as temporary:
         pq.write_table(table, temporary, compression="none", write_statistics=False)
+
+
+def _saved_rows(path: Path) -> Made:
+    """A result without its images, which need not be read for it."""
+    return Made((), tuple(json.loads(pq.read_schema(path).metadata[b"rows"])))
 
 
 def saved(path: Path) -> Made:
