@@ -1,9 +1,11 @@
 """Files and folders that appear whole or not at all."""
 
 import errno
+import glob
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,10 @@ from typing import Any
 from catalog.errors import UserError
 
 TEMPORARY_SUFFIX = ".partial"
+_ABANDONED_S = 24 * 3600.0
+"""Seconds after which a folder of no process that is alive here is left over; its writer may be on
+another machine of a shared disk."""
+
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NOT_LET = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}
@@ -19,6 +25,34 @@ _NO_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAM
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+
+
+def _remove_left_overs(path: Path) -> None:
+    """The folders that killed writers of `path` left beside it."""
+    # Without a `path`, an old one may be all there is of it.
+    for end in (TEMPORARY_SUFFIX, ".old") if path.exists() else (TEMPORARY_SUFFIX,):
+        for place in path.parent.glob(f".{glob.escape(path.name)}.*{end}"):
+            number = place.name[len(path.name) + 2 : -len(end)]
+            if number.isdecimal() and not _is_alive(int(number)) and _is_old(place):
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def _is_old(folder: Path) -> bool:
+    try:
+        changed = max(each.stat().st_mtime for each in (folder, *folder.rglob("*")))
+    except OSError:  # somebody else removes it
+        return False
+    return time.time() - changed > _ABANDONED_S
 
 
 def _fsync(path: Path) -> None:
@@ -89,11 +123,13 @@ def atomic_file(path: Path, sync: bool = True) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; swap it into place when the block ends well.
 
-    An existing `path` is replaced as a whole.
+    An existing `path` is replaced as a whole. What a killed process left beside it, and did not
+    touch for a day, is removed.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(path)
+        _remove_left_overs(path)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         try:

@@ -1,6 +1,7 @@
 """Outputs appear whole or not at all, also when the process is killed or the disk is full."""
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -59,6 +60,30 @@ def test_a_killed_writer_does_not_touch_the_file(tmp_path: Path) -> None:
         writer.send_signal(signal.SIGKILL)
         writer.wait()
     assert target.read_text() == '{\n  "a": 1\n}\n'
+
+
+def test_what_killed_writers_of_a_folder_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    code = (
+        "import sys, os, signal; from pathlib import Path\n"
+        "from catalog.files import atomic_folder\n"
+        "with atomic_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'shard').write_bytes(bytes(99)); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    target = tmp_path / "model"
+    assert subprocess.run([sys.executable, "-c", code, str(target)]).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    other = tmp_path / f".model.{os.getppid()}.partial"
+    other.mkdir()
+
+    def write() -> set[Path]:
+        with atomic_folder(target):
+            pass
+        return set(tmp_path.iterdir()) - {target}
+
+    assert write() == {left, other}, "its writer may be on another machine"
+    for place in (left / "shard", left, other):
+        os.utime(place, (0, 0))
+    assert write() == {other}, "that one is alive"
 
 
 def test_a_full_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:
