@@ -1,8 +1,8 @@
 """Settings of the stages that make pairs: teach, pair, synthesize, assemble."""
 
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from catalog.degradations import Degradation
 from catalog.settings.base import Settings
@@ -27,7 +27,8 @@ class ImageApi(Settings):
     max_cost: float | None = Field(
         default=None,
         ge=0,
-        description="The stage stops before its servers together cost more; null for no cap.",
+        description="The stage stops before its servers together cost more, by cost_per_image; "
+        "null for no cap.",
     )
     attempts: int = Field(
         default=4, ge=1, le=20, description="Requests for an image before it fails."
@@ -38,6 +39,12 @@ class ImageApi(Settings):
         ge=0,
         description="Seconds before the second attempt; doubled for each further one.",
     )
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.max_cost is not None and not self.cost_per_image:
+            raise ValueError("max_cost caps nothing while cost_per_image is 0: give the price")
+        return self
 
 
 class Teach(Settings):

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from catalog import files, images, schemas
 from catalog.degradations import Degradation
@@ -240,3 +241,8 @@ def test_as_many_requests_are_under_way_as_the_setting_says(server: Server, tmp_
     with ThreadPoolExecutor(110) as pool:
         found = pool.map(lambda one: teacher.restore([one], Degradation.HAZE), pictures)
         assert len(list(found)) == 110
+
+
+def test_a_cap_without_a_price_is_refused() -> None:
+    with pytest.raises(ValidationError, match="caps nothing while cost_per_image is 0"):
+        ImageApi(max_cost=5.0)
