@@ -31,7 +31,7 @@ def edge_sigma(grey: np.ndarray, probe: float = 1.0) -> float:
     """Blur of the sharper edges in pixels (Zhuo and Sim 2011), (height, width) float in 0 .. 1.
 
     Blurring once more by `probe` divides an edge's gradient by R = sqrt(1 + probe^2 / sigma^2).
-    The lower quartile over strong edges: an out-of-focus background is not to be sharpened.
+    The 35th percentile over strong edges: an out-of-focus background is not to be sharpened.
     """
     first = _gradient(grey)
     second = _gradient(cv2.GaussianBlur(grey, (0, 0), probe))
