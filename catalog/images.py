@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from catalog.colour import conversion
 from catalog.errors import ImageRefused
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats that are decoded, recognised by content. Others are refused."""
 
-VERSION = "1"
+VERSION = "2"
 """Of what `decode` and its kin make of bytes, for keys of what is computed from the pixels."""
 
 MAX_PIXELS = 100_000_000
@@ -88,16 +89,16 @@ def _header(image: Image.Image, max_pixels: int) -> Header:
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Rgb:
     """Decode to (height, width, 3) uint8 sRGB with the EXIF orientation applied.
 
-    Transparent parts are laid on white, 16-bit images are scaled to 8 bits, the first frame of an
-    animation is taken. Raises `ImageRefused` ("not-an-image", "too-many-pixels", "broken-image").
+    Colours of an embedded profile become sRGB (`catalog.colour`). Transparent parts are laid on
+    white, 16-bit images are scaled to 8 bits, the first frame of an animation is taken. Raises
+    `ImageRefused` ("not-an-image", "too-many-pixels", "broken-image").
     """
     image = _open(data)
     _header(image, max_pixels)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image.load()
-            return to_rgb(upright(image))
+            return _srgb(image)
     except Exception as error:
         raise ImageRefused("broken-image", f"The image cannot be decoded: {error}.") from error
 
@@ -105,17 +106,21 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Rgb:
 def decode_luma(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode to luma, (height, width) uint8, both sides at least `side` where the image has it.
 
-    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, without its chroma, when that is enough,
-    which is several times quicker than `decode`. Orientation, transparency, frames and errors are
-    those of `decode`.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that is enough, and without its chroma
+    where no profile says what the colours mean, which is several times quicker than `decode`. So
+    copies of one photo in two colour spaces have one luma. Orientation, colours, transparency,
+    frames and errors are those of `decode`.
     """
     image = _open(data)
     _header(image, max_pixels)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            managed = conversion(image) is not None
             if image.mode in ("RGB", "L"):
-                image.draft("L", (side, side))
+                image.draft(image.mode if managed else "L", (side, side))
+            if managed:
+                return np.asarray(Image.fromarray(_srgb(image)).convert("L"))
             image.load()
             image = upright(image)
             if image.mode != "L" or "transparency" in image.info:
@@ -134,10 +139,17 @@ def decode_reduced(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Rgb:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if image.mode == "RGB":
                 image.draft("RGB", (side, side))
-            image.load()
-            return to_rgb(upright(image))
+            return _srgb(image)
     except Exception as error:
         raise ImageRefused("broken-image", f"The image cannot be decoded: {error}.") from error
+
+
+def _srgb(image: Image.Image) -> Rgb:
+    """The pixels of an opened image, upright and in sRGB."""
+    image.load()
+    image = upright(image)
+    managed = conversion(image)
+    return to_rgb(managed.apply(image) if managed else image)
 
 
 _TURNS = {

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from catalog import images
 from catalog.layout import Layout
 from catalog.progress import track
 from catalog.shards import find_shards
@@ -81,15 +82,16 @@ def map_shards(
 ) -> list[tuple[Path, pa.Table]]:
     """Every shard below data/raw with the table that `function` makes of it, in order of path.
 
-    `identity` names all that the result depends on besides the shard: version of the code,
-    settings, weights. `processes` bounds the local ones, by default the cores. With the executor
-    "ray" a shard is a task; the scratch folder must then be on a disk that every node sees.
-    Results of shards that are gone are removed, and those of an earlier run that `is_final` denies,
-    which are computed again.
+    `identity` names all that the result depends on besides the shard and how images are decoded:
+    version of the code, settings, weights. `processes` bounds the local ones, by default the cores.
+    With the executor "ray" a shard is a task; the scratch folder must then be on a disk that every
+    node sees. Results of shards that are gone are removed, and those of an earlier run that
+    `is_final` denies, which are computed again.
     """
     shards = find_shards(layout.raw)
     folder = layout.scratch(stage)
-    places = {shard: folder / f"{content_key(shard, *identity)}.parquet" for shard in shards}
+    depends = (f"decoder/{images.VERSION}", *identity)
+    places = {shard: folder / f"{content_key(shard, *depends)}.parquet" for shard in shards}
     if is_final:
         for place in places.values():
             if place.exists() and not is_final(read_table(place, schema)):

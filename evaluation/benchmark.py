@@ -77,9 +77,10 @@ class Benchmark:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over ids, tasks and the size limit: equal digests, equal questions."""
+        """SHA-256 over ids, tasks, size limit and decoder: equal digests, equal questions."""
         lines = [f"{item.image_id} {item.degradation}" for item in self.items]
-        return hashlib.sha256("\n".join([f"max_side {self.max_side}", *lines]).encode()).hexdigest()
+        head = [f"max_side {self.max_side}", f"decoder {images.VERSION}"]
+        return hashlib.sha256("\n".join([*head, *lines]).encode()).hexdigest()
 
     def image(self, item: Item) -> Rgb:
         """Decoded, scaled down to `max_side`; raises `ImageRefused`."""

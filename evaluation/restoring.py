@@ -53,7 +53,8 @@ class RestorerSource:
     def __init__(self, restorer: Restorer, benchmark: Benchmark, scratch: Path) -> None:
         self.restorer = restorer
         self.identity = restorer.identity
-        self.folder = scratch / f"{self.identity.digest[:16]}-{benchmark.max_side or 'full'}"
+        size = benchmark.max_side or "full"
+        self.folder = scratch / f"{self.identity.digest[:16]}-{size}-{images.VERSION}"
         self._failures: dict[Item, str] = {}
         self._attempts = Attempts(self.folder / "attempts")
 

@@ -13,6 +13,7 @@ from catalog import schemas
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.files import atomic_folder
+from catalog.images import VERSION as DECODER
 from catalog.layout import Layout
 from catalog.log import logger
 from catalog.settings.training import Architecture, Network, Stage, Student
@@ -150,6 +151,7 @@ def run_key(parts: dict[str, Any], stage: Stage, inputs: Inputs, rooms: tuple[st
         "degraders": versions() if stage.fresh else None,
         "dataset": hashlib.sha256((inputs.dataset / "pairs.parquet").read_bytes()).hexdigest(),
         "code": code.hexdigest(),
+        "decoder": DECODER,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

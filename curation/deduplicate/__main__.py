@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog import schemas
+from catalog import images, schemas
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
@@ -77,8 +77,9 @@ def run(layout: Layout, params: Params) -> Counts:
     fingerprints = map_table(layout.fingerprints, schemas.FINGERPRINTS, scratch)
     vectors = _vectors(layout, hashes["image_id"]) if embedder else None
     prints = make_prints(hashes, fingerprints, vectors)
-    depends = (VERSION, hashing.VERSION, params.hash.thumbnail_side, settings.model_dump_json())
-    key = "\n".join(map(str, (*depends, identity if embedder else "")))
+    depends = (VERSION, hashing.VERSION, images.VERSION, params.hash.thumbnail_side)
+    own = (settings.model_dump_json(), identity if embedder else "")
+    key = "\n".join(map(str, (*depends, *own)))
     digest = hashlib.sha256(key.encode()).hexdigest()[:32]
     memory, store = Memory(scratch, digest), Store(scratch, digest)
     groups = group(prints, find_matches(prints, settings, memory, store), settings)

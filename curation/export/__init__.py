@@ -8,6 +8,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog import images
 from catalog.errors import UserError
 from catalog.files import TEMPORARY_SUFFIX, atomic_file, write_json
 from catalog.progress import track
@@ -81,7 +82,7 @@ def _names(form: Layout, parts: Sequence[Part]) -> list[str]:
 
 
 def _key(dataset: Path, form: Layout, parts: Sequence[Part]) -> str:
-    digest = hashlib.sha256(f"{_VERSION}\n{form.name}\n".encode())
+    digest = hashlib.sha256(f"{_VERSION}\ndecoder/{images.VERSION}\n{form.name}\n".encode())
     for name in ("pairs.parquet", "held-out.parquet"):
         digest.update(hashlib.sha256((dataset / name).read_bytes()).digest())
     for part in parts:
