@@ -1,12 +1,31 @@
 """Taken-down images: by URL, by image id, and by perceptual hash."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from catalog import schemas
 from catalog.tables import read_table, write_table
 
 URL, IMAGE_ID, PHASH = "url", "image_id", "phash"
+
+
+def url_key(url: str) -> str:
+    """The key by which a URL is the same one: never requested, only compared."""
+    from w3lib.url import canonicalize_url
+
+    try:
+        return canonicalize_url(url)
+    except (ValueError, LookupError):
+        return url
+
+
+def _bare(key: str) -> str:
+    """A key without what leads to the same place: scheme, user, default port, the root's dot."""
+    scheme, mark, rest = key.partition("://")
+    place, slash, path = rest.partition("/")
+    host = place.rpartition("@")[2].removesuffix({"http": ":80", "https": ":443"}.get(scheme, ""))
+    return f"{host.removesuffix('.')}{slash}{path}" if mark else key
 
 
 @dataclass(frozen=True)
@@ -18,10 +37,12 @@ class Blocklist:
     phashes: tuple[bytes, ...] = ()
 
     def blocks_url(self, url: str) -> bool:
-        """Whether a URL was taken down, however it is spelt."""
-        from w3lib.url import canonicalize_url
+        """Whether a URL was taken down, however it is spelt, by http or https."""
+        return bool(self.urls) and _bare(url_key(url)) in self._bare_urls
 
-        return bool(self.urls) and canonicalize_url(url) in self.urls
+    @cached_property
+    def _bare_urls(self) -> frozenset[str]:
+        return frozenset(map(_bare, self.urls))
 
 
 def read_blocklist(path: Path) -> Blocklist:

@@ -124,9 +124,9 @@ class Engine:
         if item.host == LOCAL:
             return await self._read(self._sources[item.part], str(item.locator))
         headers = {}
-        if item.previous_etag:
+        if item.previous_id and item.previous_etag:
             headers["If-None-Match"] = item.previous_etag
-        if item.previous_modified:
+        if item.previous_id and item.previous_modified:
             headers["If-Modified-Since"] = item.previous_modified
         return await self._fetcher.fetch(str(item.url), place.turn, headers)
 

@@ -55,7 +55,7 @@ class Fetcher:
                 await turn(url, await self._robots.check(url))
                 reply = await self._http.get(url, headers)
                 if reply.status not in REDIRECTS:
-                    return self._finish(reply, url, hops)
+                    return self._finish(reply, url, hops, bool(headers))
                 if len(hops) >= self._settings.max_redirects:
                     raise FetchError(
                         "too-many-redirects",
@@ -71,8 +71,8 @@ class Fetcher:
             error.final_url = hops[-1] if hops else None
             raise
 
-    def _finish(self, reply: Reply, url: URL, hops: list[str]) -> Fetched:
-        if reply.status >= 300 and reply.status != 304:
+    def _finish(self, reply: Reply, url: URL, hops: list[str], conditional: bool) -> Fetched:
+        if reply.status >= 300 and not (reply.status == 304 and conditional):
             raise status_error(reply)
         directive = header_opt_out(
             reply.headers.getall("X-Robots-Tag", []),

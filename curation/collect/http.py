@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from multidict import CIMultiDictProxy
@@ -48,7 +49,9 @@ def parse_url(text: str) -> URL:
             raise FetchError("invalid-url", f"The scheme {url.scheme!r} is not http or https.")
         if not url.raw_host or url.port is None:
             raise FetchError("invalid-url", "The URL names no host.")
-    except (ValueError, TypeError) as error:
+        url.origin()  # yarl reads some hosts in brackets that it, or urllib, cannot take apart
+        _ = urlsplit(str(url)).port
+    except (ValueError, TypeError, LookupError) as error:
         raise FetchError("invalid-url", f"The URL cannot be read: {error}.") from error
     return url
 
@@ -57,7 +60,7 @@ def resolve(url: URL, location: str | None) -> URL:
     """Where a redirect from `url` leads; raises `FetchError` ("bad-redirect")."""
     try:
         return parse_url(str(url.join(URL(location or ""))) if location else "")
-    except (FetchError, ValueError) as error:
+    except (FetchError, ValueError, TypeError, LookupError) as error:
         raise FetchError(
             "bad-redirect", f"It redirects to {(location or '')[:200]!r}, no http address."
         ) from error
@@ -67,7 +70,7 @@ def retry_after(value: str | None) -> float | None:
     """Seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
     if not value:
         return None
-    if value.strip().isdigit():
+    if value.strip().isdecimal():  # "²" is a digit, too
         return float(value)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())

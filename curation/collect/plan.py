@@ -5,26 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from w3lib.url import canonicalize_url
-
 from catalog.progress import track
-from curation.collect.blocklist import Blocklist
+from curation.collect.blocklist import Blocklist, url_key
 from curation.collect.history import History, Past
 from curation.collect.hosts import LOCAL
 from curation.collect.http import host_of, parse_url
 from curation.collect.outcome import FetchError
 from curation.collect.sources import Item, PagedSource, Source
-from curation.collect.state import State
+from curation.collect.state import State, storable
 
 _BATCH = 2048
-
-
-def url_key(url: str) -> str:
-    """The key by which a URL is the same one: never requested, only compared."""
-    try:
-        return canonicalize_url(url)
-    except ValueError:
-        return url
 
 
 def make_row(item: Item, part: int, blocklist: Blocklist) -> dict[str, Any]:
@@ -47,11 +37,11 @@ def make_row(item: Item, part: int, blocklist: Blocklist) -> dict[str, Any]:
             row["host"] = host_of(parse_url(str(item.url)))
         except FetchError as error:
             refused = error
-    if row["url_key"] in blocklist.urls:
+    if row["url_key"] in blocklist.urls or (item.url and blocklist.blocks_url(item.url)):
         refused = FetchError("blocked", "The URL was taken down.")
     if refused is not None:
         row |= {"outcome": refused.slug, "detail": refused.detail, "retryable": 0, "attempts": 0}
-    return row
+    return {name: storable(value) for name, value in row.items()}
 
 
 class Planner:

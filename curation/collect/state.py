@@ -55,6 +55,15 @@ _RECORDED = (
 )  # fmt: skip
 
 
+def storable(text: str | None) -> str | None:
+    """`text` as UTF-8 can write it: what is no character (a lone surrogate) becomes "?".
+
+    Headers with other bytes and JSON with halves of characters hold such; SQLite and Arrow refuse
+    them, and one answer would end the run.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
+
+
 @dataclass(frozen=True)
 class Pending:
     """A row of the journal that is to be fetched."""
@@ -238,9 +247,9 @@ class State:
 
     def _values(self, result: Result) -> list[Any]:
         values = {name: getattr(result, name) for name in _RECORDED}
-        values["hops"] = json.dumps(list(result.hops)) if result.hops else None
+        values["hops"] = json.dumps(list(map(storable, result.hops))) if result.hops else None
         values["retryable"] = int(result.retryable)
-        return list(values.values())
+        return [storable(value) for value in values.values()]
 
     def _settle(self, result: Result, fresh: list[Result]) -> None:
         key = result.image_id

@@ -13,10 +13,9 @@ from catalog.images import image_id
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
 from catalog.shards import ShardStore
-from curation.collect.blocklist import IMAGE_ID, PHASH, URL, add_to_blocklist
+from curation.collect.blocklist import IMAGE_ID, PHASH, URL, add_to_blocklist, url_key
 from curation.collect.examine import clean, perceptual_hash
 from curation.collect.history import OUTCOMES_FILE, snapshots
-from curation.collect.plan import url_key
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
