@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from catalog import schemas
+from catalog.degradations import Degradation
 from catalog.files import atomic_folder
 from catalog.settings.pairs import Pair, Synthesize
 from catalog.stage import Counts
@@ -40,16 +41,18 @@ def synthesize(
     counts = Counts(rows_in=len(photos) + dropped.total(), dropped=dropped)
     used = photos[: settings.max_photos]
     dropped["not-needed"] += len(photos) - len(used)
-    maker = Maker(raw, settings, pair, _layers(used, settings))
     # Several processes would each hold a context of the same GPU.
     processes = None if settings.device in (None, "cpu") else 1
-    results = compute(used, maker, scratch, "synthesize", processes, is_final=is_judged)
+    results = [
+        compute(used, maker, scratch, "synthesize", processes, is_final=is_judged)
+        for maker in _makers(raw, settings, pair, _layers(used, settings))
+    ]
     clips = clips_of(settings)
     average = partial(compute, clips, WindowMaker(settings, pair), scratch, "average clips")
     # Twice, since frames are many: the second time they are read from disk.
     theirs = held_out.among(average(is_final=is_judged))
     with atomic_folder(out) as folder:
-        rows = write_images(folder, chain(results, average()))
+        rows = write_images(folder, chain(*results, average()))
         rows = [row | {"scores": sorted(row["scores"].items())} for row in rows]
         for row in rows:
             if row["clean_id"] in theirs:
@@ -69,6 +72,17 @@ def synthesize(
         "pairs": {name: by_task[name] for name in settings.degradations},
     }
     return counts
+
+
+def _makers(raw: Path, settings: Synthesize, pair: Pair, layers: list[str]) -> list[Maker]:
+    """One of reflections, which new photos change for all, and one of what they leave as it is."""
+    mirrored = [task for task in settings.degradations if task is Degradation.REFLECTION]
+    plain = [task for task in settings.degradations if task is not Degradation.REFLECTION]
+    return [
+        Maker(raw, settings.model_copy(update={"degradations": tasks}), pair, shown)
+        for tasks, shown in ((plain, []), (mirrored, layers))
+        if tasks
+    ]
 
 
 def _layers(photos: list[Selected], settings: Synthesize) -> list[str]:

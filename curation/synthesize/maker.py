@@ -74,8 +74,9 @@ class Maker:
 
     @cached_property
     def _constants(self) -> str:
-        # Folders count by their content, which the degraders' identities name.
+        # Folders count by their content, which the degraders' identities name, layers by their ids.
         without = {"patterns", "depth", "segments", "clips", "clip_windows", "clip_frames"}
+        without |= {"max_photos", "layers"}
         parts = [
             VERSION,
             f"decoder/{images.VERSION}",

@@ -20,7 +20,7 @@ from catalog.tables import read_table
 from curation.pair import measures
 from curation.pair.checking import Candidate, Checker
 from curation.select import Selected
-from curation.synthesize import synthesize
+from curation.synthesize import _makers, synthesize
 from curation.synthesize.held_out import HeldOut
 from curation.synthesize.maker import Maker
 from curation.synthesize.windows import WindowMaker
@@ -202,3 +202,19 @@ def test_what_was_made_of_pixels_decoded_in_another_way_is_made_anew(
     assert keys() == before
     monkeypatch.setattr(images, "VERSION", "another")
     assert len(before) == 4 and keys().isdisjoint(before)
+
+
+def test_new_photos_change_the_reflections_alone(empty_tree: Tree) -> None:
+    """Which photos glass mirrors depends on all of them; the other pairs are not made again."""
+    ids = [empty_tree.add(picture(number), "clean", source="folder") for number in range(2)]
+    raw, photo = empty_tree.write().layout.raw, Selected(ids[0], "g", ())
+    few = Synthesize(degradations=[Degradation.HAZE, Degradation.REFLECTION], layers=1)
+    many = few.model_copy(update={"layers": 2, "max_photos": 9})
+    plain, mirrored = (maker.key(photo) for maker in _makers(raw, few, Pair(), ids[:1]))
+    plain_again, other = (maker.key(photo) for maker in _makers(raw, many, Pair(), ids))
+    assert plain == plain_again
+    assert len({plain, mirrored, other}) == 3
+    (only,) = _makers(
+        raw, few.model_copy(update={"degradations": [Degradation.REFLECTION]}), Pair(), ids
+    )
+    assert [row["degradation"] for row in only.make(photo).rows] == ["reflection"]
