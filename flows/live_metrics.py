@@ -83,7 +83,10 @@ class LiveMetrics:
                 del self._waiting[:BATCH]
         except Exception as error:  # MLflow raises several kinds; none may end a training
             if not self._warned:
-                logger(__name__).warning("metrics wait for the server", error=str(error)[:300])
+                from evaluation.registry.store import without_passwords
+
+                said = without_passwords(str(error))[:300]
+                logger(__name__).warning("metrics wait for the server", error=said)
             self._warned = True
 
     def _new(self, name: str) -> Iterator[Any]:

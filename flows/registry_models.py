@@ -1,6 +1,8 @@
 """Models of the registry as folders: the only place where a models:/ URI is followed."""
 
+import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 from catalog.errors import UserError
@@ -19,14 +21,15 @@ def model_folder(uri: str, store: str | None = None) -> Path:
     """
     import mlflow
 
-    if store is not None:
-        mlflow.set_tracking_uri(store)
-        mlflow.set_registry_uri(store)
+    from evaluation.registry.store import using, without_passwords
+
+    named = store or os.environ.get("MLFLOW_TRACKING_URI")
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(uri))
+        with using(named) if named else nullcontext():
+            folder = Path(mlflow.artifacts.download_artifacts(uri))
     except Exception as error:  # MLflow raises several kinds for one cause: it is not there
         raise UserError(
-            f"The model {uri} cannot be read from the registry: {error}.",
+            f"The model {uri} cannot be read from the registry: {without_passwords(str(error))}.",
             "`mendline review` lists the versions; MLFLOW_TRACKING_URI names the registry.",
         ) from error
     from evaluation.registry.bundles import folder_in

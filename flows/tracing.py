@@ -17,6 +17,7 @@ from catalog.pairs import IMAGES, image_ids
 from catalog.settings import load_params
 from catalog.shards import find_shards
 from catalog.tables import read_table
+from evaluation.takedown import taken_down
 
 Row = dict[str, Any]
 _SHORTEST = 6
@@ -101,9 +102,16 @@ def trace(layout: Layout, image_id: str) -> Trace:
         pairs,
         dataset,
         bool(held_out),
-        bool(_rows(layout.blocklist, schemas.BLOCKLIST, kind=["image_id"], value=[image_id])),
+        _blocked(layout, image_id),
         _versions(layout, {image_id, *made}),
     )
+
+
+def _blocked(layout: Layout, image_id: str) -> bool:
+    """By its id, its URL or its perceptual hash, as the stages block it."""
+    if not layout.blocklist.exists():
+        return False
+    return bool(taken_down(layout, {image_id}, load_params(layout.params).gate.takedown_bits))
 
 
 def _rows(path: Path, schema: pa.Schema, **wanted: Sequence[str]) -> list[Row]:
@@ -165,7 +173,7 @@ def _versions(layout: Layout, ids: set[str]) -> list[Row]:
     """Versions whose logged pair list names one of `ids`."""
     if not layout.mlflow_database.exists() and not _has_tracking_server():
         return []
-    from evaluation.registry.register import LEARNED
+    from evaluation.registry.flagging import pair_list
     from evaluation.registry.store import connect
 
     registry = connect(layout, load_params(layout.params).gate.model_name)
@@ -175,8 +183,10 @@ def _versions(layout: Layout, ids: set[str]) -> list[Row]:
         for version in registry.versions():
             target = Path(folder) / version.number
             target.mkdir()
-            path = registry.client.download_artifacts(version.run_id, LEARNED, str(target))
-            table = read_table(Path(path), schemas.DATASET, [*IMAGES, "split"])
+            path = pair_list(registry, version.run_id, target)
+            if path is None:
+                continue
+            table = read_table(path, schemas.DATASET, [*IMAGES, "split"])
             seen = [
                 row for row in table.to_pylist() if row["split"] == "train" and ids & image_ids(row)
             ]

@@ -12,7 +12,7 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.gate import PROMOTE
-from evaluation.registry.flagging import blocked
+from evaluation.registry.flagging import blocked, digest_of, uncheckable
 from evaluation.registry.lock import locked
 from evaluation.registry.records import (
     NONE,
@@ -93,7 +93,11 @@ def reject(layout: Layout, params: Params, version: str | int, by: str, reason: 
 
 
 def rollback(layout: Layout, params: Params, by: str, reason: str = "") -> Record:
-    """Make the previous champion the champion again. Raises `UserError` where there is none."""
+    """Make the previous champion the champion again.
+
+    Raises `UserError` where there is none, and where it learned from what was taken down since and
+    no `reason` is given.
+    """
     registry = connect(layout, params.gate.model_name)
     _named(by)
     with registry.reachable(), locked(registry):
@@ -105,6 +109,15 @@ def rollback(layout: Layout, params: Params, by: str, reason: str = "") -> Recor
                 f"{registry.name} has no previous champion to go back to.",
                 "`mendline review` lists the versions; approve one of them.",
             )
+        tainted = registry.find(previous)
+        if tainted and not reason.strip():
+            ids = blocked(registry, tainted, params.gate.takedown_bits)
+            if ids:
+                raise UserError(
+                    f"Version {previous} learned from {len(ids)} image(s) that have been taken "
+                    f"down, such as {ids[0][:12]}.",
+                    "Approve another version, or go back all the same and give the --reason.",
+                )
         before = _before(past, previous)
         record = append(
             registry, past, "rollback", previous, champion, previous, before, by, reason
@@ -202,14 +215,18 @@ def _approvable(
 
 
 def _still_clean(registry: Registry, found: Version, bits: int) -> None:
-    """Refuse what was taken down after the gate passed it; what the gate saw, it has said."""
-    if found.tags["verdict"] != PROMOTE:
-        return
+    """Refuse what was taken down after the gate; what the gate saw, it has said."""
     ids = blocked(registry, found, bits)
-    if ids:
+    unknown = found.tags["verdict"] == PROMOTE and uncheckable(registry, found)
+    if unknown or (ids and digest_of(ids) != found.tags.get("taken_down_seen")):
         raise UserError(
-            f"Since the gate passed version {found.number}, {len(ids)} image(s) that it learned "
-            f"from have been taken down, such as {ids[0][:12]}.",
+            f"Since version {found.number} went through the gate, "
+            + (
+                "images have been taken down, and what it learned from is not on record."
+                if unknown
+                else f"{len(ids)} image(s) that it learned from have been taken down, such as "
+                f"{ids[0][:12]}."
+            ),
             f"Train it again without them; `mendline review --gate {found.number}` puts it on "
             "record.",
         )

@@ -1,7 +1,11 @@
 """Which versions learned from images that have been taken down."""
 
+import hashlib
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from mlflow.exceptions import MlflowException
 
 from catalog.layout import Layout
 from catalog.settings import Params
@@ -11,14 +15,28 @@ from evaluation.registry.store import Registry, Version, connect
 from evaluation.takedown import taken_down
 
 
-def learned(registry: Registry, run_id: str) -> set[str]:
-    """Ids of the images that a version learned from, by the pair list logged with it."""
-    folder = str(Path(LEARNED).parent)
-    present = {file.path for file in registry.client.list_artifacts(run_id, folder)}
+def pair_list(registry: Registry, run_id: str, folder: Path) -> Path | None:
+    """The pair list logged with a version, downloaded to `folder`; None where there is none.
+
+    A version that other programs made has none, and perhaps no run.
+    """
+    try:
+        place = str(Path(LEARNED).parent)
+        present = {file.path for file in registry.client.list_artifacts(run_id, place)}
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
     if LEARNED not in present:
-        return set()
+        return None
+    return Path(registry.client.download_artifacts(run_id, LEARNED, str(folder)))
+
+
+def learned(registry: Registry, run_id: str) -> set[str] | None:
+    """Ids of the images that a version learned from, None where that is not on record."""
     with tempfile.TemporaryDirectory() as scratch:
-        return learned_from(Path(registry.client.download_artifacts(run_id, LEARNED, scratch)))
+        found = pair_list(registry, run_id, Path(scratch))
+        return None if found is None else learned_from(found)
 
 
 def blocked(registry: Registry, version: Version, bits: int) -> list[str]:
@@ -26,7 +44,17 @@ def blocked(registry: Registry, version: Version, bits: int) -> list[str]:
     layout = registry.layout
     if not layout.blocklist.exists():
         return []
-    return taken_down(layout, learned(registry, version.run_id), bits)
+    return taken_down(layout, learned(registry, version.run_id) or set(), bits)
+
+
+def uncheckable(registry: Registry, version: Version) -> bool:
+    """Whether something is taken down and nobody knows if the version learned from it."""
+    return registry.layout.blocklist.exists() and learned(registry, version.run_id) is None
+
+
+def digest_of(ids: Sequence[str]) -> str:
+    """Of what `blocked` found, for the tag `taken_down_seen`."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest() if ids else "none"
 
 
 def flag_versions(layout: Layout, params: Params) -> dict[str, list[str]]:

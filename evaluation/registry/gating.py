@@ -18,7 +18,7 @@ from evaluation.benchmark import open_benchmark
 from evaluation.evaluate import evaluate_model
 from evaluation.gate import Verdict, decide
 from evaluation.registry.bundles import folder_in
-from evaluation.registry.flagging import blocked
+from evaluation.registry.flagging import blocked, digest_of, uncheckable
 from evaluation.registry.lock import locked
 from evaluation.registry.records import NONE, report_path
 from evaluation.registry.register import EVALUATION
@@ -61,6 +61,12 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
         mine = Side(f"version {found.number}", ScoreTable.read(folder / "scores.parquet"), folder)
         obstacles: list[str] = []
         theirs = None
+        if uncheckable(registry, found):
+            obstacles.append(
+                "What the model learned from is not on record (dataset/pairs.parquet of its run): "
+                "take-downs cannot be looked up. Register it anew from its work tree."
+            )
+        blocked_now = blocked(registry, found, params.gate.takedown_bits)
         if champion is not None:
             theirs = _champion(layout, params, registry, champion, mine, Path(scratch), obstacles)
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
@@ -71,7 +77,7 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             repeat,
             params.gate,
             f"champion version {champion}",
-            blocked(registry, found, params.gate.takedown_bits),
+            blocked_now,
             obstacles,
         )
         page = build_report(
@@ -85,11 +91,18 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             summary.get("extras", {}),
             seal(found.number, champion or NONE, verdict.verdict),
         )
-        return _publish(registry, found.number, found.run_id, champion, verdict, page)
+        seen = digest_of(blocked_now)
+        return _publish(registry, found.number, found.run_id, champion, verdict, page, seen)
 
 
 def _publish(
-    registry: Registry, version: str, run_id: str, champion: str | None, verdict: Verdict, page: str
+    registry: Registry,
+    version: str,
+    run_id: str,
+    champion: str | None,
+    verdict: Verdict,
+    page: str,
+    taken_down: str,
 ) -> Gated:
     data = page.encode()
     digest = hashlib.sha256(data).hexdigest()
@@ -112,6 +125,7 @@ def _publish(
             gate=json.dumps(verdict.as_json())[:90_000],
             report_path=path,
             report_sha256=digest,
+            taken_down_seen=taken_down,
             state="gated",
         )
         registry.client.update_model_version(
@@ -153,11 +167,16 @@ def _champion(
         return Side(name, table, folder)
     logger(__name__).info("champion is scored again", version=champion, because=differing)
     files = fetch_model(registry, champion, scratch / "champion-model")
-    key = f"{table.provenance.model_digest[:16]}-{mine.table.provenance.judge_digest[:16]}"
-    again = layout.scratch("champion") / f"{key}-{benchmark.digest[:16]}"
-    if not (again / "scores.parquet").exists():
+    wanted = mine.table.provenance
+    digests = (wanted.judge_digest, wanted.consistency_digest, wanted.benchmark_digest)
+    parts = [part[:16] for part in (table.provenance.model_digest, *digests)]
+    again = layout.scratch("champion") / "-".join(parts)
+    kept = again / "scores.parquet"
+    # What the settings name may not be what the candidate was scored by: such scores are of no use
+    # to a later gate.
+    if not kept.exists() or ScoreTable.read(kept).provenance.mismatch(wanted):
         evaluate_model(layout, params.evaluate, benchmark, files, again)
-    return Side(name, ScoreTable.read(again / "scores.parquet"), again)
+    return Side(name, ScoreTable.read(kept), again)
 
 
 def fetch_model(registry: Registry, version: str, target: Path) -> Path:

@@ -14,11 +14,12 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.lineage import dataset_digest, git_commit
-from evaluation.registry.bundles import read_bundle
+from evaluation.registry.bundles import Bundle, read_bundle
 from evaluation.registry.lock import locked
 from evaluation.registry.model import log_model
 from evaluation.registry.store import CANDIDATE, TAG, Registry, connect
 from evaluation.scores import ScoreTable
+from networks.interfaces import Identity
 
 EVALUATION = "evaluation"
 """Artifact folder of a run that holds scores.parquet, summary.json and pictures."""
@@ -57,6 +58,7 @@ def register_candidate(
         raise UserError(f"There are no scores {scores}.", "Run `dvc repro evaluate` first.")
     table = ScoreTable.read(scores)
     bundle, dataset = read_bundle(model), dataset_digest(layout)
+    _check_scored(bundle, table)
     summary = (evaluation / "summary.json").read_text("utf-8")
     key = _key(bundle.digest, dataset, summary)
     with registry.reachable(), locked(registry):
@@ -68,7 +70,6 @@ def register_candidate(
             number = _version(registry, log_model(bundle, layout.root / KEPT), run_id)
         registry.tag(
             number,
-            key=key,
             weights=bundle.digest,
             kind=bundle.kind,
             dataset=dataset,
@@ -81,7 +82,28 @@ def register_candidate(
             state="registered",
         )
         registry.client.set_registered_model_alias(registry.name, CANDIDATE, number)
+        # Last: what has the key is whole, and what a kill left without it is made anew.
+        registry.tag(number, key=key)
         return Candidate(number, run_id, True)
+
+
+def _check_scored(bundle: Bundle, table: ScoreTable) -> None:
+    """Refuse a student that was trained on after it was scored: nobody knows how good it is.
+
+    Of large models the scores name the network's parameters, which are not read here.
+    """
+    from networks.student.files import FORMAT, weights_hash
+
+    name, version = FORMAT.split("/")
+    scored = table.provenance
+    if bundle.kind != "student" or not scored.model.startswith(f"{name}/"):
+        return
+    own = Identity(name, version, weights_hash(bundle.folder))
+    if own.digest != scored.model_digest:
+        raise UserError(
+            f"The scores are of {scored.model}, and {bundle.folder} holds {own}.",
+            "Run `dvc repro evaluate`, then again.",
+        )
 
 
 def _key(*parts: str) -> str:

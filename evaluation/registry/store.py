@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,20 +128,8 @@ class Registry:
     @contextmanager
     def active(self) -> Iterator[None]:
         """MLflow's fluent functions use this store inside the block."""
-        names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-        before = {name: os.environ.get(name) for name in names}
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
-        try:
+        with using(self.uri):
             yield
-        finally:
-            mlflow.set_tracking_uri(before["MLFLOW_TRACKING_URI"] or "")
-            mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"] or "")
-            # MLflow also puts its address into the environment, for subprocesses.
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
 
     @contextmanager
     def reachable(self) -> Iterator[None]:
@@ -170,12 +159,38 @@ class Registry:
                 ) from error
 
     def _down(self, error: Exception) -> UserError:
-        first = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        said = without_passwords(str(error))
+        first = said.splitlines()[0][:300] if said else type(error).__name__
         return UserError(
             f"The registry {public(self.uri)} failed: {first}",
             "Nothing is promoted by half: the champion is the one before or the one named in the "
             "last record. Bring the registry back and run the same command again.",
         )
+
+
+@contextmanager
+def using(uri: str) -> Iterator[None]:
+    """MLflow's fluent functions use the store `uri` inside the block, then no more."""
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = {name: os.environ.get(name) for name in names}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        # Not "": that would hide the environment from all that comes after.
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+        mlflow.set_registry_uri(None)  # type: ignore[arg-type]
+        # MLflow also puts its address into the environment, for subprocesses.
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def without_passwords(text: str) -> str:
+    """`text` with addresses in it cut as `public` cuts one: MLflow's errors quote the store's."""
+    return re.sub(r"(\w://)[^\s/@]*@", r"\1", text)
 
 
 def public(uri: str) -> str:

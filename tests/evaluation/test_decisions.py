@@ -251,3 +251,18 @@ def test_a_lock_that_would_hold_on_this_machine_alone_is_refused(
     ):
         pass
     assert "geheim" not in str(info.value)
+
+
+def test_a_store_that_is_away_is_named_without_its_password(
+    layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.registry_models import model_folder
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:geheim@127.0.0.1:9")
+    for ask in (
+        lambda: decisions.approve(layout, params, 1, "Ada"),
+        lambda: model_folder("models:/mendline/1"),
+    ):
+        with pytest.raises(UserError, match=r"127\.0\.0\.1:9") as info:
+            ask()
+        assert "geheim" not in info.value.what

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from evaluation.registry import decisions
 from evaluation.registry.gating import gate_version
 from evaluation.registry.register import Candidate, register_candidate
 from evaluation.registry.store import Registry
+from evaluation.scores import Provenance, ScoreTable
 from flows.cli import mendline
+from networks.interfaces import Identity
 from tests.evaluation.conftest import score_sharpener
 from tests.evaluation.registering import consume, kinds
 
@@ -179,6 +182,14 @@ def test_a_champion_of_another_judge_is_scored_again(
     assert not [reason for reason in gated.verdict.reasons if "cannot be compared" in reason]
     assert gated.verdict.difference.n == 12
 
+    # Scores kept by an earlier gate with another distance are not taken for these.
+    (kept,) = layout.scratch("champion").rglob("scores.parquet")
+    table = ScoreTable.read(kept)
+    replace(table, provenance=replace(table.provenance, consistency_digest="other")).write(kept)
+    again = gate_version(layout, params, 2)
+    assert again.verdict.difference == gated.verdict.difference
+    assert not [reason for reason in again.verdict.reasons if "cannot be compared" in reason]
+
     kept = params.model_copy(
         update={"gate": params.gate.model_copy(update={"rescore_champion": False})}
     )
@@ -245,3 +256,36 @@ def test_without_the_gate_nothing_is_approved(
     register(1, 100)
     with pytest.raises(UserError, match="has not been through the gate"):
         decisions.approve(layout, params, 1, "Ada", override="in a hurry")
+
+
+def test_a_registration_killed_before_its_alias_is_made_anew(
+    layout: Layout, register: Register, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(MlflowClient, "set_registered_model_alias", die)
+        register(1, 100)
+    again = register(1, 100)
+    assert again.created
+    assert registry.aliases() == {"candidate": again.version}
+
+
+def test_a_student_that_was_trained_on_after_it_was_scored_is_not_registered(
+    layout: Layout, params: Params, model_folder: Callable[[int], Path], registry: Registry
+) -> None:
+    from networks.student.restorer import StudentRestorer
+
+    scored, trained_on = model_folder(1), model_folder(2)
+    out = layout.root / "results/evaluation"
+    found = score_sharpener(layout, 100, out)
+    student = StudentRestorer.from_folder(scored).identity
+    one = Identity("x", "1")
+    who = Provenance.of(one, one, student, "bench", "digest")
+    replace(found.table, provenance=who).write(out / "scores.parquet")
+    with pytest.raises(UserError, match="The scores are of mendline-student"):
+        register_candidate(layout, params, trained_on, out)
+    assert register_candidate(layout, params, scored, out).created

@@ -1,0 +1,96 @@
+"""Take-downs that come after the gate, and versions whose images nobody knows."""
+
+from pathlib import Path
+
+import pytest
+
+from catalog import schemas
+from catalog.errors import UserError
+from catalog.layout import Layout
+from catalog.settings import Params
+from catalog.tables import write_table
+from evaluation.registry import decisions
+from evaluation.registry.flagging import digest_of, flag_versions
+from evaluation.registry.listing import waiting_table
+from evaluation.registry.store import Registry
+from flows.tracing import trace
+from tests.evaluation.registering import bare_version, gated
+
+PHOTO = "1" * 64
+
+
+def learn(registry: Registry, version: str, *photos: str) -> None:
+    """The pair list of a version's run."""
+    rows = [
+        {name: f"{name}-{photo}" for name in schemas.DATASET.names}
+        | {"degraded_id": photo, "split": "train"}
+        for photo in photos
+    ]
+    table = registry.layout.root / "logged/pairs.parquet"
+    write_table(table, rows, schemas.DATASET)
+    registry.client.log_artifact(registry.version(version).run_id, str(table), "dataset")
+
+
+def take_down(layout: Layout, kind: str = "image_id", value: str = PHOTO) -> None:
+    rows = [{"kind": kind, "value": value, "reason": "asked", "added": "x"}]
+    write_table(layout.blocklist, rows, schemas.BLOCKLIST)
+
+
+def test_an_override_of_something_else_does_not_cover_a_later_take_down(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    version = bare_version(registry, verdict="inconclusive")
+    learn(registry, version, PHOTO)
+    take_down(layout)
+    with pytest.raises(UserError, match="have been taken down"):
+        decisions.approve(layout, params, version, "Ada", override="the judge was noisy")
+    registry.tag(version, taken_down_seen=digest_of([PHOTO]))
+    decisions.approve(layout, params, version, "Ada", override="the owner agreed since")
+
+
+def test_going_back_to_what_learned_from_a_taken_down_image_needs_a_reason(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    first, second = bare_version(registry), bare_version(registry)
+    learn(registry, first, PHOTO)
+    decisions.approve(layout, params, first, "Ada")
+    gated(registry, second, first)
+    decisions.approve(layout, params, second, "Ada")
+    take_down(layout)
+    with pytest.raises(UserError, match="that have been taken down"):
+        decisions.rollback(layout, params, "Ada")
+    assert registry.champion() == second
+    decisions.rollback(layout, params, "Ada", "the new one crashes; an hour at most")
+    assert registry.champion() == first
+
+
+def test_what_nobody_knows_the_images_of_is_not_promoted_once_something_is_taken_down(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    version = bare_version(registry)
+    take_down(layout)
+    with pytest.raises(UserError, match="is not on record"):
+        decisions.approve(layout, params, version, "Ada")
+
+
+def test_a_version_without_a_run_stops_neither_the_review_nor_a_trace(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    ours = bare_version(registry)
+    learn(registry, ours, PHOTO)
+    registry.client.create_model_version(registry.name, str(layout.root))
+    bare_version(registry)
+    take_down(layout)
+    assert flag_versions(layout, params) == {ours: [PHOTO]}
+    waiting_table(layout, params, everything=True)
+    found = trace(layout, PHOTO)
+    assert [row["version"] for row in found.versions] == [ours]
+    assert found.blocked
+
+
+def test_a_trace_says_what_is_blocked_by_its_hash_alone(layout: Layout, tmp_path: Path) -> None:
+    known = dict.fromkeys(schemas.HASHES.names) | {"image_id": PHOTO, "phash": bytes(range(32))}
+    write_table(layout.hashes, [known], schemas.HASHES)
+    take_down(layout, "phash", bytes(range(32)).hex())
+    assert trace(layout, PHOTO).blocked
+    assert not trace(layout, "2" * 64).blocked
