@@ -7,6 +7,7 @@ of all its ids with their tasks.
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -191,6 +192,7 @@ def _checked(
     unique: dict[tuple[str, str], tuple[Item, Any]] = {}
     for item, place in found:
         unique.setdefault((item.degradation, item.image_id), (item, place))
+    unique = _named_apart(unique)
     order = {task: index for index, task in enumerate(Degradation)}
     chosen = sorted(unique.values(), key=lambda pair: (order[pair[0].degradation], pair[0].name))
     places = {(item.degradation, item.image_id): place for item, place in chosen}
@@ -200,6 +202,24 @@ def _checked(
         lambda item: load(places[(item.degradation, item.image_id)]),
         side,
     )
+
+
+def _named_apart(
+    found: dict[tuple[str, str], tuple[Item, Any]],
+) -> dict[tuple[str, str], tuple[Item, Any]]:
+    """Items whose names several of one task share, as of splits or folders, with their ids in them.
+
+    Predictions are matched by name: one file would else stand for several images.
+    """
+    times = Counter((item.degradation, item.name) for item, _ in found.values())
+
+    def apart(item: Item) -> Item:
+        if times[item.degradation, item.name] == 1:
+            return item
+        name = Path(item.name)
+        return replace(item, name=f"{name.with_suffix('')}-{item.image_id[:12]}{name.suffix}")
+
+    return {key: (apart(item), place) for key, (item, place) in found.items()}
 
 
 def _folders(path: Path, side: int | None) -> Benchmark:

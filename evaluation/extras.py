@@ -25,7 +25,7 @@ def load_extras(names: Sequence[str]) -> "Extras":
     return Extras(
         [
             load_quality(name) if name.startswith("pyiqa:") else load_consistency(name)
-            for name in names
+            for name in dict.fromkeys(names)  # twice would count every image twice
         ]
     )
 

@@ -131,3 +131,24 @@ def test_what_is_wrong_is_said(tmp_path: Path, layout: Layout) -> None:
         file.unlink()
     with pytest.raises(UserError, match="nothing to evaluate on"):
         open_benchmark(layout)
+
+
+def test_two_images_of_one_name_in_a_task_are_told_apart(
+    tmp_path: Path, benchmark_folder: Path
+) -> None:
+    """As of a dataset whose splits or folders number their images each by itself."""
+    first, second, third = (file.read_bytes() for file, _ in files(benchmark_folder)[:3])
+    rows = [("a/1.png", first), ("b/1.png", second), ("a/2.png", third)]
+    table = pa.table(
+        {
+            "image": [{"bytes": data, "path": path} for path, data in rows],
+            "task": ["rain"] * 3,
+        }
+    )
+    pq.write_table(table, tmp_path / "bench.parquet")
+    opened = read_benchmark(tmp_path / "bench.parquet")
+    names = {item.name for item in opened.items}
+    apart = {f"rain/1-{images.image_id(data)[:12]}.png" for data in (first, second)}
+    assert names == apart | {"rain/2.png"}
+    for item in opened.items:
+        assert images.image_id(opened.load(item)) == item.image_id

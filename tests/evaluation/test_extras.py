@@ -103,3 +103,7 @@ def test_niqe_reads_only_the_file_of_the_given_hash(tmp_path: Path) -> None:
         load_quality(f"pyiqa:niqe:{file}@{'0' * 64}")
     with pytest.raises(UserError, match="NIQE needs its parameters"):
         load_quality("pyiqa:niqe")
+
+
+def test_a_measure_named_twice_is_taken_once() -> None:
+    assert len(load_extras(["gmsd", "gmsd"]).measures) == 1
