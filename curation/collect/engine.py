@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from yarl import URL
 
 from catalog.errors import ImageRefused, UserError
+from catalog.log import logger
 from catalog.settings.collect import Collect
 from curation.collect.blocklist import Blocklist
 from curation.collect.budget import ByteBudget
@@ -24,6 +25,7 @@ from curation.collect.sources import LocalSource
 from curation.collect.state import Pending, Result, State
 
 T = TypeVar("T")
+_SPARE_THREADS = 8
 _BATCH = 64
 """Results written in one transaction."""
 
@@ -56,6 +58,10 @@ class Engine:
 
         Raises `UserError`: a full disk, decoders that do not start.
         """
+        # Names resolve and files are read in threads. With the usual few, some names whose servers
+        # do not answer would let all others run into their time-outs.
+        threads = ThreadPoolExecutor(self._settings.concurrency + _SPARE_THREADS, "collect")
+        asyncio.get_running_loop().set_default_executor(threads)
         try:
             async with Http(self._settings, self._budget) as http:
                 self._fetcher = Fetcher(
@@ -121,6 +127,17 @@ class Engine:
         await self._examine(item, fetched, tried + 1)
 
     async def _get(self, place: "_Place", item: Pending) -> Fetched:
+        if item.url and self._blocklist.blocks_url(item.url):  # since it was planned
+            raise FetchError("blocked", "The URL was taken down.")
+        try:
+            return await self._ask(place, item)
+        except (FetchError, UserError):
+            raise
+        except Exception as error:  # a fault of ours, of a library, or of a source's file
+            logger(__name__).exception("fault", url=item.url or item.url_key)
+            raise FetchError("fault", f"The collector cannot handle it: {error!r}.") from error
+
+    async def _ask(self, place: "_Place", item: Pending) -> Fetched:
         if item.host == LOCAL:
             return await self._read(self._sources[item.part], str(item.locator))
         headers = {}

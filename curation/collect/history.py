@@ -73,7 +73,7 @@ class History:
 
     def _add(self, folder: Path, keeps: str) -> None:
         table = folder / OUTCOMES_FILE
-        read_table(table, schemas.OUTCOMES, ["url_key"])  # checks that it is one
+        read_table(table, schemas.OUTCOMES, ["retryable"])  # checks that it is one
         try:
             same = json.loads((folder / RECORD_FILE).read_text("utf-8")).get("keeps") == keeps
         except (OSError, json.JSONDecodeError) as error:

@@ -204,7 +204,7 @@ class Hosts:
                 "crawl-delay", f"{host.name} wants {crawl_delay:g} s between requests.", True
             )
         if host.dead is not None:
-            raise host.dead
+            raise host.dead.again()
         host.interval = max(host.interval, crawl_delay)
         now = asyncio.get_running_loop().time()
         at = max(now, host.next_at)

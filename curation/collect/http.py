@@ -247,6 +247,8 @@ class Http:
                 raise FetchError(
                     "too-large", f"The body {what} more than {limit} bytes.", status=response.status
                 )
+            if inflate is not None and inflate.eof:
+                break  # zlib would copy all that follows with every chunk of it
         if inflate is not None and not inflate.eof and not cut:
             raise FetchError("broken-connection", "The compressed body ends too early.", True)
         return b"".join(parts)[:limit]

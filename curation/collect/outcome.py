@@ -51,3 +51,9 @@ class FetchError(Exception):
         self.final_url: str | None = None
         self.host: str | None = None
         """The host (as `http.host_of` names it) that was asked when it happened."""
+
+    def again(self) -> "FetchError":
+        """The same for another URL: one that is raised twice keeps all frames of both."""
+        return FetchError(
+            self.slug, self.detail, self.retryable, self.status, self.retry_after, self.host_fault
+        )
