@@ -48,11 +48,12 @@ def _embedder(layout: Layout, params: Params, identity: str) -> Embedder | None:
 
 
 def _vectors(layout: Layout, ids: pa.ChunkedArray) -> np.ndarray:
-    """(n, width) float32 of `ids`, in their order; zeros for an image without a vector."""
+    """(n, width) float32 of `ids`, in their order; zeros for an image without a finite one."""
     table = pq.read_table(layout.embeddings)
     width = table.schema.field("embedding").type.list_size
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     stored = np.concatenate([flat.reshape(-1, width), np.zeros((1, width), np.float32)])
+    stored[~np.isfinite(stored).all(axis=1)] = 0.0  # FAISS would refuse to train with them
     where = {key: row for row, key in enumerate(table["image_id"].to_pylist())}
     return stored[[where.get(key, -1) for key in ids.to_pylist()]]
 

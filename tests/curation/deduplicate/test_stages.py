@@ -16,7 +16,7 @@ from catalog.images import encode_png, image_id, read_header
 from catalog.layout import Layout
 from catalog.settings import Params, load_params
 from catalog.shards import ShardWriter
-from catalog.tables import read_table
+from catalog.tables import read_table, write_table
 from curation import by_shard, embed
 from curation import hash as hashing
 from curation.deduplicate import __main__ as deduplicate
@@ -266,3 +266,13 @@ def test_results_are_keyed_by_the_content_of_the_shard(tmp_path: Path) -> None:
     assert by_shard.content_key(one, "1") != by_shard.content_key(one, "2")
     two.write_bytes(b"other")
     assert by_shard.content_key(one, "1") != by_shard.content_key(two, "1")
+
+
+def test_a_vector_that_is_not_finite_counts_as_none(tmp_path: Path) -> None:
+    """FAISS refuses to train with one such, and a network on a GPU can give one."""
+    layout = Layout(tmp_path)
+    vectors = np.array([[0.6, 0.8], [np.nan, 1.0], [np.inf, 0.0]], np.float32)
+    made = [{"image_id": key, "embedding": row} for key, row in zip("abc", vectors, strict=True)]
+    write_table(layout.embeddings, made, schemas.embeddings(2, "test"))
+    found = deduplicate._vectors(layout, pa.chunked_array([["c", "d", "b", "a"]]))
+    assert np.array_equal(found, np.array([[0, 0], [0, 0], [0, 0], [0.6, 0.8]], np.float32))
