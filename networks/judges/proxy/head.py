@@ -14,9 +14,9 @@ from catalog.degradations import Degradation
 from networks.judges.proxy.kernel import Kernel, load_kernels
 from networks.weights import read_pinned
 
-VERSION = "v2"
-PLACE = Path(__file__).with_name("proxy-judge-v2.json")
-SHA256 = "c2e4afa813dc2f3056162c513ece838cdada6598bd69d28bab62e236064b7f12"
+VERSION = "v3"
+PLACE = Path(__file__).with_name("proxy-judge-v3.json")
+SHA256 = "15c1f38254097c7d09beefa55e3d8ae80e280b077d0114fc6fedacd9804fc702"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0
@@ -58,9 +58,9 @@ class Head:
     The evidence is sum_i w_i n_i(x_i) with the sign of each w_i fixed, so that more of a measure
     never says the opposite of what it means. P(present) = sigmoid(evidence - threshold)
     (cumulative link model, McCullagh 1980). The score is the logarithm of such a probability plus
-    what `kernel` says of the severity where it is there: evidence decides where there is little of
-    it, the kernel where there is enough. Presence and severity are evidence and score by way of
-    monotone curves.
+    what `kernel` and the network say of the severity where it is there: evidence decides where
+    there is little of it, they where there is enough. Presence and severity are evidence and score
+    by way of monotone curves.
     """
 
     names: tuple[str, ...]
@@ -79,22 +79,29 @@ class Head:
     """What a severity of the kernel counts in the score."""
     enough: float = 0.0
     """Evidence from which more of it counts little in the score."""
+    listened: float = 0.0
+    """0 .. 1: what the network counts beside the kernel in the severity within."""
 
     def evidence(self, values: np.ndarray) -> np.ndarray:
         """(n, measures) raw measures to (n,): the more, the surer that the degradation is there."""
         return spread(values, self.knots) @ self.weights
 
-    def answer(self, measures: Mapping[str, float]) -> Answer:
-        """What is to be said of an image with these measures."""
+    def answer(self, measures: Mapping[str, float], said: float) -> Answer:
+        """What is to be said of an image with these measures, of which the network says `said`."""
         evidence = self.evidence(_row(measures, self.names))
         presence = severity = float(self.presence(evidence)[0])
         if self.kernel is not None and self.severity is not None:
             within = self.kernel.severity(_row(measures, self.kernel.names))
+            within = self.blend(within, np.array([said]))
             severity = float(self.severity(self.score(evidence, within))[0])
         return Answer(severity, presence, float(1 / (1 + np.exp(self.threshold - evidence[0]))))
 
+    def blend(self, kernel: np.ndarray, network: np.ndarray) -> np.ndarray:
+        """(n,) severities by the kernel and by the network to the (n,) that count."""
+        return (1 - self.listened) * kernel + self.listened * network
+
     def score(self, evidence: np.ndarray, within: np.ndarray) -> np.ndarray:
-        """(n,) evidence and (n,) severities of the kernel to (n,) scores."""
+        """(n,) evidence and (n,) severities within to (n,) scores."""
         return -np.logaddexp(0, self.enough - evidence) + self.share * (MIDDLE - within)
 
 
@@ -109,10 +116,11 @@ def spread(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def write_heads(heads: Mapping[Degradation, Head], kernels: str, place: Path) -> str:
+def write_heads(heads: Mapping[Degradation, Head], kernels: str, network: str, place: Path) -> str:
     """Write the heads as JSON, rounded; return the SHA-256 of the file.
 
-    `kernels` is the SHA-256 of the file of their kernels, "" where there is none.
+    `kernels` is the SHA-256 of the file of their kernels, "" where there is none; `network` that of
+    the network's, which is thereby part of the judge's identity.
     """
 
     def plain(values: np.ndarray) -> list:
@@ -128,10 +136,11 @@ def write_heads(heads: Mapping[Degradation, Head], kernels: str, place: Path) ->
             "severity": [plain(c.places), plain(c.values)] if (c := head.severity) else None,
             "share": float(f"{head.share:.6g}"),
             "enough": float(f"{head.enough:.6g}"),
+            "listened": float(f"{head.listened:.6g}"),
         }
         for degradation, head in heads.items()
     }
-    content = {"kernels": kernels, "heads": parts}
+    content = {"kernels": kernels, "network": network, "heads": parts}
     data = (json.dumps(content, separators=(",", ":")) + "\n").encode()
     place.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
@@ -141,6 +150,14 @@ def write_heads(heads: Mapping[Degradation, Head], kernels: str, place: Path) ->
 def load_heads(place: Path = PLACE, sha256: str = SHA256) -> dict[Degradation, Head]:
     """Read the heads and check the hashes. Raises `UserError` when one is another one."""
     return parse(read_pinned(place, sha256, "the judge"))
+
+
+def network_sha256() -> str:
+    """The SHA-256 of the network that the heads listen to.
+
+    Raises `UserError` when the heads are other ones.
+    """
+    return str(json.loads(read_pinned(PLACE, SHA256, "the judge"))["network"])
 
 
 def parse(data: bytes) -> dict[Degradation, Head]:
@@ -158,6 +175,7 @@ def parse(data: bytes) -> dict[Degradation, Head]:
             kernels.get(Degradation(name)),
             part["share"],
             part["enough"],
+            part["listened"],
         )
         for name, part in content["heads"].items()
     }

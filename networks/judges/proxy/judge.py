@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from networks.interfaces import Identity, Judgement
-from networks.judges.proxy.head import SHA256, VERSION, load_heads
-from networks.judges.proxy.views import SMALLEST_SIDE
+from networks.judges.proxy.head import SHA256, VERSION, load_heads, network_sha256
+from networks.judges.proxy.views import SMALLEST_SIDE, look
 
 ADVISORY = frozenset({Degradation.FLARE, Degradation.REFLECTION})
 """Where what is measured says little: the answer is a hint, not a verdict."""
@@ -19,7 +19,7 @@ those of the last batch are, whatever its size."""
 
 
 class ProxyJudge:
-    """Severity of each degradation from classical measures, on a CPU, without any download.
+    """Severity of each degradation from measures and a small network, on a CPU, without download.
 
     The confidence is the probability that the heads give to what they say: that the degradation is
     there, or that it is not. The measures of an image are the `scores` of its judgement. Not
@@ -56,12 +56,15 @@ class ProxyJudge:
         return found[degradation]
 
     def _judge_all(self, image: Rgb) -> dict[Degradation, Judgement]:
-        from networks.judges.proxy.measures import measure
+        from networks.judges.proxy.measures import measure_views
+        from networks.judges.proxy.network import load_network, severities
 
-        measures: Mapping[str, float] = measure(image)
+        views = look(image)
+        measures: Mapping[str, float] = measure_views(views)
+        said = severities(load_network(network_sha256()), views.coarse)
         found = {}
         for degradation, head in self._heads.items():
-            severity, presence, probability = head.answer(measures)
+            severity, presence, probability = head.answer(measures, said[degradation])
             sure = max(probability, 1 - probability)
             advisory = degradation in ADVISORY
             found[degradation] = Judgement(severity, sure, None, advisory, measures, presence)

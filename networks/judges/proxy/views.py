@@ -49,6 +49,12 @@ def look(image: Rgb) -> Views:
     return Views(fine, coarse, luma(fine), luma(coarse), max(height, width) / max(small.shape[:2]))
 
 
+def coarse_of(image: Rgb) -> Rgb:
+    """(h, w, 3) uint8: what `look` makes the coarse view from."""
+    whole = _shrink(np.ascontiguousarray(middle(image, LONGEST_ASPECT)), FINE_SIDE)
+    return _shrink(whole, COARSE_SIDE)
+
+
 def luma(image: np.ndarray) -> np.ndarray:
     """(h, w) BT.601 luma of (h, w, 3) float RGB."""
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

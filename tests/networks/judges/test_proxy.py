@@ -152,7 +152,7 @@ def _ladder(judge: Judge, name: str) -> list[float]:
 
 @pytest.mark.parametrize("name", ["noise", "rain", "low-light", "compression", "haze", "flare"])
 def test_severities_of_the_synthesis_are_ranked(judge: Judge, name: str) -> None:
-    assert spearmanr(_ladder(judge, name), DRAWN)[0] > 0.85
+    assert spearmanr(_ladder(judge, name), DRAWN)[0] > 0.8
 
 
 def test_strong_reflections_are_judged_stronger_than_mild_ones_on_the_whole(judge: Judge) -> None:

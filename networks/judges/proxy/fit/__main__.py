@@ -1,5 +1,6 @@
-"""`python -m networks.judges.proxy.fit samples|ladder|heads|within`."""
+"""`python -m networks.judges.proxy.fit samples|ladder|heads|network|said|within`."""
 
+import hashlib
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -78,7 +79,7 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
     from networks.judges.proxy.fit.recipe import FROM_LADDER
     from networks.judges.proxy.head import PLACE, parse, write_heads
 
-    kernels = json.loads(PLACE.read_bytes())["kernels"]
+    content = json.loads(PLACE.read_bytes())
     fitted = parse(PLACE.read_bytes())
     if table is not None:
         if not table.is_file():
@@ -90,38 +91,87 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
     if steps is not None:
         data = read_ladder(steps)
         fitted |= {d: _fit(data, d) for d in FROM_LADDER}
-    click.echo(f"{PLACE.name} SHA-256 {write_heads(fitted, kernels, PLACE)}")
+    click.echo(
+        f"{PLACE.name} SHA-256 {write_heads(fitted, content['kernels'], content['network'], PLACE)}"
+    )
+
+
+@fit.command()
+@click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
+@click.option("--work", type=PATH, required=True, help="Folder of the state.")
+@click.option("--steps", type=int, help="A run that is cut off goes on with the same.")
+def network(photos: Path, work: Path, steps: int | None) -> None:
+    """Train the network (or go on), write its weights and print their SHA-256."""
+    from networks.judges.proxy.fit.scenes import Maker
+    from networks.judges.proxy.fit.train import Plan, train
+    from networks.judges.proxy.network import PLACE, save
+
+    work.mkdir(parents=True, exist_ok=True)
+    net = train(Maker(photos), work, Plan(steps=steps) if steps else Plan())
+    click.echo(f"{PLACE.name} SHA-256 {save(net, PLACE)}")
+
+
+@fit.command()
+@click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
+@click.option("--ladder", "steps", type=PATH, required=True, help="Folder of its measures.")
+@click.option("--said", "place", type=PATH, required=True, help="Where its answers are written.")
+def said(photos: Path, steps: Path, place: Path) -> None:
+    """Ask the network of photos that were kept from it, and print what it adds to the kernels.
+
+    Rank correlation with the drawn severity by the network's share in `said.SHARES`.
+    """
+    from networks.judges.proxy.fit import said as answers
+    from networks.judges.proxy.fit.heads import read_ladder
+    from networks.judges.proxy.network import PLACE, load_network
+
+    found = answers.ask(photos, load_network(_sha256(PLACE)))
+    answers.write(found, place)
+    for degradation, by_share in answers.ranks(read_ladder(steps), found).items():
+        line = " ".join(f"{value:.2f}" for value in by_share)
+        click.echo(f"{degradation:12} SRCC by share of the network: {line}")
 
 
 @fit.command()
 @click.option("--ladder", "steps", type=PATH, required=True, help="Folder of its measures.")
-def within(steps: Path) -> None:
+@click.option("--said", "place", type=PATH, required=True, help="The network's answers.")
+def within(steps: Path, place: Path) -> None:
     """Fit what is added to the heads: the severity within a degradation, and its curve.
 
-    Prints how it ranks severities across photos, by the kernel alone and by the whole score.
+    Prints how it ranks severities across photos, by the kernel alone, and by the whole score, on
+    the photos kept from the network where it counts.
     """
     from scipy.stats import spearmanr
 
     from networks.judges.proxy import head, kernel
+    from networks.judges.proxy import network as net
+    from networks.judges.proxy.fit import said as answers
     from networks.judges.proxy.fit.heads import read_ladder
     from networks.judges.proxy.fit.within import across, join
 
-    data = read_ladder(steps)
+    data, found = read_ladder(steps), answers.read(place)
     joined = {}
     for degradation, old in head.parse(head.PLACE.read_bytes()).items():
-        joined[degradation], score = join(data, old, degradation)
+        joined[degradation], score = join(
+            data, old, degradation, found.asked, found.of(degradation)
+        )
+        known = found.asked if joined[degradation].listened else found.asked | True
         own = data.kinds == degradation.value
-        clean = score[data.kinds == "clean"]
+        clean = score[known & (data.kinds == "clean")]
         alone = spearmanr(across(data, degradation)[own], data.drawn[own])[0]
-        rank = spearmanr(-score[own], data.drawn[own])[0]
-        area = (score[own][:, None] > clean[None]).mean()
+        rank = spearmanr(-score[own & known], data.drawn[own & known])[0]
+        area = (score[own & known][:, None] > clean[None]).mean()
         click.echo(
             f"{degradation:12} SRCC {alone:.2f} alone, {rank:.2f} joined, "
             f"AUC against clean {area:.2f}"
         )
     fitted = {d: one.kernel for d, one in joined.items() if one.kernel is not None}
     digest = kernel.write_kernels(fitted, kernel.PLACE)
-    click.echo(f"{head.PLACE.name} SHA-256 {head.write_heads(joined, digest, head.PLACE)}")
+    sha256 = head.write_heads(joined, digest, _sha256(net.PLACE), head.PLACE)
+    click.echo(f"{head.PLACE.name} SHA-256 {sha256}")
+
+
+def _sha256(place: Path) -> str:
+    return hashlib.sha256(place.read_bytes()).hexdigest()
 
 
 def _fit(data: "Data", degradation: "Degradation") -> "Head":

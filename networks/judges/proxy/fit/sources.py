@@ -23,6 +23,10 @@ PICTURED = ("gcompris-qt-data", "tuxpaint-data")
 marks is trained on are textures, drawings and cut-out things."""
 PICTURES = "ccc60959f7e905cc0289071d4ad91d288f18ffa30255000993ea7eae9cb08a4e"
 """SHA-256 over the SHA-256 of their pixels, in order."""
+OTHER = ("cube2-data", "stellarium-data", "tuxpaint-stamps-default")
+"""Packages of textures, panoramas and cut-out things, which the network of severities sees too."""
+OTHER_PICTURES = "1fcb370fd7b5bc15d2c993a32fdc74c3a5b3883b1a0ac5f0621d9cc61afddedf"
+"""SHA-256 over the SHA-256 of their pixels, in order."""
 COUNTS = (45, 216, 133)
 """Photos of photos.json, landscapes, pictures."""
 COUNT = sum(COUNTS)
@@ -61,16 +65,25 @@ def landscapes(folder: Path) -> tuple[Path, ...]:
     return taken
 
 
-@lru_cache(maxsize=1)
 def pictures(folder: Path) -> tuple[Path, ...]:
     """The pictures of `PICTURED`. Raises `UserError` when they are others."""
+    return _pictures(folder, PICTURED, PICTURES)
+
+
+def other_pictures(folder: Path) -> tuple[Path, ...]:
+    """The pictures of `OTHER`. Raises `UserError` when they are others."""
+    return _pictures(folder, OTHER, OTHER_PICTURES)
+
+
+@lru_cache(maxsize=2)
+def _pictures(folder: Path, packages: tuple[str, ...], sha256: str) -> tuple[Path, ...]:
     place = folder / "pictures"
-    taken = tuple(path for name in PICTURED for path in sorted((place / name).glob("*.npy")))
+    taken = tuple(path for name in packages for path in sorted((place / name).glob("*.npy")))
     digest = _digest([np.load(path).tobytes() for path in taken])
-    if digest != PICTURES:
+    if digest != sha256:
         raise UserError(
-            f"The pictures in {place} are not those that the judge was fitted to "
-            f"({len(taken)} found, {digest}).",
+            f"The pictures of {', '.join(packages)} in {place} are not those that the judge was "
+            f"fitted to ({len(taken)} found, {digest}).",
             "`python -m networks.watermark.fit --work WORK` makes them, in WORK/pictures: link "
             "that folder there.",
         )

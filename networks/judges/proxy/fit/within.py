@@ -7,7 +7,7 @@ import numpy as np
 from catalog.degradations import Degradation
 from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.heads import Data
-from networks.judges.proxy.fit.recipe import BEYOND, FIRST, SHARE, SHARES, WITHIN
+from networks.judges.proxy.fit.recipe import BEYOND, FIRST, LISTENED, SHARE, SHARES, WITHIN
 from networks.judges.proxy.head import Curve, Head
 from networks.judges.proxy.kernel import Kernel, standardise
 
@@ -69,21 +69,30 @@ def across(data: Data, degradation: Degradation) -> np.ndarray:
     return found
 
 
-def join(data: Data, head: Head, degradation: Degradation) -> tuple[Head, np.ndarray]:
-    """The head with a kernel fitted to the rows, and the scores of the rows across photos.
+def join(
+    data: Data, head: Head, degradation: Degradation, asked: np.ndarray, said: np.ndarray
+) -> tuple[Head, np.ndarray]:
+    """The head with a kernel fitted to the rows, and the scores across photos of the rows `asked`
+    (bool), of which the network, which has not seen their photos, says `said`.
 
-    The curve from score to severity is drawn from those scores: kernels find milder what they
-    were fitted to.
+    The curve from score to severity is drawn from those scores: kernels and networks find milder
+    what they were fitted to. Where the network does not count, it is drawn from all rows.
     """
     head = replace(
         head,
         share=SHARES.get(degradation, SHARE),
         enough=head.threshold + BEYOND.get(degradation, 0.0),
+        listened=LISTENED.get(degradation, 0.0),
     )
     evidence = head.evidence(data.matrix(head.names))
-    score = head.score(evidence, across(data, degradation))
-    own = data.kinds == degradation.value
-    clean = data.kinds == "clean"
+    within = across(data, degradation)
+    known = np.ones(len(data), bool)
+    if head.listened:
+        known = asked
+        within[asked] = head.blend(within[asked], said)
+    score = head.score(evidence, within)
+    own = known & (data.kinds == degradation.value)
+    clean = known & (data.kinds == "clean")
     line = severity_curve(score[clean], head.presence(evidence[clean]), score[own])
     kernel = fit_kernel(data, shown(degradation), degradation)
     return replace(head, kernel=kernel, severity=line), score

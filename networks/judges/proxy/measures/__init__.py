@@ -6,14 +6,18 @@ import numpy as np
 
 from catalog.images import Rgb
 from networks.judges.proxy.measures import grain, light, pattern, sharpness
-from networks.judges.proxy.views import look
+from networks.judges.proxy.views import Views, look
 
 Values = TypeVar("Values", float, np.ndarray)
 
 
 def measure(image: Rgb) -> dict[str, float]:
     """All measures of an (h, w, 3) uint8 image of at least `views.SMALLEST_SIDE` a side."""
-    views = look(image)
+    return measure_views(look(image))
+
+
+def measure_views(views: Views) -> dict[str, float]:
+    """All measures of an image by its views."""
     found = derive(
         light.measure(views)
         | grain.measure(views)
