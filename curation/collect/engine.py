@@ -190,7 +190,9 @@ class Engine:
         error, after = host.dead, host.last_seq
         assert error is not None
         for item, tried in self._hosts.drop(host):
-            await self._emit(_failure(item, error, tried))
+            result = _failure(item, error, tried)
+            result.retryable = True  # as for the rows in the journal: nobody asked for this URL
+            await self._emit(result)
         gone = await self._in_writer(
             self._state.give_up, host.name, after, error.slug, error.detail
         )

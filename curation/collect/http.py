@@ -93,8 +93,12 @@ def status_error(reply: Reply) -> FetchError:
 
 
 def host_of(url: URL) -> str:
-    """host:port in lower case, the unit of politeness."""
-    return f"{(url.raw_host or '').lower()}:{url.port}"
+    """scheme://host:port in lower case, the unit of politeness and of what fails together.
+
+    With the scheme: a port that speaks no TLS says nothing of the same port's plain answers, and
+    anybody may redirect to it.
+    """
+    return f"{url.scheme.lower()}://{(url.raw_host or '').lower()}:{url.port}"
 
 
 def _decompressor(encoding: str) -> Any:

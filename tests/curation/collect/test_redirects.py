@@ -84,6 +84,34 @@ def test_a_failing_host_is_left_alone_by_those_who_are_redirected_to_it(
     assert asked < 5 + settings.host_concurrency + 1
 
 
+def test_a_redirect_to_a_port_by_another_scheme_says_nothing_of_that_port(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    with running_web() as victim:
+        bad = web.serve("/bad", b"", 302, Location=victim.base.replace("http:", "https:") + "/")
+
+        async def slow(request: server.Request) -> server.StreamResponse:
+            await asyncio.sleep(0.02)
+            return server.Response(body=photo(int(request.path.strip("/"))))
+
+        good = [victim.route(f"/{n}", slow) for n in range(40)]
+        one = settings.model_copy(update={"host_concurrency": 1, "attempts": 1})
+        summary = collect([url_list(bad, *good)], layout, one)
+    assert summary.stored == 40
+    assert summary.tried == 41
+
+
+def test_rows_of_a_host_left_alone_that_nobody_asked_for_may_pass(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    good = web.serve("/1.jpg", photo(1))
+    plain = web.base.replace("http:", "https:")  # a server that speaks no TLS
+    one = settings.model_copy(update={"host_concurrency": 1, "attempts": 1})
+    summary = collect([url_list(good, *(f"{plain}/{n}.jpg" for n in range(50)))], layout, one)
+    assert summary.stored == 1
+    assert summary.retryable == 49
+
+
 def test_more_hosts_than_are_open_at_a_time_all_come_to_their_end(
     settings: Collect, layout: Layout, url_list: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
