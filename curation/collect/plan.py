@@ -69,15 +69,14 @@ class Planner:
     def run(self, sources: Sequence[Source | PagedSource]) -> None:
         """Write all that is to be fetched to the journal. Raises `UserError`.
 
-        A source of pages goes on after the last page that an interrupted run has written.
+        After an interruption a source of pages goes on after the last page that was written, and
+        any other source begins anew if it was not read to its end.
         """
         for part, source in enumerate(sources):
             if isinstance(source, PagedSource):
                 self._tally += self._run_pages(source, part)
             else:
-                items = track(source.items(), f"read {source.name}")
-                for batch in _batches(items, _BATCH):
-                    self._tally += self._plan(batch, part)
+                self._tally += self._run_items(source, part)
 
     @property
     def seen(self) -> int:
@@ -88,6 +87,17 @@ class Planner:
     def skipped(self) -> dict[str, int]:
         """Items that are not tried, by reason."""
         return {name: n for name, n in self._tally.items() if n and name != "seen"}
+
+    def _run_items(self, source: Source, part: int) -> Counter[str]:
+        note = f"items-{part}"
+        if (kept := self._state.noted(note)) is not None:
+            return Counter(kept)
+        self._state.unplan(part)  # what a killed run planned would count as repeated
+        tally: Counter[str] = Counter()
+        for batch in _batches(track(source.items(), f"read {source.name}"), _BATCH):
+            tally += self._plan(batch, part)
+        self._state.note(note, tally)
+        return tally
 
     def _run_pages(self, source: PagedSource, part: int) -> Counter[str]:
         note = f"pages-{part}"

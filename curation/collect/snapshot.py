@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from catalog import schemas
 from catalog.files import atomic_file, disk_errors, write_json
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
-from curation.collect.history import OUTCOMES_FILE, RECORD_FILE
+from curation.collect.history import OUTCOMES_FILE, RECORD_FILE, snapshots
 from curation.collect.state import State
 
 _DECIDE_WHAT_IS_KEPT = {
@@ -71,9 +71,23 @@ def find_work(layout: Layout, described: Sequence[Any], settings: Collect, mode:
             shutil.rmtree(folder)
         else:
             return Work(folder.name, folder)
-    # Snapshots are read in the order of their names, so two of one second must be in order too.
-    name = f"{datetime.now(UTC).strftime('%Y%m%d-%H%M%S-%f')}-{key}"
+    name = f"{_moment(layout):%Y%m%d-%H%M%S-%f}-{key}"
     return Work(name, layout.collecting / name)
+
+
+def _moment(layout: Layout) -> datetime:
+    """Now, or just after the newest snapshot where a clock was set back meanwhile.
+
+    Snapshots are read in the order of their names, and the later outcome of a URL counts.
+    """
+    now = datetime.now(UTC)
+    for folder in (*snapshots(layout.raw), *layout.collecting.glob("*-*-*-*/")):
+        try:
+            then = datetime.strptime(folder.name.rpartition("-")[0], "%Y%m%d-%H%M%S-%f")
+            now = max(now, then.replace(tzinfo=UTC) + timedelta(microseconds=1))
+        except (ValueError, OverflowError):  # a folder of another name
+            continue
+    return now
 
 
 def write_outcomes(state: State, path: Path) -> None:

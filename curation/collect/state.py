@@ -170,6 +170,11 @@ class State:
             )
         return self._base.total_changes - before
 
+    def unplan(self, part: int) -> None:
+        """Drop the rows of one source, of which none may have been fetched yet."""
+        with self._errors(), self._base:
+            self._base.execute("delete from item where part = ?", (part,))
+
     def add_past_images(self, ids: Iterable[str]) -> None:
         """Ids that earlier snapshots hold; they are not stored again."""
         with self._errors(), self._base:

@@ -1,9 +1,10 @@
 """Snapshots over time: what is new, what changed, what is retried, what may not come back."""
 
+import itertools
 import json
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,15 @@ from catalog.layout import Layout
 from catalog.settings.collect import Collect
 from catalog.shards import ShardStore
 from catalog.tables import read_table
+from curation.collect.blocklist import Blocklist
+from curation.collect.history import History, snapshots
+from curation.collect.plan import Planner
 from curation.collect.run import collect
+from curation.collect.sources import Item
 from curation.collect.sources.failed import FailedEarlier
 from curation.collect.sources.folder import Folder
 from curation.collect.sources.url_list import UrlList
+from curation.collect.state import State
 from curation.collect.takedown import take_down
 
 Urls = Callable[..., Any]
@@ -54,6 +60,46 @@ def test_a_complete_collection_fetches_only_what_is_new(
     record = json.loads((third.folder / "snapshot.json").read_text())
     assert record["outcomes"] == third.outcomes
     assert record["sources"][0]["source"] == "url-list"
+
+
+def test_a_clock_set_back_does_not_make_older_outcomes_win(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    urls = _photos(web, 2)
+    web.serve("/0.jpg", b"", 404)
+    first = collect([url_list(*urls)], layout, settings).folder
+    assert first is not None
+    ahead = first.rename(first.with_name(f"2099{first.name[4:]}"))
+    web.serve("/0.jpg", photo(0))
+    second = collect([url_list(*urls)], layout, settings, revisit=True).folder
+    assert second is not None
+    assert snapshots(layout.raw) == [ahead, second]
+    third = collect([url_list(*urls)], layout, settings)
+    assert third.skipped == {"collected-earlier": 2}
+
+
+def test_a_list_read_anew_after_a_kill_counts_no_row_as_repeated(
+    layout: Layout, tmp_path: Path, url_list: Urls
+) -> None:
+    class Killed(UrlList):
+        def items(self) -> Iterator[Item]:
+            yield from itertools.islice(super().items(), 3000)
+            raise KeyboardInterrupt
+
+    urls = [f"http://a.test/{n % 4000}" for n in range(4100)]
+    whole, other = url_list(*urls), url_list("http://b.test/1", urls[0], name="other.txt")
+    state = State(tmp_path / "state", tmp_path / "shards")
+    with History(tmp_path / "history.sqlite", layout.raw, "") as history:
+        with pytest.raises(KeyboardInterrupt):
+            Planner(state, history, Blocklist(), False, False).run(
+                [other, Killed(whole.path, Collect().columns)]
+            )
+        assert sum(state.counts().values()) == 2 + 2047
+        planner = Planner(state, history, Blocklist(), False, False)
+        planner.run([other, whole])
+    assert planner.skipped == {"repeated": 101}
+    assert sum(state.counts().values()) == 2 + 3999
+    state.close()
 
 
 def test_retry_failed_takes_only_failures_that_may_pass(
