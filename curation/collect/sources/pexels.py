@@ -1,6 +1,7 @@
 """Photos of Pexels by its API; the key is in the environment."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from curation.collect.sources import Item
 from curation.collect.sources.api import Api, text, walk
 
 _PAGE_SIZE = 80
+_NUMBER = re.compile("[0-9]{1,11}")  # "²" is a digit, too, and no date has a year beyond 9999
 
 
 class Pexels:
@@ -72,6 +74,6 @@ def _spent_until(reply: Reply) -> float | None:
     remaining, reset = (
         reply.headers.get(name) for name in ("X-Ratelimit-Remaining", "X-Ratelimit-Reset")
     )
-    if remaining is None or not remaining.isdigit() or int(remaining) > 0:
+    if remaining is None or not _NUMBER.fullmatch(remaining) or int(remaining) > 0:
         return None
-    return float(reset) if reset is not None and reset.isdigit() else None
+    return float(reset) if reset is not None and _NUMBER.fullmatch(reset) else None

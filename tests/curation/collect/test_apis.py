@@ -12,16 +12,18 @@ from typing import Any
 import pytest
 from aiohttp import web as server
 from conftest import outcomes
+from multidict import CIMultiDict, CIMultiDictProxy
 from web import Web, photo
 
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
 from catalog.shards import ShardStore
+from curation.collect.http import Reply
 from curation.collect.run import collect
 from curation.collect.sources import PagedSource
 from curation.collect.sources.openverse import Openverse
-from curation.collect.sources.pexels import Pexels
+from curation.collect.sources.pexels import Pexels, _spent_until
 from curation.collect.sources.search import phrases_for
 from curation.collect.sources.wikimedia import Wikimedia
 
@@ -302,6 +304,14 @@ def test_pexels_stops_at_its_quota_and_the_same_command_goes_on(
     assert api.headers[0]["Authorization"] == "very-secret"
     written = (summary.folder / "snapshot.json").read_text()
     assert "very-secret" not in written
+
+
+@pytest.mark.parametrize("odd", ["²", "9" * 5000, "-1", "", "1e9"])
+def test_odd_quotas_of_pexels_are_no_quotas(odd: str) -> None:
+    for remaining, reset in ((odd, "1"), ("0", odd)):
+        named = {"X-Ratelimit-Remaining": remaining, "X-Ratelimit-Reset": reset}
+        reply = Reply("http://a.test", 200, CIMultiDictProxy(CIMultiDict(named)))
+        assert _spent_until(reply) is None
 
 
 def test_phrases_are_those_of_the_degradations(settings: Collect) -> None:
