@@ -17,6 +17,9 @@ EXACT_HASHES = 200_000
 CPU time."""
 EXACT_VECTORS = 20_000
 
+ROUNDING = 1e-6
+"""By how much the cosine of equal float32 unit vectors may stay below 1."""
+
 _BLOCK = 4096
 _RANGED = 1024  # queries at a time whose hits are all in memory before a crowd is cut
 _PROBES = 16
@@ -166,6 +169,7 @@ def near_vectors(
     if not len(queries) or not len(base):
         return none()
     index = index if index is not None else Index(vector_index(base))
+    least -= ROUNDING
     on_gpus = _on_gpus(index.faiss)
     pairs = []
     for start in range(0, len(queries), _RANGED):

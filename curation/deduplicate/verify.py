@@ -12,7 +12,7 @@ from catalog.settings.curation import Deduplicate
 from curation.deduplicate.align import Alignment, align, content_overlap, trim_matrix
 from curation.deduplicate.layouts import VIEWS, layouts
 from curation.deduplicate.prints import Prints
-from curation.deduplicate.search import Pairs, hamming
+from curation.deduplicate.search import ROUNDING, Pairs, hamming
 
 STARTS = 3
 """Views from which the registration of a pair is tried."""
@@ -116,8 +116,8 @@ def _answer(a: Prints, b: Prints, question: Question, settings: Deduplicate) -> 
         similarity = agreement * max(overlap, contained)
         if a.embedding is not None and b.embedding is not None:
             cosine = float(a.embedding[one] @ b.embedding[two])
-            if cosine >= settings.min_cosine:
-                similarity, reason = cosine, "embedding"
+            if cosine >= settings.min_cosine - ROUNDING:
+                similarity, reason = min(1.0, cosine), "embedding"
     return Match(one, two, found.matrix, overlap, contained, agreement, similarity, reason)
 
 

@@ -63,6 +63,11 @@ def test_rows_follow_images_that_moved_or_are_gone(tmp_path: Path) -> None:
     assert np.array_equal(found[:, 0], found[:, 1]), "a row stands for another image"
 
 
+def test_equal_vectors_are_found_at_a_cosine_of_one() -> None:
+    found = near_vectors(BASE, BASE.copy(), 1.0, 5)
+    assert {(row, row) for row in range(COUNT)} <= set(map(tuple, found.tolist()))
+
+
 def test_an_index_that_lost_or_grew_too_much_is_made_anew(tmp_path: Path) -> None:
     _store(tmp_path).vectors("v", KEYS[:500], BASE[:500])
     assert _store(tmp_path).vectors("v", KEYS, BASE).rows is None, "grew sixfold"
