@@ -79,7 +79,6 @@ class Maker:
         without |= {"max_photos", "layers"}
         parts = [
             VERSION,
-            f"decoder/{images.VERSION}",
             self.settings.model_dump_json(exclude=without),
             self.instruments.settings.model_dump_json(),
             *self.layers,
