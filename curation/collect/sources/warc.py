@@ -37,7 +37,6 @@ class Warc:
     def items(self) -> Iterator[Item]:
         """One item an image record; its locator is the record's offset. Raises `UserError`."""
         from warcio.archiveiterator import ArchiveIterator
-        from warcio.exceptions import ArchiveLoadFailed
 
         try:
             with self.path.open("rb") as file:
@@ -50,9 +49,9 @@ class Warc:
                     url = record.rec_headers.get_header("WARC-Target-URI")
                     if headers.get_statuscode() == "200" and kind.startswith("image/") and url:
                         yield Item(url, self.name, locator=str(records.get_record_offset()))
-        except ArchiveLoadFailed as error:
+        except Exception as error:  # warcio raises many kinds on hostile archives
             raise UserError(
-                f"{self.path} is no WARC that can be read: {error}.",
+                f"{self.path} is no WARC that can be read: {error!r}.",
                 "Give a file whose records are plain or gzipped one by one.",
             ) from error
 

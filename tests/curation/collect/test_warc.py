@@ -68,3 +68,18 @@ def test_what_is_no_warc_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.warc").write_bytes(b"not a warc\r\n\r\n" * 10)
     with pytest.raises(UserError):
         list(Warc(tmp_path / "x.warc", Collect()).items())
+
+
+@pytest.mark.parametrize("damage", ["uri", "gzip"])
+def test_a_damaged_archive_is_told_in_words(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "x.warc"
+    zipped = damage == "gzip"
+    _write(path, zipped, [(f"http://a.test/{n}", "200 OK", photo(n), {}) for n in (1, 2)])
+    data = path.read_bytes()
+    if zipped:
+        data = data[:40] + bytes(40) + data[80:]
+    else:
+        data = data.replace(b"WARC-Target-URI", b"WARC-Target-URL", 1)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="no WARC that can be read"):
+        list(Warc(path, Collect()).items())
