@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _MOST_FRAMES = 121
 """Half a second at 240 frames a second."""
 
+PARAMETERS = "parameters.jsonl"
+
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
@@ -58,6 +60,10 @@ def degrade(
 
     Images keep their size and their place below PATH and become PNG files; parameters.jsonl says
     what was drawn for each.
+
+    Interrupted or killed, the same command goes on where it was: what is in --out already is made
+    again only where the image or a setting is another. A file in --out that this command did not
+    write is never overwritten by a degraded image.
     """
     from flows.cli.folders import image_files
 
@@ -112,29 +118,30 @@ def _degrade(
 ) -> None:
     import numpy as np
 
-    from catalog.files import atomic_file
-    from catalog.images import encode_png, image_id
     from catalog.progress import track
-    from flows.cli.folders import decoded, name_in
+    from flows.cli.written import result_name, written
     from networks.degraders.seeds import image_seed
 
-    drawn_by_name = {}
-    for file, image in decoded(track(files, "degrade")):
-        own = image_seed(seed, image_id(file.read_bytes()), degrader.degradation)
-        rng = np.random.default_rng(own)
-        level = float(rng.uniform(1, 4))
-        result, drawn = degrader.degrade_with_parameters(
-            image, level if severity is None else severity, rng
-        )
-        name = f"{name_in(file, path)}.png"
-        with atomic_file(out / name) as temporary:
-            temporary.write_bytes(encode_png(result))
-        drawn_by_name[name] = {"degrader": str(degrader.identity), "seed": own} | drawn
-    with atomic_file(out / "parameters.jsonl") as temporary:
-        lines = [json.dumps({"file": key} | value) for key, value in drawn_by_name.items()]
-        temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    lines = []
+    names = [result_name(file, path) for file in files]
+    with written(out, [*names, PARAMETERS]) as folder:
+        depends = ("degrade/1", degrader.identity.digest, str(seed), str(severity))
+        for name, asked, image_id, image in folder.images(track(files, "degrade"), path, *depends):
+            drawn = folder.told(name, asked)
+            if image is not None:
+                own = image_seed(seed, image_id, degrader.degradation)
+                rng = np.random.default_rng(own)
+                level = float(rng.uniform(1, 4))
+                result, parameters = degrader.degrade_with_parameters(
+                    image, level if severity is None else severity, rng
+                )
+                drawn = {"degrader": str(degrader.identity), "seed": own} | parameters
+                folder.write_image(name, asked, result, drawn)
+            lines.append(json.dumps({"file": name} | drawn) + "\n")
+        folder.write(PARAMETERS, "".join(lines).encode())
     click.echo(
-        f"{len(drawn_by_name)} of {len(files)} images degraded by {degrader.degradation}: {out}"
+        f"{len(lines)} of {len(files)} images degraded by {degrader.degradation}"
+        f"{folder.summary}: {out}"
     )
 
 

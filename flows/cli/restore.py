@@ -29,11 +29,14 @@ def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
     """Restore the image PATH, or every image below the folder PATH, into the folder --out.
 
     Images keep their size and their place below PATH and become PNG files without metadata.
+
+    Interrupted or killed, the same command goes on where it was: what is in --out already is made
+    again only where the image, the degradation or the restorer is another. A file in --out that
+    this command did not write is never overwritten.
     """
-    from catalog.files import atomic_file
-    from catalog.images import encode_png
     from catalog.progress import track
-    from flows.cli.folders import decoded, image_files, name_in
+    from flows.cli.folders import image_files
+    from flows.cli.written import result_name, written
     from networks.restorers import load_restorer
 
     files = image_files(path)
@@ -50,15 +53,16 @@ def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
             f"The folder {out} lies inside {path}.",
             "Name one outside, or the next run would restore what this one wrote.",
         )
-    done = 0
-    for file, image in decoded(track(files, "restore")):
-        (restored,) = network.restore([image], kind)
-        # The whole old name stays in the new one, so that a.jpg and a.png do not meet.
-        target = out / f"{name_in(file, path)}.png"
-        with atomic_file(target) as temporary:
-            temporary.write_bytes(encode_png(restored))
-        done += 1
-    click.echo(f"{done} of {len(files)} images restored by {network.identity}: {out}")
+    with written(out, [result_name(file, path) for file in files]) as folder:
+        depends = ("restore/1", network.identity.digest, kind)
+        for name, asked, _, image in folder.images(track(files, "restore"), path, *depends):
+            if image is not None:
+                (restored,) = network.restore([image], kind)
+                folder.write_image(name, asked, restored)
+    click.echo(
+        f"{folder.made + folder.kept} of {len(files)} images restored by {network.identity}"
+        f"{folder.summary}: {out}"
+    )
 
 
 def _local(name: str) -> str:

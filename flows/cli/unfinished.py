@@ -135,23 +135,30 @@ def _locked(path: Path) -> int:
 
 
 @contextmanager
+def interruptible(then: str) -> Iterator[None]:
+    """Ctrl-C is said in words, with `then`, and status 130 (128 + SIGINT, as shells have it)."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted; {then}.", err=True)
+        raise SystemExit(130) from None
+
+
+@contextmanager
 def unfinished(out: Path | None) -> Iterator[Kept]:
     """What an earlier run for the output `out` left, and what this one adds.
 
     Removed where the block ends well, which must therefore have written `out`. An interruption is
-    said in words, with status 130 (128 + SIGINT, as shells have it).
+    said as by `interruptible`.
     """
     kept = Kept() if out is None else Unfinished(out.with_name(f".{out.name}.unfinished"))
     done = False
     try:
         if isinstance(kept, Unfinished) and len(kept):
             click.echo(f"Going on: {len(kept)} answers of an earlier run are there.", err=True)
-        yield kept
+        with interruptible("the same command goes on where it was" if out else "nothing was kept"):
+            yield kept
         done = True
-    except KeyboardInterrupt:
-        going_on = "the same command goes on where it was" if out else "nothing was kept"
-        click.echo(f"\nInterrupted; {going_on}.", err=True)
-        raise SystemExit(130) from None
     finally:
         if isinstance(kept, Unfinished):
             kept.close(done)
