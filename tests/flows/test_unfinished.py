@@ -1,6 +1,7 @@
 """`mendline judge` and `screen` are killed, interrupted or run out of disk, and go on."""
 
 import errno
+import importlib
 import json
 import os
 import resource
@@ -25,7 +26,11 @@ from flows.cli.unfinished import Unfinished, key
 from tests.evaluation.judge_server import JudgeServer, serving
 
 REPOSITORY = Path(__file__).parents[2]
-IMAGES, BATCH = 26, 16
+IMAGES, BATCH = {"judge": 15, "screen": 5}, {"judge": 8, "screen": 4}
+FIRST = {name: batch - 1 for name, batch in BATCH.items()}
+"""Images of the first batch, which holds one that is none."""
+QUESTIONS = {"judge": 2, "screen": 9}
+"""About an image."""
 
 
 class Trap(JudgeServer):
@@ -52,13 +57,18 @@ def trap() -> Iterator[Trap]:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with images in `in`, one of them twice and one that is none."""
+    """A current folder with images in `judge` and `screen`.
+
+    One of them is there twice, and one is none.
+    """
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "in").mkdir()
-    for number in range(IMAGES):
-        Image.new("RGB", (64, 64), (3 * number, 100, 200)).save(f"in/{number:02}.png")
-    shutil.copy("in/03.png", "in/zz-again.png")
-    Path("in/00-page.jpg").write_text("<html></html>")
+    monkeypatch.setattr(importlib.import_module("flows.cli.judge"), "BATCH", BATCH["judge"])
+    for folder, images in IMAGES.items():
+        (tmp_path / folder).mkdir()
+        for number in range(images):
+            Image.new("RGB", (64, 64), (3 * number, 100, 200)).save(f"{folder}/{number:02}.png")
+        shutil.copy(f"{folder}/03.png", f"{folder}/zz-again.png")
+        Path(folder, "00-page.jpg").write_text("<html></html>")
     return tmp_path
 
 
@@ -66,11 +76,12 @@ def _command(name: str, server: str, place: Path, model: str = "m", **screen: An
     """The command, and a params.yaml of its own for `screen`."""
     judge = f"openai:{model}@{server}"
     if name == "judge":
-        return ["judge", "in", "-d", "rain", "-d", "blur", "--judge", judge, "--out", "t.parquet"]
+        options = ["-d", "rain", "-d", "blur", "--judge", judge]
+        return ["judge", "judge", *options, "--out", "t.parquet"]
     params = yaml.safe_load((REPOSITORY / "profiles/embedded.yaml").read_text())
-    params["screen"] |= {"judge": judge} | screen
+    params["screen"] |= {"judge": judge, "batch_size": BATCH["screen"]} | screen
     (place / "params.yaml").write_text(yaml.safe_dump(params))
-    return ["screen", "in", "--out", "t.parquet", "--sheet", "s.html"]
+    return ["screen", "screen", "--out", "t.parquet", "--sheet", "s.html"]
 
 
 def _run(command: list[str], cache: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -82,19 +93,12 @@ def _run(command: list[str], cache: str, monkeypatch: pytest.MonkeyPatch) -> int
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "at", "asked_again"),
-    [
-        # In the second batch's first question: two of the first batch are answered.
-        ("judge", signal.SIGKILL, 2 * (BATCH - 1) + 5, 2 * (IMAGES - (BATCH - 1))),
-        ("judge", signal.SIGINT, 2 * (BATCH - 1) + 5, 2 * (IMAGES - (BATCH - 1))),
-        ("screen", signal.SIGKILL, 9 * (BATCH - 1) + 5, 9 * (IMAGES - (BATCH - 1))),
-    ],
+    ("name", "kind"),
+    [("judge", signal.SIGKILL), ("judge", signal.SIGINT), ("screen", signal.SIGKILL)],
 )
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(
     name: str,
     kind: signal.Signals,
-    at: int,
-    asked_again: int,
     here: Path,
     trap: Trap,
     monkeypatch: pytest.MonkeyPatch,
@@ -103,14 +107,17 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(
     outputs = [Path(one) for one in command if one.endswith((".parquet", ".html"))]
     # Nothing of the tests' own handling of Ctrl-C may reach the process.
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code += f"from flows.cli import main; main({command!r})"
+    code += f"import flows.cli.judge; sys.modules['flows.cli.judge'].BATCH = {BATCH['judge']}; "
+    code += f"flows.cli.main({command!r})"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": str(REPOSITORY), "MENDLINE_JUDGE_CACHE": str(here / "a")},
         stderr=subprocess.PIPE,
         text=True,
     )
-    trap.at, trap.spring = at, lambda: process.send_signal(kind)
+    # In the second batch's first question: those about the first batch are answered.
+    trap.at = QUESTIONS[name] * FIRST[name] + 5
+    trap.spring = lambda: process.send_signal(kind)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == (130 if kind == signal.SIGINT else -kind), said
     assert "Traceback" not in said
@@ -119,13 +126,13 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(
 
     trap.requests = 0
     assert _run(command, "b", monkeypatch) == 0
-    assert trap.requests == asked_again
+    assert trap.requests == QUESTIONS[name] * (IMAGES[name] - FIRST[name])
     went_on = [one.read_bytes() for one in outputs]
     assert not list(here.glob(".*.unfinished"))
 
     trap.requests = 0
     assert _run(command, "c", monkeypatch) == 0
-    assert trap.requests == IMAGES * (2 if name == "judge" else 9)
+    assert trap.requests == QUESTIONS[name] * IMAGES[name]
     assert [one.read_bytes() for one in outputs] == went_on
 
 
@@ -139,28 +146,29 @@ def _left(command: list[str], trap: Trap, at: int, monkeypatch: pytest.MonkeyPat
 def test_another_judge_and_another_file_are_asked_about(
     here: Path, trap: Trap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = 2 * (BATCH - 1)
+    first = 2 * FIRST["judge"]
+    every = 2 * IMAGES["judge"]
     _left(_command("judge", trap.url, here), trap, first, monkeypatch)
     kept = len(Path(".t.parquet.unfinished").read_bytes().splitlines())
     assert kept == first
     shutil.copy(".t.parquet.unfinished", "kept")
     assert _run(_command("judge", trap.url, here, "m#2"), "d", monkeypatch) == 0
-    assert trap.requests == 2 * IMAGES
+    assert trap.requests == every
 
     shutil.copy("kept", ".t.parquet.unfinished")
     trap.requests = 0
-    Image.new("RGB", (64, 64), (7, 7, 7)).save("in/00.png")
+    Image.new("RGB", (64, 64), (7, 7, 7)).save("judge/00.png")
     assert _run(_command("judge", trap.url, here), "e", monkeypatch) == 0
-    assert trap.requests == 2 * IMAGES - first + 2
+    assert trap.requests == every - first + 2
 
 
 def test_another_setting_screens_again(
     here: Path, trap: Trap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _left(_command("screen", trap.url, here), trap, 9 * (BATCH - 1), monkeypatch)
+    _left(_command("screen", trap.url, here), trap, 9 * FIRST["screen"], monkeypatch)
     assert Path(".t.parquet.unfinished").exists()
     assert _run(_command("screen", trap.url, here, degraded_at=3.1), "f", monkeypatch) == 0
-    assert trap.requests == 9 * IMAGES
+    assert trap.requests == 9 * IMAGES["screen"]
 
 
 def test_a_full_disk_costs_no_answer_that_was_kept(
@@ -178,10 +186,10 @@ def test_a_full_disk_costs_no_answer_that_was_kept(
 
     monkeypatch.setattr(ProxyJudge, "judge", counted)
     monkeypatch.setattr(files, "_NO_SPACE", {errno.EFBIG})
-    command = ["judge", "in", "-d", "noise", "--out", "t.parquet"]
+    command = ["judge", "judge", "-d", "noise", "--out", "t.parquet"]
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, old[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, old[1]))
     try:
         assert _run(command, "a", monkeypatch) == 1
     finally:
@@ -190,20 +198,20 @@ def test_a_full_disk_costs_no_answer_that_was_kept(
     assert "No space left" in capsys.readouterr().err
     left = Path(".t.parquet.unfinished").read_bytes()
     kept = [json.loads(line) for line in left.splitlines()]
-    assert len(kept) == BATCH - 1
-    assert asked == [BATCH - 1, IMAGES - (BATCH - 1)]
+    assert len(kept) == FIRST["judge"]
+    assert asked == [FIRST["judge"], IMAGES["judge"] - FIRST["judge"]]
 
     asked.clear()
     assert _run(command, "a", monkeypatch) == 0
-    assert sum(asked) == IMAGES - len(kept)
-    assert "Going on: 15 answers" in capsys.readouterr().err
+    assert sum(asked) == IMAGES["judge"] - len(kept)
+    assert "Going on: 7 answers" in capsys.readouterr().err
 
 
 def test_two_runs_for_one_output_do_not_mix(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = Unfinished(here / ".t.parquet.unfinished")
-    command = ["judge", "in", "-d", "noise", "--out", "t.parquet"]
+    command = ["judge", "judge", "-d", "noise", "--out", "t.parquet"]
     assert _run(command, "a", monkeypatch) == 1
     assert "Another run is at work" in capsys.readouterr().err
     other.close()
