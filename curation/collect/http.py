@@ -5,11 +5,9 @@ import email.utils
 import socket
 import ssl
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -18,12 +16,12 @@ from yarl import URL
 
 from catalog.settings.collect import Collect
 from curation.collect.addresses import AddressGuard, AddressRefused, GuardedResolver
-from curation.collect.budget import ByteBudget
+from curation.collect.body import BodyReader
+from curation.collect.budget import ByteBudget, Share
 from curation.collect.outcome import FetchError
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _DNS_SECONDS = 300
-_CHUNK = 64 * 1024
 
 
 @dataclass
@@ -101,14 +99,6 @@ def host_of(url: URL) -> str:
     return f"{url.scheme.lower()}://{(url.raw_host or '').lower()}:{url.port}"
 
 
-def _decompressor(encoding: str) -> Any:
-    if encoding in ("gzip", "x-gzip"):
-        return zlib.decompressobj(zlib.MAX_WBITS | 16)
-    if encoding == "deflate":
-        return zlib.decompressobj()
-    raise FetchError("content-encoding", f"The body is encoded as {encoding[:40]!r}, unasked.")
-
-
 def _as_fetch_error(error: BaseException) -> FetchError:
     if isinstance(error, TimeoutError):
         return FetchError("timeout", "The server was too slow.", True, host_fault=True)
@@ -184,7 +174,7 @@ class Http:
         Raises `FetchError`.
         """
         limit = min(max_bytes or self._settings.max_bytes, self._budget.total)
-        loop = asyncio.get_running_loop()
+        share = Share(limit)
         reply: Reply | None = None
         try:
             async with asyncio.timeout(self._settings.total_timeout) as deadline:
@@ -195,26 +185,17 @@ class Http:
                     if response.status >= 300 and not keep_errors:
                         response.close()
                         return reply
-                    need = self._expected(response, limit, cut)
-                    left = (deadline.when() or 0.0) - loop.time()
-                    deadline.reschedule(None)  # waiting for memory is not the server's fault
-                    await self._budget.take(need)
-                    reply.reserved = need
-                    deadline.reschedule(loop.time() + left)
-                    reply.body = await self._read(response, limit, cut)
-            if len(reply.body) < need:
-                self._budget.give(need - len(reply.body))
-                reply.reserved = len(reply.body)
+                    share.most = self._expected(response, limit, cut)
+                    reader = BodyReader(self._budget, share, deadline, limit, cut)
+                    reply.body = await reader.read(response)
+            reply.reserved = min(len(reply.body), share.held)
             return reply
         except FetchError:
-            self.release(reply)
             raise
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            self.release(reply)
             raise _as_fetch_error(error) from error
-        except BaseException:
-            self.release(reply)
-            raise
+        finally:
+            self._budget.settle(share, reply.reserved if reply is not None else 0)
 
     def release(self, reply: Reply | None) -> None:
         """Give back what `reply` holds of the budget."""
@@ -224,35 +205,8 @@ class Http:
 
     def _expected(self, response: aiohttp.ClientResponse, limit: int, cut: bool) -> int:
         length = response.content_length
-        if length is None or response.headers.get("Content-Encoding"):
+        if length is None or response.headers.keys() & {"Content-Encoding", "Transfer-Encoding"}:
             return limit
         if length > limit and not cut:
             raise FetchError("too-large", f"The body is {length} bytes.", status=response.status)
         return min(length, limit)
-
-    async def _read(self, response: aiohttp.ClientResponse, limit: int, cut: bool) -> bytes:
-        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        inflate = _decompressor(encoding) if encoding not in ("", "identity") else None
-        parts: list[bytes] = []
-        sent = held = 0
-        async for chunk in response.content.iter_chunked(_CHUNK):
-            sent += len(chunk)
-            if inflate is not None:
-                try:
-                    chunk = inflate.decompress(chunk, limit + 1 - held)
-                except zlib.error as error:
-                    raise FetchError("content-encoding", f"The {encoding} is broken.") from error
-            parts.append(chunk)
-            held += len(chunk)
-            if max(sent, held) > limit:
-                if cut:
-                    break
-                what = "decompresses to" if held > limit else "is"
-                raise FetchError(
-                    "too-large", f"The body {what} more than {limit} bytes.", status=response.status
-                )
-            if inflate is not None and inflate.eof:
-                break  # zlib would copy all that follows with every chunk of it
-        if inflate is not None and not inflate.eof and not cut:
-            raise FetchError("broken-connection", "The compressed body ends too early.", True)
-        return b"".join(parts)[:limit]

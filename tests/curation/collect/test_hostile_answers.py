@@ -141,6 +141,31 @@ def test_bytes_without_end_after_the_compressed_body_are_not_read(
     assert summary.outcomes == {"stored": 1}
 
 
+def test_all_members_of_a_gzip_are_read(
+    web: Web, settings: Collect, layout: Layout, url_list: Callable[..., Any]
+) -> None:
+    """RFC 1952, 2.2; bytes that are no member (padding) may follow."""
+
+    def members(seed: int, size: int) -> bytes:
+        body = photo(seed, "BMP", size=(200, 150))
+        parts = (body[start : start + size] for start in range(0, len(body), size))
+        return b"".join(gzip.compress(part) for part in parts)
+
+    broken = members(4, 30_000)
+    wanted = {
+        web.serve("/2", members(1, 50_000), Content_Encoding="gzip"): "stored",
+        web.serve("/many", members(2, 50), Content_Encoding="gzip"): "stored",
+        web.serve("/pad", members(3, 999) + bytes(9), Content_Encoding="gzip"): "stored",
+        web.serve("/cut", broken[:-20], Content_Encoding="gzip"): "broken-connection",
+        web.serve(
+            "/empty", gzip.compress(b"") * 12_000, Content_Encoding="gzip"
+        ): "content-encoding",
+    }
+    folder = collect([url_list(*wanted)], layout, settings).folder
+    assert folder is not None
+    assert {url: row["outcome"] for url, row in outcomes(folder).items()} == wanted
+
+
 def test_names_that_do_not_resolve_keep_nobody_waiting(
     web: Web,
     settings: Collect,
