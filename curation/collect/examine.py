@@ -16,8 +16,11 @@ from curation.fingerprint import DECODE_SIDE, phash
 
 _ORIENTATION, _ARTIST, _COPYRIGHT = 274, 315, 33432
 _PERSONAL_TIFF_TAGS = frozenset(
-    # DateTime, Artist, HostComputer, XMP, IPTC, Photoshop, EXIF, GPS, Interoperability
-    {306, 315, 316, 700, 33723, 34377, 34665, 34853, 40965}
+    # DocumentName, ImageDescription, Make, Model, PageName, DateTime, Artist, HostComputer, XMP,
+    # Copyright, IPTC, Photoshop, EXIF, GPS, Interoperability, and of Windows: title, comment,
+    # author, keywords, subject
+    {269, 270, 271, 272, 285, 306, 315, 316, 700, 33432, 33723, 34377, 34665, 34853, 40965}
+    | {40091, 40092, 40093, 40094, 40095}
 )
 
 
@@ -87,7 +90,9 @@ def clean(data: bytes, settings: Collect) -> tuple[bytes, images.Header, str | N
     orientation, maker, tags = _read_exif(data)
     if header.format == "TIFF" and tags & _PERSONAL_TIFF_TAGS:
         # The tags point anywhere into the file, so they cannot be cut out without a rewrite.
-        raise ImageRefused("personal-metadata", "The TIFF holds EXIF, GPS, XMP or a name.")
+        raise ImageRefused(
+            "personal-metadata", "The TIFF holds EXIF, GPS, XMP, a device, a name or a text."
+        )
     try:
         cut = metadata.strip(data, header.format, orientation)
     except metadata.Unstrippable as error:

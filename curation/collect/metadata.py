@@ -4,7 +4,9 @@ Where and when a photo was taken, by whom and with which device is in EXIF, XMP,
 none of it may be stored. Encoding again would destroy the very compression that is collected, so
 the container is cut instead: every part that the pixels and their colours do not need is dropped
 (an allow-list, so unknown parts go too), and what follows the end of the image as well. Of EXIF,
-the orientation alone is written back. An image that carries nothing to drop stays as it came.
+the orientation alone is written back. A TIFF is not cut: `examine` refuses one whose first
+directory holds such tags (those of further pages, which `keep_animated` lets through, are not
+looked at). An image that carries nothing to drop stays as it came.
 """
 
 import re

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 from web import photo
 
 from catalog.errors import ImageRefused
@@ -95,9 +95,10 @@ def test_a_jpeg_of_several_pictures_keeps_the_first() -> None:
     assert (examined.header.format, examined.header.frames) == ("JPEG", 1)
 
 
-def test_a_tiff_with_personal_tags_is_refused() -> None:
+@pytest.mark.parametrize("tag", ["Artist", "Make", "Model", "Copyright", "ImageDescription"])
+def test_a_tiff_with_personal_tags_is_refused(tag: str) -> None:
     exif = Image.Exif()
-    exif[0x013B] = "Ada"
+    exif[ExifTags.Base[tag]] = "Ada"
     data = photo(7, "TIFF", exif=exif)
     with pytest.raises(ImageRefused) as caught:
         examine(data, Collect())
