@@ -257,6 +257,12 @@ def written(root: Path) -> list[str]:
     return ["dvc.lock", *(path for path, how in named if how.get("cache") is False)]
 
 
+def named(root: Path) -> list[str]:
+    """Paths of the graph that Git may keep: what `repro` reads, and what of `written` it makes."""
+    graph = yaml.safe_load((root / "dvc.yaml").read_text("utf-8"))["stages"]
+    return [*written(root), *(path for stage in graph.values() for path in stage.get("deps", []))]
+
+
 def pull(root: Path, targets: Sequence[str], on_line: OnLine | None = None) -> None:
     """`dvc pull`: bring the outputs of stages, or paths, from the default remote.
 

@@ -16,12 +16,20 @@ from pathlib import Path
 from catalog.errors import UserError
 from catalog.files import atomic_file, write_json
 from catalog.layout import Layout
+from catalog.log import logger
 from catalog.settings import parse_params
+from flows import dvc
 from flows.template import FILES, ROOMS, profile_path, room_source, template_root
+
+log = logger(__name__)
 
 _MARK = ".mendline/workspace.json"
 _LEFT_OUT = {"__pycache__", "template"}
 _GIT_TIMEOUT = 120.0
+_AT_ONCE = 500
+"""Names of files in one command line."""
+OWN = frozenset({*ROOMS, *(name.split("/", 1)[0] for name in FILES), "params.yaml", "results"})
+"""First parts of the paths of files that a commit of a work tree takes though they are new."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +52,27 @@ class Workspace:
         """Run git here and return its output. Raises `UserError` with git's own words."""
         return run_git(self.root, *arguments)
 
-    def commit(self, message: str, *paths: str) -> str | None:
-        """Commit `paths` (all when none); return the commit, None when nothing changed."""
-        # Ignored outputs among the paths are no fault: DVC keeps those.
-        self.git("add", "--all", "--", *(paths or (".",)))
+    def commit(self, message: str) -> str | None:
+        """Commit what changed; return the commit, None when nothing did.
+
+        New files are taken where the pipeline makes them (`OWN`) or the graph names them, and left
+        alone elsewhere, with a warning: commits are pushed, and what else lies in a work tree may
+        be a person's, or a secret.
+        """
+        self.git("add", "--update", "--", ".")
+        others = self.git("ls-files", "-z", "--others", "--exclude-standard").split("\0")
+        new = [path for path in others if path]
+        graph = dvc.named(self.root)
+        own = [
+            path
+            for path in new
+            if path.split("/", 1)[0] in OWN or any(_is_in(path, place) for place in graph)
+        ]
+        if left := sorted(set(new) - set(own)):
+            log.warning("not committed: git add them yourself, or ignore them", files=left[:20])
+        for first in range(0, len(own), _AT_ONCE):
+            names = [f":(literal){path}" for path in own[first : first + _AT_ONCE]]
+            self.git("add", "--", *names)
         if not self.git("status", "--porcelain", "--untracked-files=no"):
             return None
         self.git("-c", "commit.gpgsign=false", "commit", "--quiet", "--no-verify", "-m", message)
@@ -56,6 +81,10 @@ class Workspace:
     def head(self) -> str:
         """The current commit, 40 hexadecimal digits."""
         return self.git("rev-parse", "HEAD").strip()
+
+
+def _is_in(path: str, place: str) -> bool:
+    return path == place or path.startswith(f"{place}/")
 
 
 def run_git(root: Path, *arguments: str) -> str:
@@ -68,6 +97,7 @@ def run_git(root: Path, *arguments: str) -> str:
             cwd=root,
             capture_output=True,
             text=True,
+            errors="surrogateescape",  # names of files are bytes
             timeout=_GIT_TIMEOUT,
             env=clean | {"GIT_TERMINAL_PROMPT": "0"},
         )

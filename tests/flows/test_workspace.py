@@ -1,5 +1,6 @@
 """A work tree of its own: complete, idempotent, and careful with what a person put there."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from catalog.errors import UserError
 from flows import template
@@ -43,6 +45,28 @@ def test_a_downloaded_model_and_a_commit_of_all_do_not_meet(tmp_path: Path) -> N
     weights.write_bytes(b"41 GB")
     assert tree.commit("Refresh") is None
     assert not tree.git("status", "--porcelain")
+
+
+def test_a_commit_takes_what_the_pipeline_makes_and_leaves_what_a_person_laid_there(
+    tmp_path: Path,
+) -> None:
+    tree = create(tmp_path / "tree")
+    (tree.root / ".env").write_text("HF_TOKEN=secret")
+    (tree.root / "notes").mkdir()
+    (tree.root / "notes/to do.txt").write_text("mine")
+    (tree.root / os.fsdecode(b"caf\xe9.txt")).write_text("not UTF-8")
+    with capture_logs() as logs:
+        assert tree.commit("Refresh") is None
+    assert ".env" in logs[0]["files"]
+    made = ["data/raw.dvc", "results/metrics/a [b].json", "dvc.lock", "curation/new.py"]
+    for name in made:
+        (tree.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree.root / name).write_text("x")
+    (tree.root / "prefect.yaml").unlink()
+    assert tree.commit("Refresh") == tree.head()
+    found = tree.git("show", "--name-status", "--format=", "HEAD").splitlines()
+    assert sorted(found) == sorted(["D\tprefect.yaml", *(f"A\t{name}" for name in made)])
+    assert "secret" not in tree.git("log", "-p", "--all")
 
 
 def test_the_page_of_dvc_plots_is_no_part_of_a_commit(tmp_path: Path) -> None:
