@@ -168,7 +168,7 @@ async function undo() {
   const undone = past.map((pair) => pair.pair_id).lastIndexOf(pair_id);
   past = past.filter((pair, at) => (mine ? at !== undone : pair.pair_id !== pair_id));
   if (!mine) settled.delete(pair_id);
-  await show(await call("/api/pair/" + pair_id));
+  await again(await call("/api/pair/" + pair_id));
   say(mine ? "taken back, you said " + mine : "taken back");
   progress();
 }
@@ -177,9 +177,15 @@ async function back() {
   await last;
   const pair = past.pop();
   if (!pair) { say("No earlier pair."); return; }
-  const again = await call("/api/pair/" + pair.pair_id);
-  await show(again);
-  say(again.mine ? "you said " + again.mine : "");
+  const earlier = await call("/api/pair/" + pair.pair_id);
+  await again(earlier);
+  say(earlier.mine ? "you said " + earlier.mine : "");
+}
+
+// Show an earlier pair; the one that was on the screen comes after it.
+function again(pair) {
+  if (shown) queue.unshift(shown);
+  return show(pair);
 }
 
 function cut(share) { $("stage").style.setProperty("--cut", (Math.min(1, Math.max(0, share)) * 100).toFixed(2) + "%"); }

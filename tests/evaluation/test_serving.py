@@ -57,10 +57,21 @@ def address(
         if "Uvicorn running" in line or "Application startup complete" in line:
             break
     try:
+        # Both are said a moment before it listens.
+        while process.poll() is None and not _listens(port):
+            pass
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port)):
+            return True
+    except ConnectionRefusedError:
+        return False
 
 
 def _path() -> str:

@@ -58,7 +58,7 @@ def test_two_people_review_by_keyboard_while_the_server_is_killed(
         until(ann, "$('progress').textContent.startsWith('you 1,')")
         # A decision that was changed: undo shows the pair with the earlier one, which stands.
         assert decide(ann, "b", 66, second) == first
-        decide(ann, "s", 83, first)
+        assert decide(ann, "s", 83, first) == second, "what was on the screen comes next"
         ann.press("u", 85, "u")
         until(ann, "$('message').textContent === 'taken back, you said accept'")
         assert until(ann, f"{READY} === '{first}' && {READY}") == first
