@@ -51,7 +51,7 @@ def test_a_commit_takes_what_the_pipeline_makes_and_leaves_what_a_person_laid_th
     tmp_path: Path,
 ) -> None:
     tree = create(tmp_path / "tree")
-    (tree.root / ".env").write_text("HF_TOKEN=secret")
+    (tree.root / ".env").write_text("HF_TOKEN=hf_never-in-a-commit")
     (tree.root / "notes").mkdir()
     (tree.root / "notes/to do.txt").write_text("mine")
     (tree.root / os.fsdecode(b"caf\xe9.txt")).write_text("not UTF-8")
@@ -66,7 +66,7 @@ def test_a_commit_takes_what_the_pipeline_makes_and_leaves_what_a_person_laid_th
     assert tree.commit("Refresh") == tree.head()
     found = tree.git("show", "--name-status", "--format=", "HEAD").splitlines()
     assert sorted(found) == sorted(["D\tprefect.yaml", *(f"A\t{name}" for name in made)])
-    assert "secret" not in tree.git("log", "-p", "--all")
+    assert "hf_never-in-a-commit" not in tree.git("log", "-p", "--all")
 
 
 def test_the_page_of_dvc_plots_is_no_part_of_a_commit(tmp_path: Path) -> None:
