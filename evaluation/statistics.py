@@ -118,6 +118,11 @@ def mean_interval(
     return bootstrap(column, strata, lambda means: means[:, 0], samples, seed, confidence)
 
 
+FLIPS_AT_ONCE = 4096
+"""Of a million flips of 500 images, 4 GB would be needed at once. A multiple of four, since NumPy
+draws four signs at a time: so the parts are the same signs as a whole."""
+
+
 def sign_flip_p(differences: Sequence[float] | np.ndarray, samples: int, seed: int) -> float:
     """One-sided p of a mean at least as large as seen, were every sign a coin's throw.
 
@@ -133,8 +138,12 @@ def sign_flip_p(differences: Sequence[float] | np.ndarray, samples: int, seed: i
     if n <= EXACT_SIGNS:
         bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         return float(np.mean((1 - 2 * bits) @ values >= observed - tolerance))
-    signs = np.random.default_rng(seed).integers(0, 2, size=(samples, n), dtype=np.int8) * 2 - 1
-    reached = int(np.sum(signs @ values >= observed - tolerance))
+    rng = np.random.default_rng(seed)
+    reached = 0
+    for first in range(0, samples, FLIPS_AT_ONCE):
+        size = (min(FLIPS_AT_ONCE, samples - first), n)
+        signs = rng.integers(0, 2, size=size, dtype=np.int8) * 2 - 1
+        reached += int(np.sum(signs @ values >= observed - tolerance))
     return (reached + 1) / (samples + 1)
 
 

@@ -8,6 +8,7 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from evaluation.statistics import (
+    FLIPS_AT_ONCE,
     agreement,
     bootstrap,
     holm,
@@ -108,6 +109,14 @@ def test_sign_flips_are_uniform_under_no_difference() -> None:
     found = [sign_flip_p(rng.normal(size=30), 400, trial) for trial in range(300)]
     assert stats.kstest(found, "uniform").pvalue > 0.01
     assert sign_flip_p(np.zeros(40), 400, 0) == 1.0
+
+
+def test_sign_flips_in_parts_are_those_of_a_whole() -> None:
+    values = np.random.default_rng(1).normal(0.1, 1, 31)
+    samples = 2 * FLIPS_AT_ONCE + 77
+    signs = np.random.default_rng(3).integers(0, 2, (samples, 31), np.int8) * 2 - 1
+    reached = int((signs @ values >= values.sum() - 1e-9).sum())
+    assert sign_flip_p(values, samples, 3) == (reached + 1) / (samples + 1)
 
 
 @given(st.lists(FINITE, max_size=30))
