@@ -5,8 +5,6 @@ from typing import Any
 from catalog.layout import Layout
 from catalog.settings import Params
 
-_UNDECIDED = ("registered", "gated")
-
 
 def run_gate(layout: Layout, params: Params, version: str) -> dict[str, Any]:
     """Gate `version`, or say what was said of one that a person has decided on.
@@ -14,14 +12,14 @@ def run_gate(layout: Layout, params: Params, version: str) -> dict[str, Any]:
     Keys: version, verdict, reasons, against, state, report (a local path), report_sha256.
     """
     from evaluation.registry.gating import gate_version
-    from evaluation.registry.store import connect
+    from evaluation.registry.store import UNDECIDED, connect
 
     registry = connect(layout, params.gate.model_name)
     with registry.reachable():
         tags = dict(registry.version(version).tags)
-        if registry.champion() == str(version) and tags.get("state") in _UNDECIDED:
+        if registry.champion() == str(version) and tags.get("state") in UNDECIDED:
             tags["state"] = "approved"  # the approval was killed after its effect
-        decided = tags.get("state", "registered") not in _UNDECIDED
+        decided = tags.get("state", "registered") not in UNDECIDED
         if decided and "verdict" in tags:
             seen = tags.get("champion_seen", "none")
             return {

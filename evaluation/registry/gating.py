@@ -22,7 +22,7 @@ from evaluation.registry.flagging import blocked, digest_of, uncheckable
 from evaluation.registry.lock import locked
 from evaluation.registry.records import NONE, report_path
 from evaluation.registry.register import EVALUATION
-from evaluation.registry.store import Registry, connect
+from evaluation.registry.store import UNDECIDED, Registry, Version, connect
 from evaluation.report import Side, build_report, seal
 from evaluation.report.dropped import dropped
 from evaluation.scores import ScoreTable
@@ -47,7 +47,8 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
     """Compare a version with the champion, log the report, tag the version with the verdict.
 
     Idempotent: the same version against the same champion gives the same report, to the byte.
-    Nothing is promoted here. Raises `UserError`.
+    Nothing is promoted here. Raises `UserError`, also where the version is decided on meanwhile:
+    the decision stands.
     """
     registry = connect(layout, params.gate.model_name)
     with registry.reachable(), tempfile.TemporaryDirectory() as scratch:
@@ -92,18 +93,18 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             seal(found.number, champion or NONE, verdict.verdict),
         )
         seen = digest_of(blocked_now)
-        return _publish(registry, found.number, found.run_id, champion, verdict, page, seen)
+        return _publish(registry, found, champion, verdict, page, seen)
 
 
 def _publish(
     registry: Registry,
-    version: str,
-    run_id: str,
+    found: Version,
     champion: str | None,
     verdict: Verdict,
     page: str,
     taken_down: str,
 ) -> Gated:
+    version, run_id = found.number, found.run_id
     data = page.encode()
     digest = hashlib.sha256(data).hexdigest()
     local = registry.reports / f"{registry.name}-v{version}.html"
@@ -116,6 +117,13 @@ def _publish(
         registry.client.log_artifact(run_id, str(copy), str(Path(path).parent))
     # Under the lock: a decision sees the tags of one gate, not of two.
     with locked(registry):
+        state = registry.version(version).tags.get("state")
+        if state != found.tags.get("state") and state not in UNDECIDED:
+            raise UserError(
+                f"Version {version} was {state} while the gate looked at it; the verdict "
+                f"({verdict.verdict}) was not recorded.",
+                f"Where it is still wanted: `mendline review --gate {version}`.",
+            )
         registry.tag(
             version,
             verdict=verdict.verdict,

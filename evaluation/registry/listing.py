@@ -15,9 +15,7 @@ from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.registry.flagging import flag_versions
 from evaluation.registry.records import NONE, records, report_state
-from evaluation.registry.store import Registry, connect
-
-WAITING = ("registered", "gated")
+from evaluation.registry.store import UNDECIDED, Registry, connect
 
 
 def waiting_table(layout: Layout, params: Params, everything: bool = False) -> Table:
@@ -32,7 +30,7 @@ def waiting_table(layout: Layout, params: Params, everything: bool = False) -> T
         champion = aliases.get("champion", NONE)
         for version in registry.versions():
             tags = version.tags
-            if tags.get("state") not in WAITING and not everything:
+            if tags.get("state") not in UNDECIDED and not everything:
                 continue
             named = [alias for alias, number in aliases.items() if number == version.number]
             seen = tags.get("champion_seen")

@@ -27,6 +27,10 @@ TAG = "mendline."
 """Prefix of our tags on runs, models and versions."""
 
 
+UNDECIDED = ("registered", "gated")
+"""States of versions that no one decided on yet."""
+
+
 @dataclass(frozen=True)
 class Version:
     """One version of the registered model."""

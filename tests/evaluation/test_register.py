@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from catalog.settings import Params
 from catalog.tables import write_table
 from evaluation.registry import decisions
 from evaluation.registry.gating import gate_version
+from evaluation.registry.lock import locked
 from evaluation.registry.register import Candidate, register_candidate
 from evaluation.registry.store import Registry
 from evaluation.scores import Provenance, ScoreTable
@@ -45,6 +47,28 @@ def register(
         return register_candidate(layout, params, model_folder(seed), out)
 
     return make
+
+
+def test_a_decision_while_the_gate_looks_stands(
+    register: Register, layout: Layout, params: Params, registry: Registry
+) -> None:
+    version = register(1, 100).version
+    report = registry.reports / f"{registry.name}-v{version}.html"
+    with ThreadPoolExecutor(1) as pool:
+        with locked(registry):
+            gate = pool.submit(gate_version, layout, params, version)
+            while not report.exists():  # it is written just before the gate wants the lock
+                wait([gate], timeout=0.02)
+                assert not gate.done()
+            registry.tag(version, state="rejected")
+        with pytest.raises(UserError, match="was rejected while the gate looked at it"):
+            gate.result()
+    tags = registry.version(version).tags
+    assert tags["state"] == "rejected"
+    assert "verdict" not in tags
+    # Asked for again, it is gated: a person may think better of it.
+    assert gate_version(layout, params, version).verdict.verdict == "promote"
+    assert registry.version(version).tags["state"] == "gated"
 
 
 def test_the_way_of_two_versions(
