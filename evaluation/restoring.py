@@ -110,9 +110,16 @@ class RestorerSource:
 
     def get(self, item: Item, degraded: Rgb) -> Rgb:
         """The restored image; raises `Failed` ("restorer-failed")."""
-        if item in self._failures:
-            raise Failed("restorer-failed", self._failures[item])
-        return images.decode(self._path(item).read_bytes())
+        try:
+            kept = self._path(item).read_bytes()
+        except FileNotFoundError:
+            # Another evaluation by the same restorer was whole first, and removed what it kept.
+            if item not in self._failures:
+                self.prepare([item], [degraded])
+            if item in self._failures:
+                raise Failed("restorer-failed", self._failures[item]) from None
+            kept = self._path(item).read_bytes()
+        return images.decode(kept)
 
     def discard(self) -> None:
         """Remove the kept images."""

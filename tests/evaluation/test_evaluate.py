@@ -109,6 +109,20 @@ def test_an_answer_of_another_judge_is_not_used(layout: Layout) -> None:
             assert cached.asked == asked
 
 
+def test_another_evaluation_that_ends_first_takes_nothing_away(layout: Layout) -> None:
+    benchmark = read_benchmark(layout.benchmark)
+    item = benchmark.items[0]
+    picture = benchmark.image(item)
+    mine, other = (
+        RestorerSource(Sharpener(100), benchmark, layout.root / "restored") for _ in range(2)
+    )
+    for source in (mine, other):
+        source.prepare([item], [picture])
+    found = other.get(item, picture)
+    other.discard()
+    np.testing.assert_array_equal(mine.get(item, picture), found)
+
+
 def test_an_image_that_kills_the_restorer_costs_only_itself(layout: Layout) -> None:
     benchmark = read_benchmark(layout.benchmark)
     victim = benchmark.items[5]
