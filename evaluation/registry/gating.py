@@ -17,6 +17,7 @@ from catalog.settings import Params
 from evaluation.benchmark import open_benchmark
 from evaluation.evaluate import evaluate_model
 from evaluation.gate import Verdict, decide
+from evaluation.lineage import dataset_digest
 from evaluation.registry.bundles import folder_in
 from evaluation.registry.flagging import blocked, digest_of, uncheckable
 from evaluation.registry.lock import locked
@@ -87,7 +88,7 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             verdict,
             repeat,
             summary["failures"],
-            dropped(layout),
+            dropped(layout) if dataset_digest(layout) == found.tags.get("dataset") else None,
             _lineage(found.tags),
             summary.get("extras", {}),
             seal(found.number, champion or NONE, verdict.verdict),

@@ -60,14 +60,16 @@ def build_report(
     verdict: Verdict,
     repeat: Agreement,
     failures: Mapping[str, str],
-    causes: Sequence[Cause],
+    causes: Sequence[Cause] | None,
     lineage: Mapping[str, str],
     extras: Mapping[str, Any] | None = None,
     sealed: Markup | None = None,
 ) -> str:
     """The whole HTML page, below 20 MB.
 
-    `extras` is that part of summary.json, `sealed` the line of `report.seal`.
+    `causes` is None where the work tree holds another dataset than the candidate learned from:
+    nothing is told of it then. `extras` is that part of summary.json, `sealed` the line of
+    `report.seal`.
     """
     environment = Environment(
         loader=PackageLoader("evaluation.report", "."),
@@ -85,7 +87,7 @@ def build_report(
     mine = by_task(candidate.table)
     theirs = by_task(champion.table) if champion else None
     stages: dict[str, list[Cause]] = {}
-    for cause in causes:
+    for cause in causes or ():
         stages.setdefault(cause.stage, []).append(cause)
     return environment.get_template("template.html.j2").render(
         style=Markup(_text("style.css")),  # noqa: S704  our own file
@@ -113,6 +115,7 @@ def build_report(
         repeat=repeat,
         failures=failures,
         stages=stages,
+        other_data=causes is None,
         lineage=lineage,
         extras=extras or {},
         sealed=sealed or Markup(),

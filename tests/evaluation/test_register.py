@@ -26,6 +26,7 @@ from evaluation.scores import Provenance, ScoreTable
 from flows.cli import mendline
 from networks.interfaces import Identity
 from tests.evaluation.conftest import score_sharpener
+from tests.evaluation.curated import write_curation
 from tests.evaluation.registering import consume, kinds
 
 Register = Callable[..., Candidate]
@@ -69,6 +70,20 @@ def test_a_decision_while_the_gate_looks_stands(
     # Asked for again, it is gated: a person may think better of it.
     assert gate_version(layout, params, version).verdict.verdict == "promote"
     assert registry.version(version).tags["state"] == "gated"
+
+
+def test_what_another_dataset_lost_is_not_told_of_a_version(
+    register: Register, layout: Layout, params: Params
+) -> None:
+    write_curation(layout)
+    version = register(1, 100).version
+    first = gate_version(layout, params, version).report.read_text("utf-8")
+    assert "matches the benchmark" in first
+    layout.dataset.mkdir(parents=True, exist_ok=True)
+    (layout.dataset / "later.parquet").write_bytes(b"another dataset")
+    second = gate_version(layout, params, version).report.read_text("utf-8")
+    assert "matches the benchmark" not in second
+    assert "holds another dataset than this version learned from" in second
 
 
 def test_the_way_of_two_versions(
