@@ -3,14 +3,24 @@
 import hashlib
 import json
 import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import cv2
+import numpy as np
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from catalog.errors import UserError
 from catalog.files import atomic_file, atomic_folder
 from catalog.progress import track
+
+Scene = TypeVar("Scene")
+
+FILLING = 25
+"""Steps at the beginning whose scenes are all new."""
 
 
 def unpack(debs: Path, folder: Path, packages: Path) -> None:
@@ -55,6 +65,103 @@ class State:
         with atomic_file(self.path) as temporary:
             state = {name: part.state_dict() for name, part in self.parts.items()}
             torch.save({**state, "step": step}, temporary)
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """What decides a training on scenes that are made as it goes."""
+
+    seed: int
+    steps: int
+    cooldown: float
+    """Of the steps, at the end, in which the learning rate falls to nothing in a line."""
+    warmup: int
+    batch: int
+    """Scenes of a step."""
+    fresh: int
+    """Scenes of a batch that are new; the others come from the last `kept`, seen otherwise."""
+    kept: int
+    learning_rate: float
+    average: float
+    """Kept of the running average of the weights, which is what is saved, at each step."""
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        return self.learning_rate * held(step, self.steps, self.warmup, self.cooldown)
+
+
+class _Fresh(Dataset[list[Any]]):
+    """New scenes by step, the same whenever they are asked for."""
+
+    def __init__(self, make: Callable[[np.random.Generator], Any], plan: ScenePlan, first: int):
+        self.make, self.plan, self.first = make, plan, first
+
+    def __len__(self) -> int:
+        return self.plan.steps - self.first
+
+    def __getitem__(self, index: int) -> list[Any]:
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng([self.plan.seed, self.first + index])
+        # The first batches fill the pool that later ones draw from.
+        count = self.plan.batch if index < FILLING else self.plan.fresh
+        return [self.make(rng) for _ in range(count)]
+
+
+def scene_batches(
+    make: Callable[[np.random.Generator], Scene], plan: ScenePlan, first: int
+) -> Iterator[tuple[int, np.random.Generator, list[Scene], list[Scene]]]:
+    """Each step from `first` on: its number, its generator, the new scenes and the kept ones.
+
+    Scenes are made by `make` in a process beside.
+    """
+    # No threads of OpenCV when the loader forks: they would be waited for in the child, for ever.
+    cv2.setNumThreads(1)
+    fresh = _Fresh(make, plan, first)
+    pool: list[Scene] = []
+    loader = DataLoader(fresh, batch_size=None, num_workers=1, prefetch_factor=8)
+    for step, new in enumerate(loader, first):
+        rng = np.random.default_rng([plan.seed, step, 1])
+        old = plan.batch - len(new)
+        chosen: list[int] = rng.choice(len(pool), old, replace=False).tolist() if old else []
+        kept = [pool[index] for index in chosen]
+        pool = (pool + new)[-plan.kept :]
+        yield step, rng, new, kept
+
+
+def descend(
+    loss: torch.Tensor,
+    net: torch.nn.Module,
+    average: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    plan: ScenePlan,
+    step: int,
+) -> None:
+    """One step of `optimizer` down the loss, and of the running average after it."""
+    for group in optimizer.param_groups:
+        group["lr"] = plan.rate(step)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+    optimizer.step()
+    follow(average, net, min(plan.average, (step + 1) / (step + 20)))
+
+
+def write_network(
+    net: torch.nn.Module, place: Path, own: Mapping[str, torch.Tensor] | None = None
+) -> str:
+    """Write the weights as float16 safetensors, `own` as they are; the SHA-256 of the file."""
+    from safetensors.torch import save
+
+    # Counters of batches are no floating-point numbers, and say nothing at inference.
+    weights = {
+        name: value.half().contiguous()
+        for name, value in net.state_dict().items()
+        if value.is_floating_point()
+    }
+    data = save({**weights, **(own or {})})
+    with atomic_file(place) as temporary:
+        temporary.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def held(step: int, steps: int, warmup: int, cooldown: float) -> float:

@@ -1,6 +1,5 @@
 """The detector: how likely something is written or drawn over a photo, what it is and where."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,13 +9,11 @@ import cv2
 import numpy as np
 import torch
 
-from catalog.files import atomic_file
 from catalog.images import Rgb
 from networks.interfaces import Identity
+from networks.pyramid import MULTIPLE, STRIDE
 from networks.watermark.network import (
     KINDS,
-    MULTIPLE,
-    STRIDE,
     TOPS,
     Kind,
     MarkNet,
@@ -132,22 +129,6 @@ def _logits(net: MarkNet, image: Rgb) -> torch.Tensor:
 def load_detector() -> MarkDetector:
     """The detector with its weights, read once a process."""
     return MarkDetector()
-
-
-def save(net: MarkNet, score: Score, place: Path) -> str:
-    """Write the weights as float16 safetensors; the SHA-256 of the file."""
-    from safetensors.torch import save as to_bytes
-
-    weights = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in net.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    own = {"score": torch.tensor(score.weights), "bias": torch.tensor(score.bias)}
-    data = to_bytes({**weights, **own})
-    with atomic_file(place) as temporary:
-        temporary.write_bytes(data)
-    return hashlib.sha256(data).hexdigest()
 
 
 def _is_too_narrow(image: Rgb) -> bool:

@@ -1,6 +1,5 @@
 """A small network that says how strong each degradation is, and where."""
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,19 +9,13 @@ import torch
 from torch import nn
 
 from catalog.degradations import Degradation
-from catalog.files import atomic_file
-from networks.judges.proxy.views import luma
+from networks.pyramid import MULTIPLE, WIDTHS, Pyramid, planes
 from networks.weights import read_pinned
 
 PLACE = Path(__file__).with_name("proxy-judge-v3-network.safetensors")
 
-STRIDE = 4
-"""Pixels to one cell of the first level."""
 CELL = 8
 """Pixels to one cell of the map of effects."""
-MULTIPLE = 32
-"""Sides of the inputs are multiples of this."""
-WIDTHS = (48, 64, 128, 192)
 HIDDEN = 192
 TOP = 8
 """One in so many cells counts as the strongest part."""
@@ -33,12 +26,11 @@ BORDER = cv2.BORDER_REFLECT_101
 """How views are filled up to a multiple of 32."""
 
 
-class SeverityNet(nn.Module):
+class SeverityNet(Pyramid):
     """(n, 4, h, w) `planes` and (n,) `size` to (n, 9) strengths, 0 (none) .. 1 (severity 1), and
     (n, 9, h / 8, w / 8) effects, how much of each cell is the degradation's doing, 0 .. about 1.
 
-    h and w are multiples of 32. Blocks of 4 x 4 pixels are its first cells, so that no convolution
-    runs at full resolution. What is said of the image is the sum of two answers: one from the mean
+    What is said of the image is the sum of two answers: one from the mean
     and the deviation of each level over the cells and from the strongest effects, one the mean of
     what every cell of the third level says, weighted by how sure it is. Effects are what it learns
     from more than from nine numbers an image: they say where to look.
@@ -47,14 +39,6 @@ class SeverityNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         a, b, c, d = WIDTHS
-        self.quarter = nn.Sequential(
-            nn.PixelUnshuffle(STRIDE), _conv(4 * STRIDE**2, a), _conv(a, a)
-        )
-        self.eighth = nn.Sequential(_conv(a, b, stride=2), _conv(b, b))
-        self.sixteenth = nn.Sequential(_conv(b, c, stride=2), _conv(c, c))
-        self.deep = nn.Sequential(_conv(c, d, stride=2), _conv(d, d), _conv(d, d))
-        self.up_sixteenth = nn.Sequential(_conv(c + d, c, kernel=1), _conv(c, c))
-        self.up_eighth = nn.Sequential(_conv(b + c, b, kernel=1), _conv(b, b))
         self.effect = nn.Conv2d(b, COUNT, 1)
         self.local = nn.Conv2d(c, 2 * COUNT, 1)
         wide = 2 * (a + b + c + d + c + b) + d + 2 * COUNT + 1
@@ -70,12 +54,7 @@ class SeverityNet(nn.Module):
         self, planes: torch.Tensor, size: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See the class."""
-        quarter = self.quarter(planes)
-        eighth = self.eighth(quarter)
-        sixteenth = self.sixteenth(eighth)
-        deep = self.deep(sixteenth)
-        up16 = self.up_sixteenth(torch.cat([sixteenth, _twice(deep)], dim=1))
-        up8 = self.up_eighth(torch.cat([eighth, _twice(up16)], dim=1))
+        quarter, eighth, sixteenth, deep, up16, up8 = self.levels(planes)
         effect = self.effect(up8).float()
         found = [size.float()[:, None]]
         for level in (quarter, eighth, sixteenth, up16, up8, deep):
@@ -90,19 +69,6 @@ class SeverityNet(nn.Module):
         said, sure = self.local(up16).float().flatten(2).chunk(2, dim=1)
         strengths = strengths + (said * sure.softmax(dim=2)).sum(dim=2)
         return strengths, effect
-
-
-def planes(view: np.ndarray) -> np.ndarray:
-    """(4, h, w) float32 of an (h, w, 3) float32 view in 0 .. 1: colour, and luma against its place.
-
-    The fourth is the high-pass over its local deviation: what lies faintly over a calm part is as
-    clear there as what lies strongly over a busy one.
-    """
-    values = view - np.float32(0.5)
-    grey = luma(values)
-    high = grey - cv2.blur(grey, (17, 17))
-    deviation = np.sqrt(np.maximum(cv2.blur(high * high, (33, 33)), 0)) + np.float32(0.02)
-    return np.concatenate([values.transpose(2, 0, 1), np.clip(high / deviation, -4, 4)[None] / 2])
 
 
 def size_of(shape: tuple[int, ...]) -> float:
@@ -131,7 +97,7 @@ def severities(net: SeverityNet, view: np.ndarray) -> dict[Degradation, float]:
 
 @lru_cache(maxsize=2)
 def load_network(sha256: str, place: Path = PLACE) -> SeverityNet:
-    """The network whose weights `save` wrote, read once a process.
+    """The network whose weights `networks.fitting.write_network` wrote, read once a process.
 
     Raises `UserError` when the file is another one.
     """
@@ -141,31 +107,3 @@ def load_network(sha256: str, place: Path = PLACE) -> SeverityNet:
     weights = load(read_pinned(place, sha256, "the judge's network"))
     net.load_state_dict({name: value.float() for name, value in weights.items()}, strict=False)
     return net
-
-
-def save(net: SeverityNet, place: Path) -> str:
-    """Write the weights as float16 safetensors; the SHA-256 of the file."""
-    from safetensors.torch import save as to_bytes
-
-    content = {
-        name: value.half().contiguous()
-        for name, value in net.state_dict().items()
-        if value.is_floating_point()
-    }
-    # Counters of batches are left out: they say nothing at inference.
-    data = to_bytes(content)
-    with atomic_file(place) as temporary:
-        temporary.write_bytes(data)
-    return hashlib.sha256(data).hexdigest()
-
-
-def _conv(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(after),
-        nn.ReLU(inplace=True),
-    )
-
-
-def _twice(values: torch.Tensor) -> torch.Tensor:
-    return nn.functional.interpolate(values, scale_factor=2, mode="nearest")

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 import numpy as np
+import torch
 
-from networks.watermark.detector import PLACE, save
+from networks.fitting import write_network
+from networks.watermark.detector import PLACE
 from networks.watermark.fit.calibrate import FALSE_POSITIVES, calibrate
 from networks.watermark.fit.sources import HELD_OUT_EVERY, prepare
 from networks.watermark.fit.train import Plan, train
@@ -30,7 +32,8 @@ def fit(debs: Path, work: Path, steps: int, tests: int, out: Path) -> None:
     rng = np.random.default_rng(Plan.seed + 1)
     score, recall = calibrate(net, held, held_fonts, tests, rng)
     click.echo(f"held-out photos: recall {recall:.3f} at {FALSE_POSITIVES:.0%} false positives")
-    click.echo(f"{out.name} SHA-256 {save(net, score, out)}")
+    own = {"score": torch.tensor(score.weights), "bias": torch.tensor(score.bias)}
+    click.echo(f"{out.name} SHA-256 {write_network(net, out, own)}")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ from PIL import Image
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from networks.degraders import load_degrader
+from networks.pyramid import STRIDE
 from networks.watermark.fit import marks
 from networks.watermark.fit.scenery import bars, sign
 from networks.watermark.fit.sources import load, shares
-from networks.watermark.network import KINDS, STRIDE
+from networks.watermark.network import KINDS
 
 SIDE = 256
 MARKED = 0.6

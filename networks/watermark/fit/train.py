@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 from catalog.log import logger
-from networks.fitting import State, follow, held
+from networks.fitting import ScenePlan, State, descend, scene_batches
 from networks.watermark.fit import scenes
 from networks.watermark.network import MarkNet, evidence, inputs
 
@@ -20,45 +18,21 @@ log = logger(__name__)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(ScenePlan):
     """What decides the result, beside the packages."""
 
     seed: int = 20261124
     steps: int = 4000
     cooldown: float = 0.3
-    """Of the steps, at the end, in which the learning rate falls to nothing in a line."""
     warmup: int = 100
     batch: int = 16
     fresh: int = 5
-    """Scenes of a batch that are new; the others come from the last `kept`, mirrored and toned."""
     kept: int = 3000
     learning_rate: float = 3e-3
+    average: float = 0.995
     image_weight: float = 0.3
     """Of the loss of the whole crop's evidence, beside that of its cells."""
     kind_weight: float = 0.3
-    average: float = 0.995
-    """Kept of the running average of the weights, which is what is saved, at each step."""
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        return self.learning_rate * held(step, self.steps, self.warmup, self.cooldown)
-
-
-class _Fresh(Dataset[list[scenes.Scene]]):
-    """New scenes by step, the same whenever they are asked for."""
-
-    def __init__(self, maker: scenes.Maker, plan: Plan, first: int) -> None:
-        self.maker, self.plan, self.first = maker, plan, first
-
-    def __len__(self) -> int:
-        return self.plan.steps - self.first
-
-    def __getitem__(self, index: int) -> list[scenes.Scene]:
-        cv2.setNumThreads(1)
-        rng = np.random.default_rng([self.plan.seed, self.first + index])
-        # The first batches fill the pool that later ones draw from.
-        count = self.plan.batch if index < 25 else self.plan.fresh
-        return [self.maker.make(rng) for _ in range(count)]
 
 
 def train(pictures: Sequence[Path], fonts: Sequence[Path], work: Path, plan: Plan) -> MarkNet:
@@ -69,24 +43,10 @@ def train(pictures: Sequence[Path], fonts: Sequence[Path], work: Path, plan: Pla
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=1e-2)
     state = State(work / "state.pt", net=net, average=average, optimizer=optimizer)
     first = state.load()
-    pool: list[scenes.Scene] = []
     running = np.zeros(3)
-    fresh = _Fresh(scenes.Maker(pictures, fonts), plan, first)
-    loader = DataLoader(fresh, batch_size=None, num_workers=1, prefetch_factor=8)
-    for step, new in enumerate(loader, first):
-        rng = np.random.default_rng([plan.seed, step, 1])
-        for group in optimizer.param_groups:
-            group["lr"] = plan.rate(step)
-        old = plan.batch - len(new)
-        chosen: list[int] = rng.choice(len(pool), old, replace=False).tolist() if old else []
-        batch = new + [_varied(pool[index], rng) for index in chosen]
-        pool = (pool + new)[-plan.kept :]
-        losses = _losses(net, batch, plan)
-        optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimizer.step()
-        follow(average, net, min(plan.average, (step + 1) / (step + 20)))
+    for step, rng, new, kept in scene_batches(scenes.Maker(pictures, fonts).make, plan, first):
+        losses = _losses(net, new + [_varied(scene, rng) for scene in kept], plan)
+        descend(losses.sum(), net, average, optimizer, plan, step)
         running += losses.detach().numpy()
         if (step + 1) % 50 == 0 or step + 1 == plan.steps:
             cells, image, kind = (running / 50).round(4).tolist()

@@ -10,6 +10,7 @@ from skimage import data
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from networks.degraders import load_degrader
+from networks.fitting import write_network
 from networks.judges.proxy import head
 from networks.judges.proxy.fit import scenes, train
 from networks.judges.proxy.fit.said import blended
@@ -19,7 +20,6 @@ from networks.judges.proxy.network import (
     PLACE,
     SeverityNet,
     load_network,
-    save,
     severities,
 )
 from networks.judges.proxy.views import coarse_of, look
@@ -37,7 +37,7 @@ def test_weights_survive_saving_and_others_are_refused(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = SeverityNet().eval()
     place = tmp_path / "net.safetensors"
-    sha256 = save(net, place)
+    sha256 = write_network(net, place)
     view = look(data.coffee()).coarse
     first, second = severities(net, view), severities(load_network(sha256, place), view)
     assert [first[d] for d in Degradation] == pytest.approx([second[d] for d in Degradation], 0.01)

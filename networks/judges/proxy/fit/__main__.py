@@ -102,13 +102,14 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
 @click.option("--steps", type=int, help="A run that is cut off goes on with the same.")
 def network(photos: Path, work: Path, steps: int | None) -> None:
     """Train the network (or go on), write its weights and print their SHA-256."""
+    from networks.fitting import write_network
     from networks.judges.proxy.fit.scenes import Maker
     from networks.judges.proxy.fit.train import Plan, train
-    from networks.judges.proxy.network import PLACE, save
+    from networks.judges.proxy.network import PLACE
 
     work.mkdir(parents=True, exist_ok=True)
     net = train(Maker(photos), work, Plan(steps=steps) if steps else Plan())
-    click.echo(f"{PLACE.name} SHA-256 {save(net, PLACE)}")
+    click.echo(f"{PLACE.name} SHA-256 {write_network(net, PLACE)}")
 
 
 @fit.command()

@@ -68,11 +68,11 @@ def versions(folder: Path, source: int) -> Iterator[tuple[str, float, Rgb]]:
     photo = sources.load(folder, photo_of(source))
     other = sources.load(folder, photo_of((source * 7 + 3) % MIRRORED))
     rng = np.random.default_rng([SEED, source])
-    crop, layer = _crop(photo, rng), _crop(other, rng)
-    yield "clean", 5.0, _published(develop(crop, rng), rng, None)
+    part, layer = crop(photo, rng), crop(other, rng)
+    yield "clean", 5.0, _published(develop(part, rng), rng, None)
     for number, kind in enumerate(Degradation):
         rng = np.random.default_rng([SEED, source, number])
-        image = develop(crop, rng)
+        image = develop(part, rng)
         layers = [layer] if kind is Degradation.REFLECTION and rng.random() < 0.7 else []
         degrader = load_degrader(kind, layers=layers)
         for span in ((1.0, 3.0), (3.0, 5.0)):
@@ -80,7 +80,7 @@ def versions(folder: Path, source: int) -> Iterator[tuple[str, float, Rgb]]:
             degraded = degrader.degrade(image, severity, rng)
             yield kind.value, severity, _published(degraded, rng, kind)
     rng = np.random.default_rng([SEED, source, len(Degradation)])
-    yield "clean", 5.0, _published(develop(_crop(photo, rng), rng), rng, None)
+    yield "clean", 5.0, _published(develop(crop(photo, rng), rng), rng, None)
 
 
 def _published(image: Rgb, rng: np.random.Generator, kind: Degradation | None) -> Rgb:
@@ -89,14 +89,23 @@ def _published(image: Rgb, rng: np.random.Generator, kind: Degradation | None) -
     return decode(publish(image, rng, keep=kind is Degradation.COMPRESSION))
 
 
-def _crop(photo: Rgb, rng: np.random.Generator) -> Rgb:
+def crop(
+    photo: Rgb,
+    rng: np.random.Generator,
+    least: float = 0.5,
+    sides: tuple[float, float] = SIDES,
+) -> Rgb:
+    """A part of a photo, mirrored or not, its longer side reduced to one of `sides`, px.
+
+    `least` is its smallest share of the largest part of that aspect.
+    """
     height, width = photo.shape[:2]
     aspect = float(rng.choice([1.5, 1.33, 1.0, 0.75, 0.67], p=[0.4, 0.2, 0.15, 0.1, 0.15]))
-    tall = float(rng.uniform(0.5, 1.0)) * min(height, width / aspect)
+    tall = float(rng.uniform(least, 1.0)) * min(height, width / aspect)
     rows, columns = int(tall), int(tall * aspect)
     down, right = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
-    crop = photo[down : down + rows, right : right + columns]
-    share = float(np.exp(rng.uniform(*np.log(SIDES)))) / max(rows, columns)
+    part = photo[down : down + rows, right : right + columns]
+    share = float(np.exp(rng.uniform(*np.log(sides)))) / max(rows, columns)
     if share < 1:
-        crop = cv2.resize(crop, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
+        part = cv2.resize(part, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(part[:, ::-1] if rng.random() < 0.5 else part)

@@ -11,7 +11,7 @@ from PIL import Image
 from catalog.degradations import Degradation
 from catalog.images import Rgb, decode
 from networks.degraders import load_degrader
-from networks.judges.proxy.fit import sources
+from networks.judges.proxy.fit import ladder, sources
 from networks.judges.proxy.fit.samples import develop, publish
 from networks.judges.proxy.network import BORDER, CELL
 from networks.judges.proxy.views import coarse_of
@@ -31,6 +31,8 @@ CLEAN = 0.35
 """Share of the scenes whose second version is clean."""
 ALIKE = 0.6
 """Share of the others in which nothing but the severity differs."""
+LEAST = 0.35
+"""Smallest crop, of the largest of its aspect."""
 SIDES = (400, 560)
 """Longer side, px, of most of the photos that are degraded."""
 LARGE = (560, 1100)
@@ -211,14 +213,4 @@ def _effect(base: Rgb, image: Rgb) -> np.ndarray:
 
 
 def _crop(photo: Rgb, rng: np.random.Generator) -> Rgb:
-    height, width = photo.shape[:2]
-    aspect = float(rng.choice([1.5, 1.33, 1.0, 0.75, 0.67], p=[0.4, 0.2, 0.15, 0.1, 0.15]))
-    tall = float(rng.uniform(0.35, 1.0)) * min(height, width / aspect)
-    rows, columns = int(tall), int(tall * aspect)
-    down, right = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
-    crop = photo[down : down + rows, right : right + columns]
-    span = LARGE if rng.random() < OFTEN_LARGE else SIDES
-    share = float(np.exp(rng.uniform(*np.log(span)))) / max(rows, columns)
-    if share < 1:
-        crop = cv2.resize(crop, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
+    return ladder.crop(photo, rng, LEAST, LARGE if rng.random() < OFTEN_LARGE else SIDES)

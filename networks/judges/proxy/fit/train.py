@@ -4,42 +4,39 @@ import copy
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 from catalog.degradations import Degradation
 from catalog.log import logger
-from networks.fitting import State, follow, held
+from networks.fitting import ScenePlan, State, descend, scene_batches
 from networks.judges.proxy.fit import scenes
-from networks.judges.proxy.network import SeverityNet, planes, size_of
+from networks.judges.proxy.network import SeverityNet, size_of
+from networks.pyramid import Pyramid, planes
 from networks.weights import read_pinned
 
 log = logger(__name__)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What decides the result, beside the photos."""
+class Plan(ScenePlan):
+    """What decides the result, beside the photos. A scene is two versions of a photo."""
 
     seed: int = 20261126
     steps: int = 22000
     cooldown: float = 0.4
-    """Of the steps, at the end, in which the learning rate falls to nothing in a line."""
     warmup: int = 200
     batch: int = 8
-    """Scenes, of two versions each."""
     fresh: int = 2
-    """Scenes of a batch that are new; the others come from the last `kept`, cut elsewhere."""
     kept: int = 3000
+    learning_rate: float = 1e-3
+    average: float = 0.998
     primed: int = 160
     """Scenes that the head's normalisation is taken from."""
     side: int = 256
     """Of the windows, px."""
-    learning_rate: float = 1e-3
     clean: float = 0.3
     """Weight of what is said of a clean photo, a degradation, beside 1 of one that is there."""
     others: float = 0.03
@@ -50,29 +47,6 @@ class Plan:
     """Weight of the map of effects."""
     beta: float = 0.1
     """Strengths up to which errors count by their square."""
-    average: float = 0.998
-    """Kept of the running average of the weights, which is what is saved, at each step."""
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        return self.learning_rate * held(step, self.steps, self.warmup, self.cooldown)
-
-
-class _Fresh(Dataset[list[scenes.Scene]]):
-    """New scenes by step, the same whenever they are asked for."""
-
-    def __init__(self, maker: scenes.Maker, plan: Plan, first: int) -> None:
-        self.maker, self.plan, self.first = maker, plan, first
-
-    def __len__(self) -> int:
-        return self.plan.steps - self.first
-
-    def __getitem__(self, index: int) -> list[scenes.Scene]:
-        cv2.setNumThreads(1)
-        rng = np.random.default_rng([self.plan.seed, self.first + index])
-        # The first batches fill the pool that later ones draw from.
-        count = self.plan.batch if index < 25 else self.plan.fresh
-        return [self.maker.make(rng) for _ in range(count)]
 
 
 def start(net: SeverityNet) -> None:
@@ -86,8 +60,8 @@ def start(net: SeverityNet) -> None:
 
     weights = load(read_pinned(PLACE, SHA256, "the network that the training starts from"))
     own = net.state_dict()
-    levels = ("quarter.", "eighth.", "sixteenth.", "deep.", "up_sixteenth.", "up_eighth.")
-    taken = {name: value.float() for name, value in weights.items() if name.startswith(levels)}
+    levels = Pyramid().state_dict().keys() & weights.keys()
+    taken = {name: weights[name].float() for name in levels}
     net.load_state_dict(own | taken)
 
 
@@ -116,8 +90,6 @@ def prime(net: SeverityNet, maker: scenes.Maker, plan: Plan) -> None:
 
 def train(maker: scenes.Maker, work: Path, plan: Plan) -> SeverityNet:
     """Fit, saving the state in `work` every 50 steps; the average of the weights."""
-    # No threads of OpenCV when the loader forks: they would be waited for in the child, for ever.
-    cv2.setNumThreads(1)
     torch.manual_seed(plan.seed)
     net = SeverityNet().train().to(memory_format=torch.channels_last)
     start(net)
@@ -126,25 +98,11 @@ def train(maker: scenes.Maker, work: Path, plan: Plan) -> SeverityNet:
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=2e-2)
     state = State(work / "state.pt", net=net, average=average, optimizer=optimizer)
     first = state.load()
-    pool: list[scenes.Scene] = []
     running, counted = np.zeros(len(Degradation)), np.zeros(len(Degradation))
-    loader = DataLoader(
-        _Fresh(maker, plan, first), batch_size=None, num_workers=1, prefetch_factor=8
-    )
-    for step, new in enumerate(loader, first):
-        rng = np.random.default_rng([plan.seed, step, 1])
-        for group in optimizer.param_groups:
-            group["lr"] = plan.rate(step)
-        old = plan.batch - len(new)
-        chosen = rng.choice(len(pool), old, replace=False).tolist() if old else []
-        batch = new + [pool[index] for index in chosen]
-        pool = (pool + new)[-plan.kept :]
+    for step, rng, new, kept in scene_batches(maker.make, plan, first):
+        batch = new + kept
         loss, errors = _loss(net, batch, plan, rng)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimizer.step()
-        follow(average, net, min(plan.average, (step + 1) / (step + 20)))
+        descend(loss, net, average, optimizer, plan, step)
         for scene, error in zip(batch, errors, strict=True):
             running[scene.kind] += error
             counted[scene.kind] += 1
