@@ -21,8 +21,9 @@ from curation.collect.http import Http, host_of
 from curation.collect.outcome import STORED, UNCHANGED, FetchError
 from curation.collect.progress import Progress
 from curation.collect.robots import Robots
+from curation.collect.rows import Pending, Result
 from curation.collect.sources import LocalSource
-from curation.collect.state import Pending, Result, State
+from curation.collect.state import State
 
 T = TypeVar("T")
 _SPARE_THREADS = 8

@@ -15,7 +15,7 @@ from typing import Any
 
 from catalog.settings.collect import Collect
 from curation.collect.outcome import FetchError
-from curation.collect.state import Pending
+from curation.collect.rows import Pending
 
 LOCAL = ""
 """The host of what is read from this machine."""

@@ -11,8 +11,9 @@ from curation.collect.history import History, Past
 from curation.collect.hosts import LOCAL
 from curation.collect.http import host_of, parse_url
 from curation.collect.outcome import FetchError
+from curation.collect.rows import storable
 from curation.collect.sources import Item, PagedSource, Source
-from curation.collect.state import State, storable
+from curation.collect.state import State
 
 _BATCH = 2048
 

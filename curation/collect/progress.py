@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from catalog.log import logger
-from curation.collect.state import Result
+from curation.collect.rows import Result
 
 _EVERY = 10.0  # seconds between log lines
 

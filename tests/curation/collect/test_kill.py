@@ -16,8 +16,9 @@ from web import Web, photo
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
 from catalog.shards import ShardStore, read_shard
+from curation.collect.rows import Pending, Result
 from curation.collect.snapshot import Work
-from curation.collect.state import Pending, Result, State
+from curation.collect.state import State
 
 REPOSITORY = Path(__file__).parents[3]
 

@@ -126,7 +126,7 @@ def test_directives_apply_to_the_robots_that_they_name() -> None:
 
 def test_progress_tells_rate_bytes_outcomes_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     from curation.collect import progress
-    from curation.collect.state import Pending, Result
+    from curation.collect.rows import Pending, Result
 
     monkeypatch.setattr(progress, "_EVERY", 0.0)
     item = Pending(1, "k", "u", "h", None, 0, None, None, None)
