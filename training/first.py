@@ -15,7 +15,7 @@ TYPES = {"keep": None, "fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def first_editor(network: Network, first: Path | None, stage: Stage) -> tuple[Editor, str]:
-    """The model, on the CPU, and the hash of its weights (of the model below adapters).
+    """The model, on the CPU, and the hash of the network's weights (of that below adapters).
 
     first: what the stage before wrote, a whole model or adapters; None for `network.folder`.
     Adapters go on learning where `stage` has adapters, and are merged where it has none. Raises
@@ -39,7 +39,7 @@ def first_editor(network: Network, first: Path | None, stage: Stage) -> tuple[Ed
         )
     target = Precision.of(stage).device
     editor = open_editor(root, "cpu", TYPES[network.weights], network.offload, target)
-    weights = editor.identity_hash()
+    weights = editor.weights_hash()
     if adapters:
         assert first is not None
         if lora.read_base(first)[1] != weights:

@@ -200,13 +200,11 @@ def start(
     editor, weights = first_editor(network, inputs.first, stage)
     if not stage.lora_rank:
         freeze(editor.network, stage.freeze)
-    adapters = inputs.first / lora.WEIGHTS if inputs.first else None
+    adapted = inputs.first is not None and (inputs.first / lora.CONFIG).is_file()
     parts = {
         "network": network.model_dump(mode="json", exclude={"folder", "offload"}),
-        "first": weights,
-        "adapters": hashlib.sha256(adapters.read_bytes()).hexdigest()
-        if adapters and adapters.is_file()
-        else None,
+        "first": editor.identity_hash(),
+        "adapters": lora.adapter_hash(inputs.first) if inputs.first and adapted else None,
     }
     cache = EncodedCache(scratch / "encoded", stage.encoded_cache_mib * 2**20, processes)
     return Start(

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from catalog.digests import file_digest
+from networks.editing.content import content_hash
 from networks.student.patches import to_image
 
 Condition = dict[str, Tensor]
@@ -153,8 +155,23 @@ class Editor(ABC):
         """
 
     @abstractmethod
+    def parts(self) -> dict[str, tuple[Path, ...]]:
+        """Files and folders that were read, by part; those of the network are `transformer`."""
+
+    @abstractmethod
+    def weight_files(self) -> tuple[Path, ...]:
+        """Of the network."""
+
+    def weights_hash(self) -> str:
+        """SHA-256 over the network's weights as they were read: what adapters belong to."""
+        digest = hashlib.sha256()
+        for path in self.weight_files():
+            digest.update(bytes.fromhex(file_digest(path)))
+        return digest.hexdigest()
+
     def identity_hash(self) -> str:
-        """SHA-256 over the weights that were read."""
+        """SHA-256 over all files that decide what the model puts out."""
+        return content_hash(self.parts())
 
     def encoder_hash(self) -> str:
         """Over names, shapes, types and 64 values of every weight of the frozen parts."""

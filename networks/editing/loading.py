@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 import torch
 
+from catalog.degradations import WORDING, Degradation
 from catalog.errors import UserError
 from networks.editing import lora
 from networks.editing.base import Editor
@@ -71,12 +72,11 @@ def load_editing(folder: Path, options: str = "", device: str | None = None) -> 
     offload = read_options(options, Options()).offload
     editor = open_editor(root, "cpu", dtype, offload, target=device)
     weights = editor.identity_hash()
-    lora.require_base(folder, root, wanted, weights)
     if adapters:
+        lora.require_base(folder, root, wanted, editor.weights_hash())
         lora.load_adapter(editor, folder)
         lora.merge(editor.network)
-        own = (folder / lora.WEIGHTS).read_bytes()
-        weights = hashlib.sha256(weights.encode() + own).hexdigest()
+        weights = hashlib.sha256(f"{weights}\n{lora.adapter_hash(folder)}".encode()).hexdigest()
     chosen = read_options(options, Options(steps=editor.steps, guidance=editor.guidance))
     editor.network.eval()
     try:
@@ -89,5 +89,6 @@ def load_editing(folder: Path, options: str = "", device: str | None = None) -> 
     # How it samples is part of who it is: other steps give other images. How many at once is not.
     how = {name: value for name, value in vars(chosen).items() if name != "offload"} | {"batch": 1}
     told = "&".join(f"{name}={value}" for name, value in how.items())
-    prompt = hashlib.sha256(told.encode()).hexdigest()
+    words = (WORDING[task].instruction_en for task in Degradation)
+    prompt = hashlib.sha256("\n".join((told, *words)).encode()).hexdigest()
     return EditingRestorer(editor, Identity(editor.name, "v1", weights, prompt), chosen)

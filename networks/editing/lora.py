@@ -4,6 +4,7 @@ An adapter's folder holds adapter_model.safetensors and adapter_config.json as p
 base.json, which names the model below it by folder and by hash.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from catalog.digests import file_digest
 from catalog.errors import UserError
 from catalog.files import write_json
 from networks.editing.base import Editor
@@ -107,16 +109,41 @@ def read_base(folder: Path) -> tuple[Path, str]:
         ) from error
 
 
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads((folder / CONFIG).read_text("utf-8"))
+        content["r"], content["lora_alpha"], content["target_modules"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(folder, error) from error
+    return content
+
+
+def _unreadable(folder: Path, error: Exception) -> UserError:
+    return UserError(
+        f"The adapters in {folder} cannot be read: {error}.",
+        f"A folder of adapters has {CONFIG} and {WEIGHTS}.",
+    )
+
+
+def adapter_hash(folder: Path) -> str:
+    """SHA-256 over what the adapters in `folder` add: their weights, and how much these count.
+
+    The folder that the configuration names, another on each machine, is left out. Raises
+    `UserError`.
+    """
+    content = _config(folder)
+    told = {name: content.get(name) for name in ("r", "lora_alpha", "target_modules")}
+    own = f"{json.dumps(told, sort_keys=True)}\n{file_digest(folder / WEIGHTS)}"
+    return hashlib.sha256(own.encode()).hexdigest()
+
+
 def load_adapter(editor: Editor, folder: Path) -> None:
     """Add the adapters of `folder` to `editor`. Raises `UserError` that names what does not fit."""
+    content = _config(folder)
     try:
-        content = json.loads((folder / CONFIG).read_text("utf-8"))
         found = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            f"The adapters in {folder} cannot be read: {error}.",
-            f"A folder of adapters has {CONFIG} and {WEIGHTS}.",
-        ) from error
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(folder, error) from error
     add_lora(editor.network, content["r"], content["lora_alpha"], content["target_modules"])
     own = editor.network.state_dict()
     wanted = {name.replace(".default.", "."): name for name in own if ".lora_" in name}
@@ -169,7 +196,7 @@ def merged_copy(folder: Path, target: Path) -> None:
 
     root, wanted = read_base(folder)
     editor = open_editor(root)
-    require_base(folder, root, wanted, editor.identity_hash())
+    require_base(folder, root, wanted, editor.weights_hash())
     load_adapter(editor, folder)
     merge(editor.network)
     with atomic_folder(target) as temporary:

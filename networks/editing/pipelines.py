@@ -1,7 +1,6 @@
 """What FLUX.1-Kontext and Qwen-Image-Edit have in common: a folder of a diffusers pipeline."""
 
 import copy
-import hashlib
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from catalog.errors import UserError
 from networks.editing.base import Editor, encoder_type
+from networks.editing.content import pipeline_parts
 
 PATTERN = "diffusion_pytorch_model{suffix}.safetensors"
 SHARD = 9_900_000_000
@@ -132,14 +132,15 @@ class PipelineEditor(Editor):
             metadata={"format": "pt"},
         )
 
-    def identity_hash(self) -> str:
-        """Over the transformer's files."""
+    def parts(self) -> dict[str, tuple[Path, ...]]:
+        """See `Editor.parts`."""
         assert self.folder is not None
-        digest = hashlib.sha256()
-        for path in sorted((self.folder / "transformer").glob("*.safetensors")):
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()
+        return pipeline_parts(self.folder)
+
+    def weight_files(self) -> tuple[Path, ...]:
+        """See `Editor.weight_files`."""
+        assert self.folder is not None
+        return tuple(sorted((self.folder / "transformer").glob("*.safetensors")))
 
 
 def _stored(folder: Path) -> torch.dtype:

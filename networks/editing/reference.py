@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from catalog.digests import file_digest
 from catalog.errors import UserError
 from catalog.files import write_json
 
@@ -44,9 +45,7 @@ def list_files(folder: Path) -> Files:
                 f"{path} is a pickle, which can run code when it is loaded.",
                 "Convert it with safetensors.torch.save_file on a machine where you trust it.",
             )
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        found[name] = {"bytes": path.stat().st_size, "sha256": digest}
+        found[name] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
     return found
 
 
@@ -114,7 +113,6 @@ def _fault(place: Path, known: dict[str, tuple[int, str]]) -> str | None:
         if name not in known and path.suffix in (*LOADED, *PICKLES):
             return f"{name} is not of it"
     for name, (_, digest) in known.items():
-        with (place / name).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                return f"{name} has another SHA-256"
+        if file_digest(place / name, anew=True) != digest:
+            return f"{name} has another SHA-256"
     return None

@@ -23,6 +23,7 @@ from catalog.degradations import WORDING, Degradation
 from catalog.errors import UserError
 from catalog.images import Rgb
 from networks.editing.attention import kernels
+from networks.editing.content import content_hash, pipeline_parts
 from networks.interfaces import Identity
 from networks.student.patches import to_image, to_tensor
 from networks.tiling import in_tiles
@@ -268,7 +269,7 @@ def load_pipeline(name: str, device: str | None = None) -> PipelineRestorer:
     told = replace(options, batch=1, offload=False)
     text = "\n".join([str(told), *(WORDING[task].instruction_en for task in Degradation)])
     prompt = hashlib.sha256(text.encode()).hexdigest()
-    identity = Identity(family.name, "v1", _hash(folder), prompt)
+    identity = Identity(family.name, "v1", content_hash(pipeline_parts(folder)), prompt)
     return PipelineRestorer(pipe, family, identity, options, device)
 
 
@@ -312,13 +313,3 @@ def _refuse_pickles(folder: Path) -> None:
                 f"{part / pickled[0]} is pickled, and a pickle can run anything when it is read.",
                 "Download the repository's safetensors, or convert it elsewhere.",
             )
-
-
-def _hash(folder: Path) -> str:
-    """Over the transformer's weights and every configuration."""
-    digest = hashlib.sha256()
-    weights = sorted((folder / "transformer").glob("*.safetensors"))
-    for path in [*weights, *sorted(folder.glob("*/*.json"))]:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()

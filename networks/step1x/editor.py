@@ -1,6 +1,5 @@
 """Step1X-Edit v1.0, v1.1 and RealRestorer as an editing model, from and to both layouts."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -187,13 +186,19 @@ class Step1XEditor(Editor):
         """Write all parts in the layout that was read; the unchanged ones as they are."""
         save_layout(self, folder, self.places.layout, state)
 
-    def identity_hash(self) -> str:
-        """Over the transformer's files."""
-        digest = hashlib.sha256()
-        for path in self.places.transformer:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()
+    def parts(self) -> dict[str, tuple[Path, ...]]:
+        """See `Editor.parts`; sizes and the scheduler are not read from the bundle's files."""
+        places = self.places
+        return {
+            "transformer": places.transformer,
+            "vae": (places.autoencoder,),
+            "text_encoder": (places.text_encoder,),
+            "processor": (places.processor,),
+        }
+
+    def weight_files(self) -> tuple[Path, ...]:
+        """See `Editor.weight_files`."""
+        return self.places.transformer
 
 
 def build(

@@ -43,7 +43,7 @@ def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     editor = open_editor(base)
-    weights = editor.identity_hash()
+    weights = editor.weights_hash()
     lora.add_lora(editor.network, 2, 2.0)
     for name, value in editor.network.named_parameters():
         if ".lora_B." in name:

@@ -1,6 +1,7 @@
 """FLUX.1-Kontext and Qwen-Image-Edit behind the same interface, and adapters on all of them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,7 @@ def test_adapters_learn_alone_are_kept_and_merge(
                 value.normal_(0, 0.2)
     adapted = ask(editor)
     assert not torch.allclose(adapted, plain)
-    lora.save_adapter(editor, tmp_path, base_hash=editor.identity_hash())
+    lora.save_adapter(editor, tmp_path, base_hash=editor.weights_hash())
     again = open_editor(folders[family], dtype=torch.float32)
     lora.load_adapter(again, tmp_path)
     assert torch.allclose(ask(again), adapted, atol=1e-6)
@@ -211,3 +212,50 @@ def test_adapters_of_another_model_are_refused(folders: dict[str, Path], tmp_pat
         state = {k: v for k, v in editor.network.state_dict().items() if "single" not in k}
         lora.save_adapter(editor, tmp_path, state)
         lora.load_adapter(other, tmp_path)
+
+
+# Of each family: a file of every part that its images hang on.
+DECIDING = {
+    "step1x": """transformer/*.safetensors vae/*.safetensors text_encoder/*.safetensors
+        text_encoder/config.json processor/tokenizer.json processor/chat_template.jinja""",
+    "flux-kontext": """transformer/*.safetensors transformer/config.json vae/*.safetensors
+        vae/config.json text_encoder/*.safetensors text_encoder_2/*.safetensors
+        tokenizer_2/tokenizer.json scheduler/scheduler_config.json model_index.json""",
+    "qwen-image-edit": """transformer/*.safetensors vae/config.json text_encoder/*.safetensors
+        processor/tokenizer.json scheduler/scheduler_config.json""",
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_part_that_decides_is_in_the_identity(
+    folders: dict[str, Path], tmp_path: Path, family: str
+) -> None:
+    folder = Path(shutil.copytree(folders[family], tmp_path / "model"))
+    editor = open_editor(folder)
+    identity, weights = editor.identity_hash(), editor.weights_hash()
+    (folder / "README.md").write_text("Words.")
+    (folder / "another.safetensors").write_bytes(b"a copy in one file, which nothing reads")
+    assert editor.identity_hash() == identity
+    for pattern in DECIDING[family].split():
+        (path,) = folder.glob(pattern)
+        before = path.read_bytes()
+        path.write_bytes(before + b" ")
+        assert editor.identity_hash() != identity, pattern
+        # Adapters belong to the network alone.
+        assert (editor.weights_hash() != weights) == (pattern == "transformer/*.safetensors")
+        path.write_bytes(before)
+    assert editor.identity_hash() == identity
+
+
+def test_how_much_adapters_count_is_in_their_hash(tmp_path: Path) -> None:
+    about = {"r": 4, "lora_alpha": 8, "target_modules": ["to_q"], "base_model_name_or_path": "a"}
+    (tmp_path / lora.WEIGHTS).write_bytes(b"weights")
+    (tmp_path / lora.CONFIG).write_text(json.dumps(about))
+    own = lora.adapter_hash(tmp_path)
+    (tmp_path / lora.CONFIG).write_text(json.dumps({**about, "base_model_name_or_path": "b"}))
+    assert lora.adapter_hash(tmp_path) == own
+    (tmp_path / lora.CONFIG).write_text(json.dumps({**about, "lora_alpha": 16}))
+    assert lora.adapter_hash(tmp_path) != own
+    (tmp_path / lora.CONFIG).write_text("{}")
+    with pytest.raises(UserError, match="cannot be read"):
+        lora.adapter_hash(tmp_path)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from catalog.degradations import WORDING, Degradation
 from catalog.errors import UserError
@@ -130,6 +131,20 @@ def test_large_images_are_restored_in_tiles_at_their_own_size(kontext: Path) -> 
     small, large = tiled.restore([IMAGE[:50, :50], IMAGE], Degradation.BLUR)
     assert small.shape == (50, 50, 3) and large.shape == IMAGE.shape
     assert tiled.identity != load(kontext, "steps=1&side=64").identity
+
+
+def test_another_autoencoder_or_text_encoder_is_another_restorer(
+    kontext: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(kontext, tmp_path / "model"))
+    first = load(folder, "steps=1&side=64").identity
+    assert first == load(kontext, "steps=1&side=64").identity, "wherever it lies"
+    for part in ("vae", "text_encoder_2"):
+        (path,) = (folder / part).glob("*.safetensors")
+        state = load_file(path)
+        save_file({name: value * 1.1 for name, value in state.items()}, path, {"format": "pt"})
+        assert load(folder, "steps=1&side=64").identity != first
+        shutil.copy2(kontext / part / path.name, path)
 
 
 @pytest.mark.slow
