@@ -16,6 +16,9 @@ from curation.assemble.order import shuffled
 
 TRAIN, VALIDATION, HELD_OUT = SPLITS = ("train", "validation", "held-out")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+_DEPTH_AND_COLOUR = slice(24, 26)
+_RGB_8 = b"\x08\x02"
+"""Bit depth 8, colour type 2, in IHDR (PNG, ISO/IEC 15948, 11.2.2)."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +124,19 @@ def read(part: Part, store: ShardStore, threads: int) -> Iterator[Pixels]:
 
 
 def plain_png(data: bytes) -> bytes:
-    """The image as PNG with nothing but pixels: no EXIF, no GPS, no comment, no preview.
+    """The image as PNG of 8-bit RGB with nothing but pixels: no EXIF, no comment, no preview.
 
-    Bytes that are so already stay as they are. Raises `ImageRefused`.
+    Bytes that are so already stay as they are. Grey, transparent and 16-bit ones become the pixels
+    of `images.decode`, since readers of the export would show them in their own mode. Raises
+    `ImageRefused`.
     """
-    if data.startswith(_PNG_START) and _chunks(data) <= {b"IHDR", b"IDAT", b"IEND"}:
+    if _is_rgb(data) and _chunks(data) <= {b"IHDR", b"IDAT", b"IEND"}:
         return data
     return images.encode_png(images.decode(data))
+
+
+def _is_rgb(data: bytes) -> bool:
+    return data.startswith(_PNG_START) and data[_DEPTH_AND_COLOUR] == _RGB_8
 
 
 def _chunks(png: bytes) -> set[bytes]:

@@ -23,6 +23,7 @@ from catalog.pairs import pair_id
 from catalog.shards import ShardWriter
 from catalog.tables import write_table
 from curation.export import export
+from curation.export.samples import plain_png
 from tests.curation.conftest import picture
 
 REPOSITORY = Path(__file__).parents[3]
@@ -126,6 +127,22 @@ def test_nothing_but_pixels_leaves(layout: Layout, tmp_path: Path) -> None:
         run(layout, tmp_path / form, form)
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert all(b"SECRET" not in data and b"Exif" not in data for data in written)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "I;16"])
+def test_png_of_every_mode_leaves_as_the_pixels_that_are_trained_on(mode: str) -> None:
+    whole = Image.fromarray(picture(3))
+    if mode == "I;16":
+        whole = Image.fromarray(np.asarray(whole.convert("L")).astype(np.uint16) * 257)
+    elif mode in ("LA", "RGBA"):
+        whole = whole.convert(mode)
+        whole.putalpha(Image.linear_gradient("L").resize(whole.size))
+    buffer = io.BytesIO()
+    (whole if mode == "I;16" else whole.convert(mode)).save(buffer, "PNG")
+    left = plain_png(buffer.getvalue())
+    shown = np.asarray(Image.open(io.BytesIO(left)))
+    assert np.array_equal(shown, images.decode(buffer.getvalue()))
+    assert (left == buffer.getvalue()) == (mode == "RGB")
 
 
 def test_taken_down_since_is_left_out(layout: Layout, tmp_path: Path) -> None:
