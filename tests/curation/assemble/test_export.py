@@ -23,7 +23,7 @@ from catalog.pairs import pair_id
 from catalog.shards import ShardWriter
 from catalog.tables import write_table
 from curation.export import export
-from curation.export.samples import plain_png
+from curation.export.samples import plain_png, plan
 from tests.curation.conftest import picture
 
 REPOSITORY = Path(__file__).parents[3]
@@ -120,6 +120,24 @@ def test_load_dataset_opens_the_folder_by_its_card(
     assert len(held["test"]) == 1
     card = (out / "README.md").read_text()
     assert card.count("---\n") == 2 and "# The own card" in card
+
+
+@pytest.mark.parametrize("form", ["webdataset", "huggingface"])
+def test_what_the_first_samples_lack_is_still_text(
+    layout: Layout, tmp_path: Path, form: str
+) -> None:
+    parts, _ = plan(layout.dataset, ["train"], 100)
+    last = parts[0].samples[-1].degraded_id
+    with ShardWriter(tmp_path / "raw") as raw:
+        for number in range(PAIRS + 1):
+            data = photo(number)
+            known = images.image_id(data) == last
+            raw.add(data, images.read_header(data), {"creator": "Zoë" if known else None})
+    out = tmp_path / "out"
+    export(layout.dataset, (tmp_path / "raw", layout.targets), out, form, SPLITS)
+    found = datasets.load_dataset(str(out), "pairs", cache_dir=str(tmp_path / "cache"))["train"]
+    creators = [(row.get("json") or row)["creator"] for row in found]
+    assert creators == [None] * 7 + ["Zoë"]
 
 
 def test_nothing_but_pixels_leaves(layout: Layout, tmp_path: Path) -> None:
