@@ -161,6 +161,18 @@ class Checkpoints:
         writing.add_done_callback(finish)
         self._pending = done
 
+    def best_steps(self) -> set[int]:
+        """The best step as each checkpoint has it, the one that is being written included."""
+        found = set()
+        # In this order: one that is put in place meanwhile is seen in its new place.
+        for pattern in (f".step-*{_PARTIAL}", "step-*"):
+            for path in self.folder.glob(f"{pattern}/{_JSON}"):
+                try:
+                    found.add(int(json.loads(path.read_text("utf-8"))["best_step"]))
+                except (OSError, ValueError, KeyError):  # moved, or no checkpoint to go on from
+                    continue
+        return found
+
     def amend(self, progress: Progress) -> None:
         """Add what a validation found to the checkpoint of its step; a collective call."""
         self.wait()

@@ -42,7 +42,7 @@ BEST = "best"
 class Trainer:
     """Trains a network on the batches of `maker`; state below `scratch`, so a kill loses little.
 
-    The best model by `select_by` is in `scratch`/best, the last one where nothing can be scored.
+    The best model by `select_by` is in the folder `best`, the last one where nothing can be scored.
     """
 
     def __init__(
@@ -97,6 +97,18 @@ class Trainer:
                 "Set network.weights to fp32, or lora_rank to 64.",
             )
 
+    @property
+    def best(self) -> Path:
+        """The folder of the best model.
+
+        One a step: after a kill an earlier model may be the best one again, since the same step on
+        a GPU, or asked of the same judge, need not score as it did.
+        """
+        return self._best(self.progress.best_step)
+
+    def _best(self, step: int) -> Path:
+        return self.scratch / f"{BEST}-{step:07d}"
+
     def _states(self, parameter: Any) -> dict[str, Tensor]:
         own = self.freed.optimizers[parameter] if self.freed else self.optimizer
         assert own is not None
@@ -117,6 +129,8 @@ class Trainer:
             found = self.checkpoints.load(self.model, self._states, self.average)
             if found is not None:
                 self.progress = found
+                self._require_best()
+                self._prune()
                 if self.freed:
                     self.freed.last_norm = found.last_norm
                 self._log.info("resumed", step=found.step)
@@ -127,6 +141,7 @@ class Trainer:
                     self._validate()
                     if found is not None:
                         self.checkpoints.amend(self.progress)
+                        self._prune()
             except Stopped:
                 raise SystemExit(stop.status) from None
             self._train(stop)
@@ -134,6 +149,22 @@ class Trainer:
             self.steps_log.close()
             self.validations_log.close()
         return self.progress
+
+    def _require_best(self) -> None:
+        if self.progress.best_step >= 0 and not self.best.is_dir():
+            raise UserError(
+                f"The best model so far, {self.best}, is gone; the run cannot go on without it.",
+                f"Remove {self.scratch} to start anew.",
+            )
+
+    def _prune(self) -> None:
+        """Remove models that are best neither now nor in a checkpoint that may be gone on from."""
+        if self.group.first:
+            named = {self.progress.best_step, *self.checkpoints.best_steps()}
+            kept = {self._best(step) for step in named}
+            torn = self.scratch.glob(f".{BEST}-*")  # by a kill
+            for folder in {*torn, *self.scratch.glob(f"{BEST}-*")} - kept:
+                shutil.rmtree(folder)
 
     def _begin_logs(self) -> None:
         if self.group.first:
@@ -178,6 +209,7 @@ class Trainer:
                     self._validate()
                     if saved:
                         self.checkpoints.amend(self.progress)
+                        self._prune()
                 except Stopped:
                     stopping = True
                     if not saved:
@@ -323,8 +355,9 @@ class Trainer:
                 self.model, self.group, self.trainable.kept, self.trainable.kinds()
             )
             if self.group.first:
-                with atomic_folder(self.scratch / BEST) as folder:
+                with atomic_folder(self.best) as folder:
                     self.trainable.save(folder, weights)
+            self._prune()
         else:
             progress.stale += 1
         return row

@@ -37,7 +37,7 @@ from training.editing import EditorTrainable
 from training.encoded import EncodedCache
 from training.fresh import fresh, versions
 from training.images import PairImages
-from training.loop import BEST, Trainer
+from training.loop import Trainer
 from training.optimizer import freeze
 from training.parallel import World, world
 from training.scoring import Scorer, make_scorer
@@ -292,7 +292,7 @@ def _with_scorer(key: str, scorer: Scorer | None) -> str:
 
 def _finish(trainer: Trainer, output: Path, progress: Progress) -> None:
     with atomic_folder(output) as folder:
-        shutil.copytree(trainer.scratch / BEST, folder, dirs_exist_ok=True)
+        shutil.copytree(trainer.best, folder, dirs_exist_ok=True)
         _write_rows(folder / "training.jsonl", progress.log)
         _write_rows(folder / "validation.jsonl", progress.validations)
     trainer.discard()

@@ -40,7 +40,7 @@ def test_a_validation_is_left_for_the_next_start(tmp_path: Path, step: int) -> N
     expected = whole.run()
     assert progress.log == expected.log
     assert progress.validations == expected.validations
-    best, wanted = (load_file(one.scratch / "best/model.safetensors") for one in (again, whole))
+    best, wanted = (load_file(one.best / "model.safetensors") for one in (again, whole))
     assert all(torch.equal(best[name], value) for name, value in wanted.items())
     assert whole.progress.best_step == again.progress.best_step
 
@@ -84,3 +84,34 @@ def test_a_validation_that_fails_costs_no_step_and_one_that_was_made_is_not_made
     assert len(validated) == 9, "once, the second start had it"
     again, whole = trainer(tmp_path / "one", **settings), trainer(tmp_path / "two", **settings)
     assert again.run() == whole.run()
+
+
+def test_the_best_model_is_that_of_the_recorded_step_after_a_kill(tmp_path: Path) -> None:
+    """A step that is done again need not score as it did: other rounding, another answer."""
+    settings = STAGE | {"steps": 6, "checkpoint_every": 3, "micro_batch": 0}
+    gains = {0: 0.0, 2: 0.5, 4: 0.9, 6: 0.0}  # of the way from the degraded to the clean image
+    kept: dict[int, dict[str, torch.Tensor]] = {}
+
+    class Scored(StudentTrainable):
+        def restore(self, batch: Batch, steps: int) -> torch.Tensor:
+            state = self.model.state_dict()
+            kept[own.progress.step] = {name: value.clone() for name, value in state.items()}
+            return torch.lerp(batch.degraded, batch.clean, gains[own.progress.step])
+
+        def losses(self, batch: Batch, kind: Any) -> torch.Tensor:
+            if torch.is_grad_enabled() and own.progress.step == 4 and gains[4]:
+                own.checkpoints.wait()
+                raise KeyboardInterrupt
+            return super().losses(batch, kind)
+
+    own: Any = trainer(tmp_path, Scored, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        own.run()
+    assert own.progress.best_step == 4
+    gains[4] = 0.0
+    own = trainer(tmp_path, Scored, **settings)
+    progress = own.run()
+    assert progress.best_step == 2
+    best = load_file(own.best / "model.safetensors")
+    assert all(torch.equal(best[name], value) for name, value in kept[2].items())
+    assert {path.name for path in own.scratch.glob("best-*")} == {"best-0000002"}
