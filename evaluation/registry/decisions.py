@@ -12,6 +12,7 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.gate import PROMOTE
+from evaluation.registry.contents import check_contents, read_contents
 from evaluation.registry.flagging import blocked, digest_of, uncheckable
 from evaluation.registry.lock import locked
 from evaluation.registry.records import (
@@ -41,11 +42,15 @@ def approve(
 
     The approval holds for what the gate saw: refused (`UserError`) when the champion has changed
     since, when the report was edited or says another verdict than the tags, when `report_sha256`
-    (what the person read) is not the report's, when the version was rejected or rolled back since,
-    and when the verdict is not promote and no `override` reason is given.
+    (what the person read) is not the report's, when a file of the version is not the one that was
+    registered, when the version was rejected or rolled back since, and when the verdict is not
+    promote and no `override` reason is given.
     """
     registry = connect(layout, params.gate.model_name)
     _named(by)
+    with registry.reachable():
+        # Before the lock, which nobody should hold for as long as gigabytes take.
+        contents = read_contents(registry, registry.version(version).number)
     with registry.reachable(), locked(registry):
         past = settle(registry)
         found = registry.version(version)
@@ -53,6 +58,7 @@ def approve(
         if champion == found.number:
             raise UserError(f"Version {version} is the champion already.", "Nothing to approve.")
         _approvable(registry, found, champion, override, report_sha256)
+        check_contents(registry, found, contents)
         _still_clean(registry, found, params.gate.takedown_bits)
         reason = f"override: {override}" if override else "the gate's verdict"
         record = append(
@@ -95,8 +101,8 @@ def reject(layout: Layout, params: Params, version: str | int, by: str, reason: 
 def rollback(layout: Layout, params: Params, by: str, reason: str = "") -> Record:
     """Make the previous champion the champion again.
 
-    Raises `UserError` where there is none, and where it learned from what was taken down since and
-    no `reason` is given.
+    Raises `UserError` where there is none, where its files are not those that were registered, and
+    where it learned from what was taken down since and no `reason` is given.
     """
     registry = connect(layout, params.gate.model_name)
     _named(by)
@@ -118,6 +124,8 @@ def rollback(layout: Layout, params: Params, by: str, reason: str = "") -> Recor
                     f"down, such as {ids[0][:12]}.",
                     "Approve another version, or go back all the same and give the --reason.",
                 )
+        if tainted:
+            check_contents(registry, tainted, read_contents(registry, previous), caches=True)
         before = _before(past, previous)
         record = append(
             registry, past, "rollback", previous, champion, previous, before, by, reason
@@ -176,6 +184,10 @@ def _approvable(
     again = f"Run the gate again with `mendline review --gate {found.number}` and read its report."
     if "verdict" not in tags or "report_sha256" not in tags:
         raise UserError(f"Version {found.number} has not been through the gate.", again)
+    if "contents" not in tags:
+        raise UserError(
+            f"What the files of version {found.number} were at the gate is not on record.", again
+        )
     if tags["champion_seen"] != (champion or NONE):
         raise UserError(
             f"The gate compared version {found.number} with champion {tags['champion_seen']}, but "
@@ -193,10 +205,12 @@ def _approvable(
         raise UserError(
             f"The report of version {found.number} was changed after the gate wrote it.", again
         )
-    if not is_sealed(page, found.number, tags["champion_seen"], tags["verdict"]):
+    said = (tags["champion_seen"], tags["verdict"], tags["contents"])
+    if not is_sealed(page, found.number, *said):
         raise UserError(
             f"The report of version {found.number} does not say what its tags do: "
-            f"{tags['verdict']} against champion {tags['champion_seen']}.",
+            f"{tags['verdict']} against champion {tags['champion_seen']}, files "
+            f"{tags['contents'][:12]}.",
             again,
         )
     if tags.get("state") in _TAKEN_BACK:

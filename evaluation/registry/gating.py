@@ -19,6 +19,13 @@ from evaluation.evaluate import evaluate_model
 from evaluation.gate import Verdict, decide
 from evaluation.lineage import dataset_digest
 from evaluation.registry.bundles import folder_in
+from evaluation.registry.contents import (
+    check_contents,
+    contents_digest,
+    contents_in,
+    note_contents,
+    read_contents,
+)
 from evaluation.registry.flagging import blocked, digest_of, uncheckable
 from evaluation.registry.lock import locked
 from evaluation.registry.records import NONE, report_path
@@ -48,8 +55,8 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
     """Compare a version with the champion, log the report, tag the version with the verdict.
 
     Idempotent: the same version against the same champion gives the same report, to the byte.
-    Nothing is promoted here. Raises `UserError`, also where the version is decided on meanwhile:
-    the decision stands.
+    Nothing is promoted here. Raises `UserError`, also where a file of the version is not the one
+    that was registered, and where the version is decided on meanwhile: the decision stands.
     """
     registry = connect(layout, params.gate.model_name)
     with registry.reachable(), tempfile.TemporaryDirectory() as scratch:
@@ -59,6 +66,8 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             raise UserError(
                 f"Version {version} is the champion already.", "The gate compares another version."
             )
+        contents = read_contents(registry, found.number)
+        check_contents(registry, found, contents)
         folder = _evaluation(registry, found.run_id, Path(scratch) / "candidate")
         mine = Side(f"version {found.number}", ScoreTable.read(folder / "scores.parquet"), folder)
         obstacles: list[str] = []
@@ -89,10 +98,12 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             repeat,
             summary["failures"],
             dropped(layout) if dataset_digest(layout) == found.tags.get("dataset") else None,
-            _lineage(found.tags),
+            _lineage(found.tags) | {"Files in the registry (SHA-256)": contents_digest(contents)},
             summary.get("extras", {}),
-            seal(found.number, champion or NONE, verdict.verdict),
+            seal(found.number, champion or NONE, verdict.verdict, contents_digest(contents)),
         )
+        if "contents" not in found.tags:  # registered before there were such lists
+            note_contents(registry, found, contents)
         seen = digest_of(blocked_now)
         return _publish(registry, found, champion, verdict, page, seen)
 
@@ -198,6 +209,7 @@ def fetch_model(registry: Registry, version: str, target: Path) -> Path:
             )
         )
     found = folder_in(root)
+    check_contents(registry, registry.version(version), contents_in(root), caches=True)
     if found is None:
         raise UserError(
             f"Version {version} of {registry.name} holds no model.",

@@ -15,6 +15,7 @@ from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.lineage import dataset_digest, git_commit
 from evaluation.registry.bundles import Bundle, read_bundle
+from evaluation.registry.contents import note_contents, read_contents
 from evaluation.registry.lock import locked
 from evaluation.registry.model import log_model
 from evaluation.registry.store import CANDIDATE, TAG, Registry, connect
@@ -81,6 +82,8 @@ def register_candidate(
             parent=registry.champion() or "none",
             state="registered",
         )
+        made = registry.version(number)
+        note_contents(registry, made, read_contents(registry, number))
         registry.client.set_registered_model_alias(registry.name, CANDIDATE, number)
         # Last: what has the key is whole, and what a kill left without it is made anew.
         registry.tag(number, key=key)

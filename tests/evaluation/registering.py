@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from evaluation.registry.contents import note_contents, read_contents
 from evaluation.registry.records import records
 from evaluation.registry.store import Registry
 from evaluation.report import seal
+
+WEIGHTS = "model/weights.txt"
+"""Of a bare version, in its run."""
 
 
 def kinds(registry: Registry) -> list[tuple[str, str, str]]:
@@ -19,20 +23,24 @@ def kinds(registry: Registry) -> list[tuple[str, str, str]]:
 
 
 def bare_version(registry: Registry, champion_seen: str = "none", verdict: str = "promote") -> str:
-    """A version with a report and a verdict, but without a model: all that a decision reads."""
+    """A version with a report and a verdict, and a file for a model: all that a decision reads."""
     client = registry.client
     run = client.create_run(registry.experiment())
     if not client.search_registered_models(f"name = '{registry.name}'"):
         client.create_registered_model(registry.name)
-    made = client.create_model_version(registry.name, run.info.artifact_uri, run.info.run_id)
+    client.log_text(run.info.run_id, "weights", WEIGHTS)
+    place = f"{run.info.artifact_uri}/{Path(WEIGHTS).parent}"
+    made = client.create_model_version(registry.name, place, run.info.run_id)
     gated(registry, str(made.version), champion_seen, verdict)
     return str(made.version)
 
 
 def gated(registry: Registry, version: str, champion_seen: str, verdict: str = "promote") -> None:
     """What the gate leaves of `version`: a report and the tags."""
+    contents = read_contents(registry, version)
+    digest = note_contents(registry, registry.version(version), contents)
     report = registry.layout.root / "report.html"
-    report.write_text(f"{seal(version, champion_seen, verdict)}<p>{version}</p>")
+    report.write_text(f"{seal(version, champion_seen, verdict, digest)}<p>{version}</p>")
     registry.client.log_artifact(registry.version(version).run_id, str(report), "report")
     registry.tag(
         version,

@@ -14,10 +14,11 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.registry import decisions, lock
+from evaluation.registry.contents import contents_digest, read_contents
 from evaluation.registry.listing import decided_table
 from evaluation.registry.records import append, records, report_state
 from evaluation.registry.store import TAG, Registry, connect
-from tests.evaluation.registering import bare_version, gated, kinds
+from tests.evaluation.registering import WEIGHTS, bare_version, gated, kinds
 
 
 def test_an_approval_is_refused_when_what_it_saw_has_moved(
@@ -60,6 +61,77 @@ def test_a_report_edited_after_the_decision_shows_in_the_record(
     report.unlink()
     assert report_state(registry, record) == "gone"
     assert registry.champion() == version
+
+
+def _swap(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[::-1])
+
+
+def _lose(file: Path) -> None:
+    file.unlink()
+
+
+def _add(file: Path) -> None:
+    file.with_name("more.txt").write_text("more")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_swap, r"registered: weights\.txt was changed \(SHA-256 \w{12}, registered \w{12}\)\."),
+        (_lose, r"registered: weights\.txt is missing\."),
+        (_add, r"registered: more\.txt was added\."),
+    ],
+)
+def test_a_model_changed_in_the_store_after_the_gate_is_not_promoted(
+    layout: Layout,
+    params: Params,
+    registry: Registry,
+    change: Callable[[Path], None],
+    said: str,
+) -> None:
+    first, second = (bare_version(registry, verdict="reject") for _ in range(2))
+    artifacts = layout.mlflow_database.parent / "artifacts"
+    model = artifacts / registry.version(first).run_id / "artifacts" / WEIGHTS
+    change(model)
+    with pytest.raises(UserError, match=said) as info:
+        decisions.approve(layout, params, first, "Ada", override="in a hurry")
+    assert f"`mendline reject {first}`" in info.value.remedy
+    assert (registry.champion(), records(registry)) == (None, [])
+    # With the tag edited, too, the report still says what the gate saw.
+    now = read_contents(registry, first)
+    registry.tag(first, contents=contents_digest(now))
+    with pytest.raises(UserError, match="does not say what its tags do"):
+        decisions.approve(layout, params, first, "Ada", override="in a hurry")
+    decisions.approve(layout, params, second, "Ada", override="as it was")
+
+
+def test_going_back_to_a_model_changed_since_is_refused(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    first, second = bare_version(registry), bare_version(registry, champion_seen="1")
+    decisions.approve(layout, params, first, "Ada")
+    decisions.approve(layout, params, second, "Ada")
+    artifacts = layout.mlflow_database.parent / "artifacts"
+    model = artifacts / registry.version(first).run_id / "artifacts" / WEIGHTS
+    kept = model.read_bytes()
+    _swap(model)
+    with pytest.raises(UserError, match=r"weights\.txt was changed"):
+        decisions.rollback(layout, params, "Ada", "haze got worse")
+    assert registry.champion() == second
+    model.write_bytes(kept)
+    cache = model.with_name("__pycache__") / "served.pyc"  # as after it was served in place
+    cache.parent.mkdir()
+    cache.write_bytes(b"cached")
+    decisions.rollback(layout, params, "Ada", "haze got worse")
+    assert registry.champion() == first
+    gated(registry, second, first)
+    cache = artifacts / registry.version(second).run_id / "artifacts/model/__pycache__/x.pyc"
+    cache.parent.mkdir()
+    cache.write_bytes(b"cached")
+    with pytest.raises(UserError, match=r"__pycache__/x\.pyc was added") as info:
+        decisions.approve(layout, params, second, "Ada")
+    assert "Delete the __pycache__ folders" in info.value.remedy
 
 
 @pytest.mark.parametrize("verdict", ["reject", "inconclusive"])

@@ -21,7 +21,7 @@ from evaluation.registry import decisions
 from evaluation.registry.gating import gate_version
 from evaluation.registry.lock import locked
 from evaluation.registry.register import Candidate, register_candidate
-from evaluation.registry.store import Registry
+from evaluation.registry.store import TAG, Registry
 from evaluation.scores import Provenance, ScoreTable
 from flows.cli import mendline
 from networks.interfaces import Identity
@@ -70,6 +70,27 @@ def test_a_decision_while_the_gate_looks_stands(
     # Asked for again, it is gated: a person may think better of it.
     assert gate_version(layout, params, version).verdict.verdict == "promote"
     assert registry.version(version).tags["state"] == "gated"
+
+
+def test_weights_swapped_in_the_store_pass_no_gate_and_no_approval(
+    register: Register, layout: Layout, params: Params, registry: Registry
+) -> None:
+    version = register(1, 100).version
+    registry.client.delete_model_version_tag(registry.name, version, f"{TAG}contents")
+    gated = gate_version(layout, params, version)  # registered before there were lists of files
+    digest = registry.version(version).tags["contents"]
+    assert digest in gated.report.read_text("utf-8")
+    (weights,) = (layout.mlflow_database.parent / "artifacts").rglob("model.safetensors")
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    changed = r"artifacts/files/model\.safetensors was changed"
+    with pytest.raises(UserError, match=changed):
+        decisions.approve(layout, params, version, "Ada")
+    with pytest.raises(UserError, match=changed):
+        gate_version(layout, params, version)
+    weights.write_bytes(kept)
+    assert gate_version(layout, params, version).report_sha256 == gated.report_sha256
+    assert decisions.approve(layout, params, version, "Ada").champion_after == version
 
 
 def test_what_another_dataset_lost_is_not_told_of_a_version(
