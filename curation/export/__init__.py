@@ -17,7 +17,7 @@ from curation.export.card import write_card
 from curation.export.formats import LAYOUTS, Layout
 from curation.export.samples import Part, plan, read
 
-_VERSION = "export/2"
+_VERSION = "export/3"
 _STATE = ".export.json"
 
 

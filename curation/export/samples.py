@@ -1,6 +1,6 @@
 """What an exported dataset holds: samples in shards, planned before anything is read."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,12 @@ from catalog import images, schemas
 from catalog.degradations import WORDING, Degradation
 from catalog.errors import UserError
 from catalog.pairs import image_ids
-from catalog.shards import ShardStore, Stored
+from catalog.shards import ShardStore
 from catalog.tables import read_table
 from curation.assemble.order import shuffled
 
 TRAIN, VALIDATION, HELD_OUT = SPLITS = ("train", "validation", "held-out")
+Provenance = Mapping[str, str | None]
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _DEPTH_AND_COLOUR = slice(24, 26)
 _RGB_8 = b"\x08\x02"
@@ -66,8 +67,16 @@ FACTS = (
     "license",
     "creator",
     "source_page",
+    "url",
+    "layer_id",
+    "layer_license",
+    "layer_creator",
+    "layer_source_page",
+    "layer_url",
 )
-"""What is told of a sample; ids are those of the stored bytes, before they became plain PNG."""
+"""What is told of a sample; ids are those of the stored bytes, before they became plain PNG. Those
+of the layer are of the photo that a synthetic reflection mirrors: its owner's terms bind too."""
+_TERMS = ("license", "creator", "source_page", "url")
 
 
 def plan(
@@ -107,7 +116,8 @@ def read(part: Part, store: ShardStore, threads: int) -> Iterator[Pixels]:
     store does not have.
     """
     wanted = {key for s in part.samples for key in (s.degraded_id, s.clean_id) if key}
-    missing = sorted(key for key in wanted if key not in store)
+    layers = {key for s in part.samples if (key := s.row.get("layer_id"))}
+    missing = sorted(key for key in wanted | layers if key not in store)
     if missing:
         raise UserError(
             f"{len(missing)} images of the dataset are in no shard, such as {missing[0]}.",
@@ -118,9 +128,11 @@ def read(part: Part, store: ShardStore, threads: int) -> Iterator[Pixels]:
         data = dict(
             zip(stored, pool.map(plain_png, (s.data for s in stored.values())), strict=True)
         )
+    origins = {key: one.provenance for key, one in stored.items()}
+    origins |= {one.image_id: one.provenance for one in store.read(layers)}
     for sample in part.samples:
         clean = data[sample.clean_id] if sample.clean_id else None
-        yield Pixels(sample, data[sample.degraded_id], clean, _facts(sample, stored))
+        yield Pixels(sample, data[sample.degraded_id], clean, _facts(sample, origins))
 
 
 def plain_png(data: bytes) -> bytes:
@@ -148,11 +160,11 @@ def _chunks(png: bytes) -> set[bytes]:
     return names if at == len(png) else names | {b"more"}
 
 
-def _facts(sample: Sample, stored: dict[str, Stored]) -> dict[str, Any]:
+def _facts(sample: Sample, origins: Mapping[str, Provenance]) -> dict[str, Any]:
     row = sample.row
-    degraded = stored[sample.degraded_id].provenance
-    clean = stored[sample.clean_id].provenance if sample.clean_id else degraded
-    origin = row.get("origin")
+    degraded = origins[sample.degraded_id]
+    clean = origins[sample.clean_id] if sample.clean_id else degraded
+    origin, layer_id = row.get("origin"), row.get("layer_id")
     # Targets and degraded images are stored with the name of what made them as their source.
     maker = {"real": clean["source"], "synthetic": degraded["source"]}.get(str(origin))
     facts = {
@@ -166,4 +178,8 @@ def _facts(sample: Sample, stored: dict[str, Stored]) -> dict[str, Any]:
         "photo_id": row.get("photo_id") or sample.degraded_id,
         "made_by": maker,
     }
-    return facts | {name: degraded[name] for name in ("license", "creator", "source_page")}
+    # What was made has no URL: that of the photo is with the side that shows it as it was.
+    photo = clean if origin == "synthetic" else degraded
+    facts |= {name: photo[name] for name in _TERMS}
+    layer = origins[layer_id] if layer_id else dict.fromkeys(_TERMS)
+    return facts | {"layer_id": layer_id} | {f"layer_{name}": layer[name] for name in _TERMS}

@@ -163,6 +163,53 @@ def test_png_of_every_mode_leaves_as_the_pixels_that_are_trained_on(mode: str) -
     assert (left == buffer.getvalue()) == (mode == "RGB")
 
 
+@pytest.mark.parametrize("form", ["webdataset", "huggingface"])
+def test_a_reflection_carries_the_terms_of_both_photos(tmp_path: Path, form: str) -> None:
+    layout = Layout(tmp_path)
+    photo_of, layer_of = (
+        {"license": "CC0-1.0", "creator": "Ada", "url": "https://a/1.jpg"},
+        {"license": "CC-BY-4.0", "creator": "Zoë", "url": "https://b/2.jpg"},
+    )
+    made = {"license": "CC0-1.0", "creator": "Ada"}
+    with ShardWriter(layout.raw / "one") as raw, ShardWriter(layout.synthetic) as synthetic:
+        ids = [
+            shards.add(png, images.read_header(png), given)
+            for number, (shards, given) in enumerate(
+                (
+                    (raw, photo_of),
+                    (raw, layer_of),
+                    (synthetic, {**photo_of, "source": "scaled"}),
+                    (synthetic, {**made, "source": "reflection/1"}),
+                )
+            )
+            if (png := images.encode_png(picture(number)))
+        ]
+    photo, layer, clean, degraded = ids
+    row = {
+        "pair_id": pair_id(degraded, clean, "reflection"),
+        "degraded_id": degraded,
+        "clean_id": clean,
+        "degradation": "reflection",
+        "origin": "synthetic",
+        "group": photo,
+        "photo_id": photo,
+        "layer_id": layer,
+        "split": "train",
+    }
+    write_table(layout.dataset / "pairs.parquet", [row], schemas.DATASET)
+    write_table(layout.dataset / "held-out.parquet", [], schemas.HELD_OUT)
+    run(layout, tmp_path / "out", form)
+    found = datasets.load_dataset(
+        str(tmp_path / "out"), "pairs", split="train", cache_dir=str(tmp_path / "cache")
+    )[0]
+    facts = found.get("json") or found
+    assert (facts["made_by"], facts["photo_id"]) == ("reflection/1", photo)
+    assert [facts[name] for name in photo_of] == list(photo_of.values())
+    assert facts["layer_id"] == layer
+    assert [facts[f"layer_{name}"] for name in layer_of] == list(layer_of.values())
+    assert facts["layer_source_page"] is None
+
+
 def test_taken_down_since_is_left_out(layout: Layout, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = images.image_id(photo(0))
