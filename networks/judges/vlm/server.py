@@ -51,7 +51,9 @@ class ServerJudge(AskingJudge):
 
     Only transport failures are tried again (no connection, time-outs, 408, 429, 5xx): a model that
     answers nonsense at temperature 0 would answer it again. A failure never raises; it is a
-    judgement without severity. The key is read from MENDLINE_JUDGE_API_KEY.
+    judgement without severity. The key is read from MENDLINE_JUDGE_API_KEY. A redirect is a failure
+    too: photos go to the server that was named and to no other, and one that turns the POST into a
+    GET is answered by whom no image was shown to.
 
     A server does not tell its weights: the model's name stands for them, with what follows a # in
     it, which is not sent. So one name served with new weights takes a new #REVISION.
@@ -127,11 +129,15 @@ class ServerJudge(AskingJudge):
                 await asyncio.sleep(min(wait, self.patience.longest_wait_s))
                 wait *= 2
             try:
-                async with session.post(f"{self.url}/chat/completions", json=body) as response:
+                async with session.post(
+                    f"{self.url}/chat/completions", json=body, allow_redirects=False
+                ) as response:
                     data = await _read(response)
                     if response.status == 200:
                         return _reply(data)
                     failure = f"the judge's server answered {response.status}"
+                    if to := response.headers.get("Location"):
+                        return Reply(failure=f"{failure}, a redirect to {to[:200]}")
                     if response.status not in RETRIED:
                         return Reply(failure=f"{failure}: {data[:120].decode(errors='replace')}")
                     wait = max(wait, _seconds(response.headers.get("Retry-After")))

@@ -54,6 +54,8 @@ class Server:
                 request.transport.close()
             if isinstance(answer, int):
                 return web.Response(status=answer, text="no", headers={"Retry-After": "0.01"})
+            if isinstance(answer, dict):
+                return web.Response(**answer)
             if isinstance(answer, bytes):
                 return web.Response(body=answer, content_type="application/json")
             await asyncio.sleep(0.02)
@@ -161,6 +163,16 @@ def test_failures_are_judgements_in_words_and_are_not_cached(
     server.script = []
     (answer,) = _judge(server, cache=cache).judge(_images(1), Degradation.BLUR)
     assert answer.severity == 3.0
+
+
+@pytest.mark.parametrize("status", [302, 303, 307, 308])
+def test_a_redirect_is_not_followed(server: Server, status: int) -> None:
+    server.script = [{"status": status, "headers": {"Location": f"{server.url}/chat/completions"}}]
+    (answer,) = _judge(server).judge(_images(1), Degradation.BLUR)
+    assert answer.failure == (
+        f"the judge's server answered {status}, a redirect to {server.url}/chat/completions"
+    )
+    assert len(server.requests) == 1
 
 
 def test_a_server_that_is_not_there_is_a_failure() -> None:
