@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 from PIL import Image
@@ -68,11 +69,12 @@ class ServerJudge(AskingJudge):
         patience: Patience | None = None,
     ) -> None:
         super().__init__(prompt, cache)
-        if not url.startswith(("http://", "https://")):
+        if not _is_address(url):
             raise UserError(
                 f"The judge's address {url!r} is no http or https URL.",
                 "Give it as openai:MODEL@http://HOST:PORT/v1.",
             )
+        _key()
         self.url = url.rstrip("/")
         self.model = model.partition("#")[0]
         if not self.model:
@@ -91,7 +93,7 @@ class ServerJudge(AskingJudge):
 
     async def _ask_all(self, images: Sequence[Image.Image], text: str) -> list[Reply]:
         gate = asyncio.Semaphore(self.patience.concurrency)
-        key = os.environ.get(KEY_VARIABLE)
+        key = _key()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = aiohttp.ClientTimeout(total=self.patience.timeout_s)
         async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
@@ -143,9 +145,30 @@ class ServerJudge(AskingJudge):
                     wait = max(wait, _seconds(response.headers.get("Retry-After")))
             except TimeoutError:
                 failure = f"the judge's server took longer than {self.patience.timeout_s:g} s"
-            except aiohttp.ClientError as error:
+            except (aiohttp.ClientError, OSError, ValueError) as error:
                 failure = f"the judge's server cannot be reached: {type(error).__name__}"
         return Reply(failure=f"{failure} ({self.patience.attempts} attempts)")
+
+
+def _is_address(url: str) -> bool:
+    """Whether `url` is one of http or https with a host that can be looked up."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        return parts.scheme in ("http", "https") and bool(host) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _key() -> str | None:
+    """The server's key, without blanks and line ends around it. Raises `UserError`."""
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise UserError(
+            f"The key in {KEY_VARIABLE} cannot be sent: it has characters that no key has.",
+            "Give the key alone: ASCII letters, digits and signs in one line.",
+        )
+    return key or None
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
@@ -200,5 +223,5 @@ def _seconds(value: str | None) -> float:
     try:
         until = parsedate_to_datetime(value or "")
         return max((until - datetime.now(until.tzinfo)).total_seconds(), 0.0)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0

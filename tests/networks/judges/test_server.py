@@ -37,16 +37,23 @@ class Server:
         self.headers: list[str | None] = []
         self.active = self.most_active = 0
         self.asked = threading.Event()
+        self.three = asyncio.Event()
+        """Three requests were under way at once."""
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.active += 1
         self.asked.set()
         self.most_active = max(self.active, self.most_active)
+        if self.active >= 3:
+            self.three.set()
         try:
             self.requests.append(await request.json())
             self.headers.append(request.headers.get("Authorization"))
             answer = self.script.pop(0) if self.script else "退化分数：3"
+            if answer == "with two others":
+                await self.three.wait()
+                answer = "退化分数：4"
             if answer == "never":
                 await asyncio.Event().wait()
             if answer == "hang-up":
@@ -58,7 +65,6 @@ class Server:
                 return web.Response(**answer)
             if isinstance(answer, bytes):
                 return web.Response(body=answer, content_type="application/json")
-            await asyncio.sleep(0.02)
             message = {"role": "assistant", "content": answer}
             return web.json_response({"choices": [{"index": 0, "message": message}]})
         finally:
@@ -123,10 +129,11 @@ def test_the_request_is_what_the_released_evaluator_would_show(
 
 
 def test_many_images_are_asked_at_once_but_not_too_many(server: Server) -> None:
-    server.script = ["退化分数：1", "退化分数: 2", "4"]
-    answers = _judge(server).judge(_images(12), Degradation.BLUR)
-    assert all(answer.severity is not None for answer in answers)
-    assert server.most_active == QUICK.concurrency
+    server.script = ["with two others"] * 3
+    judge = ServerJudge(server.url, "tiny", patience=Patience(concurrency=3))
+    answers = judge.judge(_images(12), Degradation.BLUR)
+    assert [answer.severity for answer in answers].count(4.0) == 3
+    assert server.most_active == 3
 
 
 @pytest.mark.parametrize("trouble", [429, 500, 503, "hang-up", "never"])
@@ -173,6 +180,23 @@ def test_a_redirect_is_not_followed(server: Server, status: int) -> None:
         f"the judge's server answered {status}, a redirect to {server.url}/chat/completions"
     )
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("given", ["secret\n", " secret"])
+def test_blanks_around_a_key_are_not_sent(
+    server: Server, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("MENDLINE_JUDGE_API_KEY", given)
+    assert _judge(server).judge(_images(1), Degradation.BLUR)[0].severity == 3.0
+    assert server.headers == ["Bearer secret"]
+
+
+@pytest.mark.parametrize("given", ["one\ntwo", "Bearer secret", "ключ"])
+def test_a_key_that_cannot_be_sent_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("MENDLINE_JUDGE_API_KEY", given)
+    with pytest.raises(UserError, match="MENDLINE_JUDGE_API_KEY cannot be sent") as refused:
+        ServerJudge("http://127.0.0.1:9/v1", "tiny")
+    assert given not in str(refused.value)
 
 
 def test_a_server_that_is_not_there_is_a_failure() -> None:
@@ -225,9 +249,15 @@ def test_it_works_inside_an_event_loop(server: Server) -> None:
     assert asyncio.run(inside()) == 3.0
 
 
-def test_an_address_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "http://", "http://a..b/v1", "http://h:99999/v1", "http://[::1/v1"]
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(UserError, match="no http or https URL"):
-        ServerJudge("localhost:8000", "tiny")
+        ServerJudge(url, "tiny")
+
+
+def test_a_judge_without_a_models_name_is_refused() -> None:
     with pytest.raises(UserError, match="no model's name"):
         load_judge("openai:http://127.0.0.1:8000/v1")
 
@@ -279,3 +309,4 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert 50 < _seconds(format_datetime(in_a_minute, usegmt=True)) <= 60
     assert _seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert _seconds("soon") == _seconds(None) == 0
+    assert _seconds("Mon, 01 Jan 2024 00:00:00 +99999999999999") == 0
