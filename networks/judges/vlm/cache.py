@@ -3,12 +3,15 @@
 import hashlib
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from networks.interfaces import Identity
+
+SEVERITIES = range(1, 6)
 
 
 def default_place() -> Path:
@@ -23,27 +26,31 @@ class AnswerCache:
 
     One SQLite file; several processes may use it at once. Only answers that could be read are
     kept: a failure is asked again.
+
+    All methods raise `UserError` where the file cannot be made, read or written, or is another one.
     """
 
     def __init__(self, place: Path) -> None:
-        """Raises `UserError` where the file cannot be made, or is another one."""
         self.place = place
+        with self._opened() as database:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS answers "
+                "(key TEXT PRIMARY KEY, severity INTEGER NOT NULL, text TEXT NOT NULL)"
+            )
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._open()) as database, database:
-                database.execute("PRAGMA journal_mode=WAL")
-                database.execute(
-                    "CREATE TABLE IF NOT EXISTS answers "
-                    "(key TEXT PRIMARY KEY, severity INTEGER NOT NULL, text TEXT NOT NULL)"
-                )
+            self.place.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.place, timeout=60)) as database, database:
+                yield database
         except (OSError, sqlite3.Error) as error:
             raise UserError(
-                f"The judge's answers cannot be kept in {place}: {error}.",
-                "Remove the file, or name another one in MENDLINE_JUDGE_CACHE.",
+                f"The judge's answers cannot be kept in {self.place}: {error}.",
+                "Make room if the disk is full; else remove the file, or name another one in "
+                "MENDLINE_JUDGE_CACHE.",
             ) from error
-
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.place, timeout=60)
 
     @staticmethod
     def key(pixels: str, degradation: Degradation, identity: Identity) -> str:
@@ -51,15 +58,15 @@ class AnswerCache:
         return hashlib.sha256(f"{pixels}\n{degradation}\n{identity.digest}".encode()).hexdigest()
 
     def get(self, key: str) -> int | None:
-        """The severity, or None when it was not asked yet."""
-        with closing(self._open()) as database:
+        """The severity 1..5, or None when it was not asked yet; another value is no answer."""
+        with self._opened() as database:
             row = database.execute("SELECT severity FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if row is None else int(row[0])
+        return row[0] if row and row[0] in SEVERITIES else None
 
     def put(self, key: str, severity: int, text: str) -> None:
         """Keep an answer; half a surrogate pair, which SQLite refuses, is written as `?`."""
         plain = text[:200].encode(errors="replace").decode()
-        with closing(self._open()) as database, database:
+        with self._opened() as database:
             database.execute(
                 "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, severity, plain)
             )

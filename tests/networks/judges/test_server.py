@@ -5,9 +5,11 @@ import base64
 import io
 import json
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -301,6 +303,42 @@ def test_what_is_no_store_of_answers_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(UserError, match="cannot be kept in"):
         AnswerCache(tmp_path / "a.sqlite")
+
+
+def test_a_store_of_answers_that_breaks_is_said_in_words(tmp_path: Path) -> None:
+    place = tmp_path / "a.sqlite"
+    cache = AnswerCache(place)
+    for number in range(200):
+        cache.put(f"{number:0>64}", 3, "x" * 100)
+    with closing(sqlite3.connect(place)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = place.read_bytes()
+    place.write_bytes(whole[:4096] + b"\x5a" * (len(whole) - 4096))
+    for use in (lambda: cache.get("0" * 64), lambda: cache.put("0" * 64, 3, "")):
+        with pytest.raises(UserError, match="malformed"):
+            use()
+
+
+def test_a_store_of_another_shape_is_said_in_words(tmp_path: Path) -> None:
+    place = tmp_path / "a.sqlite"
+    with closing(sqlite3.connect(place)) as database:
+        database.execute("CREATE TABLE answers (key TEXT, answer TEXT)")
+    with pytest.raises(UserError, match="no such column"):
+        AnswerCache(place).get("0" * 64)
+
+
+@pytest.mark.parametrize("value", [9, 0, "many"])
+def test_a_kept_answer_that_is_no_severity_is_asked_again(
+    server: Server, tmp_path: Path, value: Any
+) -> None:
+    cache = AnswerCache(tmp_path / "a.sqlite")
+    judge = _judge(server, cache=cache)
+    judge.judge(_images(1), Degradation.BLUR)
+    with closing(sqlite3.connect(cache.place)) as database, database:
+        database.execute("UPDATE answers SET severity = ?", (value,))
+    (answer,) = judge.judge(_images(1), Degradation.BLUR)
+    assert answer.severity == 3.0
+    assert len(server.requests) == 2
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
