@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed.checkpoint.hf_storage import (
     HuggingFaceStorageReader,
@@ -30,6 +31,7 @@ from torch.distributed.tensor import DTensor
 
 from catalog.errors import UserError
 from catalog.files import atomic_file, disk_errors
+from catalog.log import logger
 from training.average import Average
 from training.parallel import State, World, learning
 
@@ -37,6 +39,7 @@ from training.parallel import State, World, learning
 warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
 
 _JSON = "state.json"
+_DONE = "done.json"
 _PARTIAL = ".partial"
 
 
@@ -203,24 +206,79 @@ class Checkpoints:
                 pending.result()
         self.group.barrier()
 
+    def finish(self, progress: Progress) -> None:
+        """Note that the run is whole, then remove its checkpoints; of the first process."""
+        with atomic_file(self.folder / _DONE) as file:
+            file.write_text(json.dumps(vars(progress)), "utf-8")
+        for pattern in ("step-*", "broken-step-*"):
+            for path in self.folder.glob(pattern):
+                shutil.rmtree(path)
+
+    def finished(self) -> Progress | None:
+        """What `finish` noted; a collective call. Removes what other finished runs left."""
+        path, found = self.folder / _DONE, None
+        if self.group.first:
+            for other in self.folder.parent.glob(f"*/{_DONE}"):
+                if other != path:
+                    shutil.rmtree(other.parent, ignore_errors=True)
+            if path.is_file():
+                found = Progress(**json.loads(path.read_text("utf-8")))
+        shared: Progress | None = self.group.share(found)
+        return shared
+
     def load(self, model: nn.Module, states: StateOf, average: Average | None) -> Progress | None:
-        """Restore the newest checkpoint; None when there is none. A collective call."""
+        """Restore the newest checkpoint that is whole; None when there is none. A collective call.
+
+        One that a failing disk tore is set aside where there is an older one. Raises `UserError`
+        where no checkpoint can be read.
+        """
         if self.group.first:
             for torn in self.folder.glob(f".step-*{_PARTIAL}"):
                 shutil.rmtree(torn, ignore_errors=True)
-        self.group.barrier()
-        found = self.newest()
-        if found is None:
-            return None
-        reader = HuggingFaceStorageReader(str(found))
-        known = reader.read_metadata().state_dict_metadata
-        tensors = self._tensors(model, states, average)
-        missing = sorted(set(tensors) - set(known))
-        if missing:
+        # Of the first process: a disk shared by several machines may show each another state.
+        own = sorted((path.name for path in self.folder.glob("step-*")), reverse=True)
+        names: list[str] = self.group.share(own)
+        tensors = self._tensors(model, states, average) if names else {}
+        faults: list[str] = []
+        for name in names:
+            fault = self._fault(self.folder / name, tensors)
+            fault = next(filter(None, self.group.gather([fault])), None)
+            if fault is None:
+                self._fill(self.folder / name, tensors)
+                self._set_aside(names[: len(faults)], faults)
+                return self._progress(self.folder / name)
+            faults.append(f"{name}: {fault}")
+        if faults:
             raise UserError(
-                f"The checkpoint {found.name} has no {missing[0]}.",
-                f"It is of another version of this program; remove {found} to start anew.",
+                f"No checkpoint in {self.folder} can be read ({'; '.join(faults)}).",
+                f"Remove {self.folder} to start anew, or bring its files back.",
             )
+        return None
+
+    def _progress(self, found: Path) -> Progress:
+        return Progress(**json.loads((found / _JSON).read_text("utf-8")))
+
+    def _fault(self, found: Path, tensors: State) -> str | None:
+        """What keeps the checkpoint `found` from being read, None where nothing does."""
+        try:
+            self._progress(found)
+            known = HuggingFaceStorageReader(str(found)).read_metadata().state_dict_metadata
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+            return f"{type(error).__name__}: {error}"
+        missing = sorted(set(tensors) - set(known))
+        return f"it has no {missing[0]}" if missing else None
+
+    def _set_aside(self, names: list[str], faults: list[str]) -> None:
+        """Else a broken one would count as the newest, for which whole ones are removed."""
+        for name, fault in zip(names, faults, strict=True):
+            logger(__name__).warning("checkpoint cannot be read, the one before it is", why=fault)
+            if self.group.first:
+                place = self.folder / f"broken-{name}"
+                shutil.rmtree(place, ignore_errors=True)
+                os.replace(self.folder / name, place)
+
+    def _fill(self, found: Path, tensors: State) -> None:
+        known = HuggingFaceStorageReader(str(found)).read_metadata().state_dict_metadata
         rng = {
             name: torch.empty_like(value)
             for name, value in _rng().items()
@@ -240,4 +298,3 @@ class Checkpoints:
             torch.set_rng_state(rng["cpu"])
         if "cuda" in rng and torch.cuda.is_available():
             torch.cuda.set_rng_state(rng["cuda"])
-        return Progress(**json.loads((found / _JSON).read_text("utf-8")))

@@ -126,6 +126,14 @@ class Trainer:
             failures.one_of_many(self.group, self.checkpoints.describe),
             kernels(self.stage.attention, self.precision.device),
         ):
+            whole_before = self.checkpoints.finished()
+            if whole_before is not None:
+                self._log.info("was finished", step=whole_before.step)
+                self.progress = whole_before
+                self._require_best()
+                self._begin_logs()
+                self._end_logs()
+                return self.progress
             found = self.checkpoints.load(self.model, self._states, self.average)
             if found is not None:
                 self.progress = found
@@ -146,9 +154,12 @@ class Trainer:
                 raise SystemExit(stop.status) from None
             self._train(stop)
             self.checkpoints.wait()
-            self.steps_log.close()
-            self.validations_log.close()
+            self._end_logs()
         return self.progress
+
+    def _end_logs(self) -> None:
+        self.steps_log.close()
+        self.validations_log.close()
 
     def _require_best(self) -> None:
         if self.progress.best_step >= 0 and not self.best.is_dir():
@@ -376,6 +387,10 @@ class Trainer:
         self.checkpoints.save(self.model, self._states, self.average, self.progress)
         self.throughput.pause()
 
-    def discard(self) -> None:
-        """Remove the scratch state, once the stage's output is whole."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
+    def finish(self) -> None:
+        """Leave the best model and the rows of the logs, once the stage's output is whole.
+
+        Until a run of other settings begins: who asked for the stage may be killed before it has
+        noted the output, and then asks for all of it again.
+        """
+        self.checkpoints.finish(self.progress)

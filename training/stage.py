@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -292,10 +293,24 @@ def _with_scorer(key: str, scorer: Scorer | None) -> str:
 
 def _finish(trainer: Trainer, output: Path, progress: Progress) -> None:
     with atomic_folder(output) as folder:
-        shutil.copytree(trainer.best, folder, dirs_exist_ok=True)
+        shutil.copytree(trainer.best, folder, dirs_exist_ok=True, copy_function=_link_or_copy)
         _write_rows(folder / "training.jsonl", progress.log)
         _write_rows(folder / "validation.jsonl", progress.validations)
-    trainer.discard()
+    trainer.finish()
+
+
+_LARGE = 64 * 2**20
+"""Bytes of a file from which on the stage's output and its scratch folder share one on the disk."""
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    if Path(source).stat().st_size >= _LARGE:
+        try:
+            os.link(source, target)
+            return
+        except OSError:  # another file system, or one without hard links
+            pass
+    shutil.copy2(source, target)
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -223,6 +223,28 @@ def test_patience_stops_a_run_that_gets_no_better(tmp_path: Path) -> None:
     assert counts.extra["best"]["step"] == 0
 
 
+def test_who_is_killed_after_the_end_does_not_train_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """DVC notes an output after the stage has ended; killed before, it removes it and asks anew."""
+    layout = Layout(tmp_path)
+    make_dataset(layout, per_task=3)
+    few = {"steps": 2, "validate_every": 2}
+    counts = stage_of(layout, **few)
+    wanted = outputs(layout, "transfer")
+    shutil.rmtree(layout.transfer)
+    capfd.readouterr()
+    assert stage_of(layout, **few) == counts
+    assert outputs(layout, "transfer") == wanted
+    said = capfd.readouterr().err
+    assert "was finished" in said and "validated" not in said
+    assert not list(layout.scratch("transfer").glob("*/step-*"))
+    (old,) = layout.scratch("transfer").glob("*/done.json")
+    stage_of(layout, **few, seed=1)
+    assert not old.parent.exists()
+    assert outputs(layout, "transfer") != wanted
+
+
 def test_a_missing_task_is_reported_or_an_error(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     make_dataset(layout, tasks=tuple(task for task in Degradation if task != "moire"))

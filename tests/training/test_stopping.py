@@ -115,3 +115,31 @@ def test_the_best_model_is_that_of_the_recorded_step_after_a_kill(tmp_path: Path
     best = load_file(own.best / "model.safetensors")
     assert all(torch.equal(best[name], value) for name, value in kept[2].items())
     assert {path.name for path in own.scratch.glob("best-*")} == {"best-0000002"}
+
+
+@pytest.mark.parametrize("torn", ["*.safetensors", "state.json"])
+def test_a_torn_checkpoint_is_set_aside_for_the_one_before_it(tmp_path: Path, torn: str) -> None:
+    settings = STAGE | {"checkpoint_every": 1, "keep_checkpoints": 2, "micro_batch": 0}
+
+    class Dies(StudentTrainable):
+        def losses(self, batch: Batch, kind: Any) -> torch.Tensor:
+            if torch.is_grad_enabled() and own.progress.step == 3:
+                own.checkpoints.wait()
+                raise KeyboardInterrupt
+            return super().losses(batch, kind)
+
+    own: Any = trainer(tmp_path / "one", Dies, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        own.run()
+    (path,) = (own.scratch / "step-0000003").glob(torn)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    again, whole = (trainer(tmp_path / name, **settings) for name in ("one", "two"))
+    assert again.run() == whole.run()
+    assert (own.scratch / "broken-step-0000003").is_dir()
+    kept = sorted(own.scratch.glob("step-*"))
+    assert [path.name for path in kept] == ["step-0000003", "step-0000004"]
+    for folder in kept:
+        (path,) = folder.glob(torn)
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"No checkpoint in .* can be read"):
+        trainer(tmp_path / "one", **settings).run()
