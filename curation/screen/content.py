@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 from safetensors import SafetensorError
 
+from catalog.digests import file_digest
 from catalog.errors import UserError
 from catalog.images import Rgb
 from networks.interfaces import Identity
@@ -57,17 +58,18 @@ class ContentFilter:
             )
         self._labels = frozenset(labels)
         digest = hashlib.sha256(",".join(sorted(labels)).encode())
-        for file in weights:
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        # The names of the labels and how images are prepared are as much of it as the weights.
+        for file in (*weights, *sorted(folder.glob("*.json"))):
+            digest.update(f"{file.name} {file_digest(file)}\n".encode())
         self.identity = Identity("content", folder.resolve().name, digest.hexdigest())
 
     def scores(self, images: Sequence[Rgb]) -> list[float]:
-        """0 .. 1 an image: how likely its content is not wanted."""
+        """0 .. 1 an image: how likely its content is not wanted; NaN where the model says NaN."""
         if not images:
             return []
         answers = self._classify([Image.fromarray(image) for image in images], top_k=None)
         return [
-            float(sum(answer["score"] for answer in one if answer["label"] in self._labels))
+            min(float(sum(a["score"] for a in one if a["label"] in self._labels)), 1.0)
             for one in answers
         ]
 

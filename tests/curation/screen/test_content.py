@@ -39,6 +39,26 @@ def test_the_score_is_the_sum_of_the_labels_that_are_not_wanted(model: Path) -> 
     assert ContentFilter(model, ["nsfw"]).scores([]) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("config.json", '"0": "fine"', '"0": "bland"'),
+        ("preprocessor_config.json", '"do_rescale": true', '"do_rescale": false'),
+    ],
+)
+def test_other_labels_and_another_preparation_are_another_filter(
+    model: Path, tmp_path: Path, name: str, old: str, new: str
+) -> None:
+    copied = tmp_path / model.name
+    shutil.copytree(model, copied)
+    before = ContentFilter(model, ["nsfw"]).identity
+    assert ContentFilter(copied, ["nsfw"]).identity == before
+    text = (copied / name).read_text()
+    assert old in text
+    (copied / name).write_text(text.replace(old, new))
+    assert ContentFilter(copied, ["nsfw"]).identity != before
+
+
 def test_screening_drops_by_it_and_names_it(model: Path) -> None:
     settings = Screen(
         content_model=str(model), content_labels=["nsfw", "gore", "fine"], max_content=0.9
