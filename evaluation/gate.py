@@ -4,10 +4,13 @@ Validity is asked first (same judge, enough images, a judge that repeats itself)
 there is no verdict but inconclusive. Then a task that is clearly worse vetoes, then the interval
 of the mean difference decides. Without a champion the other side is the unrestored input, whose
 score is 0 by definition (RS = 0, LPS = 0).
+
+The lower bound that a promotion needs gets stricter with each further candidate that is compared
+with the same champion on the same benchmark (`evaluation.spending`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ import numpy as np
 from catalog.degradations import Degradation
 from catalog.settings.evaluation import Gate
 from evaluation.scores import JUDGE_FAILURES, ImageScore, ScoreTable, row_range
+from evaluation.spending import percent, resamples, spent_by
 from evaluation.statistics import Agreement, Interval, holm, mean_interval, sign_flip_p, tally
 
 PROMOTE, REJECT, INCONCLUSIVE = "promote", "reject", "inconclusive"
@@ -56,6 +60,12 @@ class Verdict:
     against: str
     reading: str
     difference: Interval
+    """Its lower bound is at the one-sided level `confidence`, its upper one at the settings'."""
+    candidate: int
+    """Which one it is, of those compared with this champion on this benchmark; from 1."""
+    confidence: float
+    shared: bool
+    """Whether all of those share one chance of error, so that `confidence` rises."""
     better_p: float
     """One-sided sign-flip p of being better: a check on the bootstrap, not part of the rule."""
     rs_difference: Interval
@@ -74,6 +84,8 @@ class Verdict:
             "against": self.against,
             "reading": self.reading,
             "difference": self.difference.as_json(),
+            "candidate": self.candidate,
+            "confidence": round(self.confidence, 8),
             "better_p": self.better_p,
             "tasks": {
                 task.value: {"difference": result.difference.as_json(), "worse_p": result.worse_p}
@@ -91,8 +103,9 @@ def relaxed(settings: Gate) -> dict[str, tuple[Any, Any]]:
             value, default = getattr(settings, name), getattr(defaults, name)
             if sign * value < sign * default:
                 found[name] = (value, default)
-    if settings.reading != defaults.reading:
-        found["reading"] = (settings.reading, defaults.reading)
+    for name in ("reading", "confidence_for"):
+        if getattr(settings, name) != getattr(defaults, name):
+            found[name] = (getattr(settings, name), getattr(defaults, name))
     return found
 
 
@@ -104,10 +117,12 @@ def decide(
     champion_name: str = "the champion",
     taken_down: Sequence[str] = (),
     obstacles: Sequence[str] = (),
+    turn: int = 1,
 ) -> Verdict:
     """Compare; `taken_down` names images that the candidate learned from and must not have.
 
-    `obstacles` are further reasons, found by the caller, why nothing can be said.
+    `obstacles` are further reasons, found by the caller, why nothing can be said. `turn` is the
+    candidate's number among those compared with this champion on this benchmark.
     """
     against = champion_name if champion is not None else "the unrestored input"
     rows = _pairs(candidate, champion)
@@ -121,6 +136,11 @@ def decide(
         return mean_interval(values, strata, settings.bootstrap, settings.seed, level)
 
     overall = interval(differences, names)
+    confidence = _confidence(settings, turn)
+    if confidence != settings.confidence and overall.low is not None:
+        samples = resamples(1 - confidence, settings.bootstrap)
+        stricter = mean_interval(differences, names, samples, settings.seed, 2 * confidence - 1)
+        overall = replace(overall, low=stricter.low)
     tasks = _tasks(names, differences, settings, interval)
     problems = [
         *obstacles,
@@ -135,13 +155,17 @@ def decide(
     if problems:
         verdict, reasons = INCONCLUSIVE, problems
     else:
-        verdict, reasons = _judged(overall, tasks, settings, against)
+        said = _said(overall, settings, against, turn, confidence)
+        verdict, reasons = _judged(overall, tasks, settings, said)
     return Verdict(
         verdict,
         tuple(reasons),
         against,
         settings.reading,
         overall,
+        turn,
+        confidence,
+        settings.confidence_for == "champion",
         sign_flip_p(differences, settings.permutations, settings.seed),
         interval(rs, names),
         _bounds(rows, settings),
@@ -261,7 +285,7 @@ def _unrepeatable(repeat: Agreement, settings: Gate) -> list[str]:
 
 
 def _judged(
-    overall: Interval, tasks: Mapping[Degradation, TaskResult], settings: Gate, against: str
+    overall: Interval, tasks: Mapping[Degradation, TaskResult], settings: Gate, said: str
 ) -> tuple[str, list[str]]:
     vetoes = []
     for task, result in tasks.items():
@@ -277,7 +301,6 @@ def _judged(
             )
     if vetoes:
         return REJECT, vetoes
-    said = _said(overall, settings, against)
     if overall.low is None or overall.high is None:
         return INCONCLUSIVE, [f"{said} There are too few images for an interval."]
     if overall.low > 0 and overall.estimate >= settings.min_difference:
@@ -306,15 +329,25 @@ def _below(difference: Interval) -> bool:
     return difference.high is not None and difference.high < 0
 
 
-def _said(overall: Interval, settings: Gate, against: str) -> str:
+def _confidence(settings: Gate, turn: int) -> float:
+    """Of the lower bound of candidate number `turn`."""
+    if settings.confidence_for == "candidate":
+        return settings.confidence
+    return 1 - spent_by(turn, 1 - settings.confidence)
+
+
+def _said(overall: Interval, settings: Gate, against: str, turn: int, confidence: float) -> str:
     direction = "above" if overall.estimate >= 0 else "below"
     said = f"The mean score is {abs(overall.estimate):.4f} {direction} {against}"
     if overall.low is None or overall.high is None:
         return f"{said}."
-    return (
-        f"{said} (one-sided {settings.confidence:.0%} bounds {overall.low:+.4f} and "
-        f"{overall.high:+.4f})."
+    said += (
+        f" (one-sided bounds {overall.low:+.4f} at {percent(confidence)} and "
+        f"{overall.high:+.4f} at {percent(settings.confidence)}"
     )
+    if settings.confidence_for == "candidate":
+        return f"{said})."
+    return f"{said}; candidate {turn} against it on this benchmark)."
 
 
 def _bounds(

@@ -70,6 +70,13 @@ class Gate(Settings):
         lt=1.0,
         description="Of the one-sided lower bound that must be above 0.",
     )
+    confidence_for: Literal["champion", "candidate"] = Field(
+        default="champion",
+        description="What `confidence` holds for. `champion`: for all candidates together that are "
+        "compared with one champion on one benchmark, however many; the k-th may use "
+        "1 / (k (k + 1)) of 1 - confidence, so that its bound is at 97.5, 99.2, 99.6 ... %. "
+        "`candidate`: for each by itself; of twenty useless ones, some then pass by chance.",
+    )
     min_difference: float = Field(
         default=0.005, ge=0.0, description="Least difference of the mean score worth a promotion."
     )

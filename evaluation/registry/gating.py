@@ -31,6 +31,7 @@ from evaluation.registry.lock import locked
 from evaluation.registry.records import NONE, report_path
 from evaluation.registry.register import EVALUATION
 from evaluation.registry.store import UNDECIDED, Registry, Version, connect
+from evaluation.registry.turns import take_turn
 from evaluation.report import Side, build_report, seal
 from evaluation.report.dropped import dropped
 from evaluation.scores import ScoreTable
@@ -82,6 +83,7 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             theirs = _champion(layout, params, registry, champion, mine, Path(scratch), obstacles)
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         repeat = _repeat(summary)
+        turn = take_turn(registry, found, champion, mine.table.provenance.benchmark_digest)
         verdict = decide(
             mine.table,
             theirs.table if theirs else None,
@@ -90,6 +92,7 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             f"champion version {champion}",
             blocked_now,
             obstacles,
+            turn,
         )
         page = build_report(
             mine,

@@ -56,7 +56,7 @@ class Record:
 
 def records(registry: Registry) -> list[Record]:
     """All records in order. Raises `UserError` when one is missing or was edited."""
-    tags = _tags(registry)
+    tags = model_tags(registry)
     found: list[Record] = []
     parents = [NONE]
     for index, key in enumerate(sorted(key for key in tags if key.startswith(_PREFIX)), 1):
@@ -74,7 +74,8 @@ def records(registry: Registry) -> list[Record]:
     return found
 
 
-def _tags(registry: Registry) -> dict[str, str]:
+def model_tags(registry: Registry) -> dict[str, str]:
+    """Those of the registered model; none where nothing is registered."""
     try:
         return dict(registry.client.get_registered_model(registry.name).tags)
     except MlflowException as error:
@@ -93,7 +94,7 @@ def _changed(registry: Registry, how: str) -> UserError:
 
 def is_done(registry: Registry, record: Record) -> bool:
     """Whether the last record was carried out to its end."""
-    return _tags(registry).get(_DONE) == record.digest
+    return model_tags(registry).get(_DONE) == record.digest
 
 
 def set_done(registry: Registry, record: Record) -> None:

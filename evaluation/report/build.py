@@ -19,6 +19,7 @@ from evaluation.report.dropped import Cause, picture_uri
 from evaluation.report.plots import forest, histogram, scale_of, sign
 from evaluation.report.published import PUBLISHED
 from evaluation.scores import ImageScore, ScoreTable
+from evaluation.spending import percent
 from evaluation.statistics import Agreement, Interval
 from evaluation.summary import OVERALL, by_task
 
@@ -83,6 +84,7 @@ def build_report(
         "plain": _plain,
         "interval": _interval,
         "ends": _ends,
+        "percent": percent,
     }
     mine = by_task(candidate.table)
     theirs = by_task(champion.table) if champion else None
