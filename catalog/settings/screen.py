@@ -119,6 +119,8 @@ class Screen(Settings):
             )
         if any(not 1 <= value <= 5 for value in self.degraded_at_by.values()):
             raise ValueError("every severity of degraded_at_by must lie in 1 .. 5")
+        if any(not -2 <= value <= 2 for value in self.prompt_margin_by.values()):
+            raise ValueError("every margin of prompt_margin_by must lie in -2 .. 2")
         if self.clean_margin > min([self.prompt_margin, *self.prompt_margin_by.values()]):
             raise ValueError(
                 f"clean_margin ({self.clean_margin}) must not be above prompt_margin, or an image "

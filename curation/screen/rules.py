@@ -116,12 +116,13 @@ def _verdict(found: Found, present: frozenset[Degradation], settings: Screen) ->
     }
     if found.quality.side < settings.min_side:
         return "drop", "too-small"
-    if found.content is not None and found.content > settings.max_content:
+    # What is no number is within no limit.
+    if found.content is not None and not found.content <= settings.max_content:
         return "drop", "content"
-    if found.watermark > settings.max_watermark:
+    if not found.watermark <= settings.max_watermark:
         return "drop", "watermark"
     for form, limit in limits.items():
-        if found.forms.get(form, 0.0) > limit:
+        if not found.forms.get(form, 0.0) <= limit:
             return "drop", form.value
     if found.reading is not None:
         return _prompted(found, found.reading, present, settings)
@@ -138,7 +139,7 @@ def _prompted(
         return "drop", JUDGE_FAILED
     if named:
         return "drop", "too-mild"
-    if max(reading.margins.values()) > settings.clean_margin:
+    if not all(margin <= settings.clean_margin for margin in reading.margins.values()):
         return "drop", "unsure"
     return _clean(found, settings)
 
@@ -205,7 +206,7 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
     }
     for key, (label, limit) in limits.items():
         if key in scores:
-            mark = "*" if scores[key] > limit else " "
+            mark = " " if scores[key] <= limit else "*"
             lines.append(f"  {mark} {label:12} {scores[key]:.2f} (dropped above {limit:g})")
     sources = {
         "side": ("at least", settings.clean_min_side),

@@ -183,6 +183,18 @@ def test_rules_where_prompts_decide(
     )
 
 
+def test_what_is_no_number_makes_nothing_clean() -> None:
+    """A network in half precision overflows on some images."""
+    nothing = float("nan")
+    decision = decide(Found(_good(400), _judgements(), content=nothing), SETTINGS)
+    assert (decision.verdict, decision.reason) == ("drop", "content")
+    row = {"verdict": "drop", "reason": "content", "scores": {"content": nothing}}
+    assert any(line.startswith("  * content") for line in explanation("a.jpg", row, SETTINGS))
+    reading = Reading(dict.fromkeys(Degradation, nothing), dict.fromkeys(Degradation, nothing))
+    decision = decide(Found(_good(400), reading=reading), Screen(decided_by="prompts"))
+    assert (decision.verdict, decision.reason) == ("drop", "unsure")
+
+
 def test_presence_decides_where_a_judge_tells_it_apart() -> None:
     judgements = _judgements()
     judgements[Degradation.HAZE] = Judgement(2.0, presence=4.0)
@@ -279,6 +291,12 @@ def test_thresholds_that_contradict_each_other_are_refused() -> None:
 def test_margins_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="clean and degraded at once"):
         Screen(prompt_margin=0.01, clean_margin=0.02)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 7.0])
+def test_a_margin_that_no_cosines_have_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=r"must lie in -2 \.\. 2"):
+        Screen(prompt_margin_by={Degradation.HAZE: value})
 
 
 def test_an_unknown_judge_is_named(tmp_path: Path) -> None:
