@@ -38,7 +38,10 @@ class EditorTrainable(Trainable):
         weights_hash: str,
         lora_rank: int = 0,
         cache: EncodedCache | None = None,
+        crops: bool = False,
     ) -> None:
+        """`crops`: whether clean sides are cut at random in training, and hardly come again."""
+        self.crops = crops
         self.editor, self.hash, self.lora = editor, weights_hash, bool(lora_rank)
         self.module = editor.network
         self.passes = 2.0 if lora_rank else 3.0
@@ -46,6 +49,8 @@ class EditorTrainable(Trainable):
         # Three hashes a sample take 0.04 s at 1024 x 1024, 4 % of a large GPU's step.
         self._stores = self.cache.folder is not None
         self._encoders = editor.encoder_hash() if self._stores else ""
+        if self._stores:
+            self.cache.only(self._encoders)
 
     def to(self, device: torch.device) -> None:
         """Move the editor as its settings say."""
@@ -97,7 +102,7 @@ class EditorTrainable(Trainable):
             )
         plain = [not styled for styled in batch.styled.tolist()]
         reference = self._latents(batch.degraded, plain)
-        x0 = self._latents(batch.clean, [True] * len(plain))
+        x0 = self._latents(batch.clean, [same or not self.crops for same in plain])
         given = self._conditions(batch)
         t = batch.t[:, None, None]
         noisy = (1 - t) * x0 + t * batch.noise

@@ -1,11 +1,13 @@
 """What frozen encoders said, on disk, keyed by the content of what they were given.
 
-A key is the hash of the very pixels, the words and the encoders' weights, never a row or a path, so
-an entry cannot be paired with another image or another instruction. Samples that a random
-augmentation touched are not stored: they do not come again.
+A key is the hash of the very pixels, the words and all that the encoders' answers hang on
+(`Editor.encoder_hash`), never a row or a path, so an entry cannot be paired with another image,
+instruction, tokenizer or version of the code. Samples that a random augmentation touched are not
+stored: they do not come again.
 """
 
 import hashlib
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +33,27 @@ class EncodedCache:
         self.hits = self.misses = 0
         self._bytes = 0
         self._lock = threading.Lock()
+        self.processes = processes
+        self._count()
+
+    def _count(self) -> None:
         if self.folder is not None and self.folder.is_dir():
             stored = sum(path.stat().st_size for path in self.folder.rglob("*.safetensors"))
-            self._bytes = stored // processes
+            self._bytes = stored // self.processes
+
+    def only(self, encoders: str) -> None:
+        """Keep entries in a folder of these `encoders`; remove those of others, which would fill
+        the place that is left.
+        """
+        if self.folder is None:
+            return
+        place = self.folder / encoders[:16]
+        if self.folder.is_dir():
+            for other in self.folder.iterdir():
+                if other != place:
+                    shutil.rmtree(other, ignore_errors=True)
+        self.folder, self._bytes = place, 0
+        self._count()
 
     def get(self, key: tuple[str, ...] | None, make: Callable[[], Entry]) -> Entry:
         """The entry of `key`, or what `make` returns; None as key stores nothing."""

@@ -209,7 +209,7 @@ def start(
     }
     cache = EncodedCache(scratch / "encoded", stage.encoded_cache_mib * 2**20, processes)
     return Start(
-        EditorTrainable(editor, weights, stage.lora_rank, cache),
+        EditorTrainable(editor, weights, stage.lora_rank, cache, stage.shapes == "crop"),
         run_key(parts, stage, inputs, _CODE + _EDITING_CODE),
         editor.multiple,
     )

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from catalog.digests import file_digest
-from networks.editing.content import content_hash
+from networks.editing.content import code_hash, content_hash
 from networks.student.patches import to_image
+
+_NO_ENCODER = ("transformer", "scheduler")
 
 Condition = dict[str, Tensor]
 """What the text encoders say about a batch: tensors with the batch as their first axis."""
@@ -107,7 +109,11 @@ class Editor(ABC):
 
     @abstractmethod
     def condition(self, pixels: Tensor, instructions: Sequence[str]) -> Condition:
-        """The text encoders' answer to degraded images and instructions ("" for none)."""
+        """The text encoders' answer to degraded images and instructions ("" for none).
+
+        In their own type, whatever the autocast around, so that a training sees what a finished
+        model's restoration will.
+        """
 
     @abstractmethod
     def velocity(
@@ -174,13 +180,16 @@ class Editor(ABC):
         return content_hash(self.parts())
 
     def encoder_hash(self) -> str:
-        """Over names, shapes, types and 64 values of every weight of the frozen parts."""
-        digest = hashlib.sha256(self.name.encode())
+        """SHA-256 over all that the frozen parts' answers hang on.
+
+        Their files (weights, configurations, tokenizers, templates), the types they compute in,
+        and the code that asks them.
+        """
+        parts = {name: place for name, place in self.parts().items() if name not in _NO_ENCODER}
+        digest = hashlib.sha256(f"{self.name} {content_hash(parts)} {code_hash()}\n".encode())
         for part, module in sorted(self.frozen().items()):
-            for name, value in module.state_dict().items():
-                few = value.detach().flatten()[:: max(1, value.numel() // 64)].float().cpu()
-                digest.update(f"{part}.{name} {tuple(value.shape)} {value.dtype}".encode())
-                digest.update(few.contiguous().numpy().tobytes())
+            kinds = sorted({str(value.dtype) for value in module.state_dict().values()})
+            digest.update(f"{part} {' '.join(kinds)}\n".encode())
         return digest.hexdigest()
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ the same transformer gives other images.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from catalog.digests import file_digest
@@ -14,6 +15,8 @@ from catalog.digests import file_digest
 INDEX = "model_index.json"
 READ = (".safetensors", ".json", ".txt", ".model", ".jinja")
 """Suffixes of what diffusers and transformers read of a part's folder."""
+
+_CODE = ("editing/*.py", "step1x/*.py", "student/patches.py")
 
 Parts = Mapping[str, Sequence[Path]]
 """Files and folders of each part of a model, by the part's name."""
@@ -36,6 +39,20 @@ def content_hash(parts: Parts) -> str:
         for number, place in enumerate(places):
             for name, path in _files(place):
                 digest.update(f"{part} {number} {name} {file_digest(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def code_hash() -> str:
+    """SHA-256 over the code that brings images and words to the encoders, and its libraries'
+    versions.
+    """
+    digest = hashlib.sha256()
+    for library in ("diffusers", "transformers"):
+        digest.update(f"{library} {version(library)}\n".encode())
+    rooms = Path(__file__).parents[1]
+    for place in _CODE:
+        for path in sorted(rooms.glob(place)):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

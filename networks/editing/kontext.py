@@ -48,7 +48,11 @@ class KontextEditor(PipelineEditor):
     @torch.no_grad()
     def condition(self, pixels: Tensor, instructions: Sequence[str]) -> Condition:
         """`states` (batch, 512, width) and `pooled` (batch, width)."""
-        with self.at_hand(self.pipe.text_encoder), self.at_hand(self.pipe.text_encoder_2):
+        with (
+            self.at_hand(self.pipe.text_encoder),
+            self.at_hand(self.pipe.text_encoder_2),
+            torch.autocast(self.device.type, enabled=False),
+        ):
             states, pooled, _ = self.pipe.encode_prompt(
                 prompt=list(instructions),
                 prompt_2=None,

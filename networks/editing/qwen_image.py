@@ -59,7 +59,8 @@ class QwenImageEditor(PipelineEditor):
         the image's tokens in a row instead of in a grid; so the encoder is called here.
         """
         pipe, found = self.pipe, []
-        with self.at_hand(pipe.text_encoder) as encoder:
+        plain = torch.autocast(self.device.type, enabled=False)
+        with self.at_hand(pipe.text_encoder) as encoder, plain:
             for image, instruction in zip(images_of(pixels), instructions, strict=True):
                 inputs = pipe.processor(
                     # The release's negative prompt is a space.

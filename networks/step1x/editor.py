@@ -132,7 +132,8 @@ class Step1XEditor(Editor):
 
     def condition(self, pixels: Tensor, instructions: Sequence[str]) -> Condition:
         """`states` (batch, 640, width) and `mask` (batch, 640)."""
-        with self.at_hand(self.encoder) as encoder:
+        plain = torch.autocast(self.device.type, enabled=False)
+        with self.at_hand(self.encoder) as encoder, plain:
             states, mask = encoder(images_of(pixels), instructions)
         return {"states": states, "mask": mask}
 

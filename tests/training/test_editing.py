@@ -1,6 +1,7 @@
 """Editing models through the same loop: loss, caches, adapters, resume to the bit."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,34 @@ def test_what_augmentation_touched_is_not_cached_and_keys_are_contents(tmp_path:
     assert len(list((tmp_path / "shared").rglob("*.safetensors"))) == 4  # of 100 bytes each
     next((tmp_path / "cache").rglob("*.safetensors")).write_bytes(b"torn")
     assert cache.get(("a",), lambda: {"x": torch.zeros(2)})["x"].sum() == 0
+
+
+def test_random_crops_are_not_cached_on_either_side_and_validation_is(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    editor = open_editor(models["flux-kontext"], dtype=torch.float32)
+    cache = EncodedCache(tmp_path / "cache", 2**26)
+    own = EditorTrainable(editor, "hash", cache=cache, crops=True)
+    stage = STAGE.model_copy(update={"shapes": "crop"})
+    batch = made(tree(tmp_path), stage, noise_shape=own.noise_shape).batch(0)
+    with torch.no_grad():
+        own.losses(batch, "velocity")
+        assert not list(tmp_path.rglob("cache/**/*.safetensors"))
+        own.losses(replace(batch, styled=torch.zeros(2, dtype=torch.bool)), "velocity")
+    assert len(list(tmp_path.rglob("cache/**/*.safetensors"))) == 6  # two sides and a text of each
+
+
+def test_what_other_encoders_said_is_removed(tmp_path: Path) -> None:
+    first, second = (EncodedCache(tmp_path / "cache", 200) for _ in range(2))
+    first.only("a" * 64)
+    first.get(("x",), lambda: {"x": torch.ones(40)})
+    again = EncodedCache(tmp_path / "cache", 200)
+    again.only("a" * 64)
+    assert again.get(("x",), lambda: {"x": torch.zeros(40)})["x"].sum() == 40
+    second.only("b" * 64)
+    assert second.get(("x",), lambda: {"x": torch.zeros(40)})["x"].sum() == 0
+    assert second.get(("x",), lambda: {"x": torch.ones(40)})["x"].sum() == 0, "there was room"
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["b" * 16]
 
 
 def test_buckets_follow_the_image_and_both_sides_stay_together(tmp_path: Path) -> None:

@@ -247,6 +247,33 @@ def test_every_part_that_decides_is_in_the_identity(
     assert editor.identity_hash() == identity
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_encoders_say_hangs_on_their_files_and_types_alone(
+    folders: dict[str, Path], tmp_path: Path, family: str
+) -> None:
+    folder = Path(shutil.copytree(folders[family], tmp_path / "model"))
+    editor = open_editor(folder, dtype=torch.float32)
+    own = editor.encoder_hash()
+    words = "processor" if (folder / "processor").is_dir() else "tokenizer_2"
+    for name, counts in (
+        ("vae/config.json" if family != "step1x" else "text_encoder/config.json", True),
+        (f"{words}/tokenizer.json", True),
+        ("scheduler/scheduler_config.json", False),
+        ("transformer/config.json", False),
+    ):
+        before = (folder / name).read_bytes()
+        (folder / name).write_bytes(before + b" ")
+        assert (editor.encoder_hash() != own) == counts, name
+        (folder / name).write_bytes(before)
+    assert editor.encoder_hash() == own
+    assert open_editor(folder, target="cuda").encoder_hash() != own  # bf16
+    pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    plain = editor.condition(pixels, ["Remove the rain"])
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = editor.condition(pixels, ["Remove the rain"])
+    assert all(torch.equal(inside[name], value) for name, value in plain.items())
+
+
 def test_how_much_adapters_count_is_in_their_hash(tmp_path: Path) -> None:
     about = {"r": 4, "lora_alpha": 8, "target_modules": ["to_q"], "base_model_name_or_path": "a"}
     (tmp_path / lora.WEIGHTS).write_bytes(b"weights")
