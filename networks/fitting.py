@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import click
 import cv2
 import numpy as np
 import torch
@@ -52,10 +53,13 @@ class State:
         self.path, self.parts = path, parts
 
     def load(self) -> int:
-        """Put what an earlier run left into the parts; the number of steps it had done."""
+        """Put what an earlier run left into the parts; the number of steps it had done.
+
+        The parts may lie on another device than that run's.
+        """
         if not self.path.is_file():
             return 0
-        state = torch.load(self.path, weights_only=True)
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         return int(state["step"])
@@ -90,6 +94,40 @@ class ScenePlan:
         return self.learning_rate * held(step, self.steps, self.warmup, self.cooldown)
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What a training runs on. The scenes are the same on any; the sums differ in their last bits.
+
+    The processor suffices: hours for a network of this size. On a GPU, making scenes is what takes
+    the time, so it wants as many `workers` as there are cores.
+    """
+
+    device: str = "cpu"
+    compiled: bool = False
+    """By `torch.compile`, which wants a C++ compiler and saves a third of the time."""
+    workers: int = 1
+    """Processes that make scenes."""
+
+    def faster(self, net: torch.nn.Module) -> torch.nn.Module:
+        """`net` itself, or what computes the same with the same weights in less time."""
+        return torch.compile(net) if self.compiled else net  # type: ignore[return-value]
+
+    def lower_precision(self) -> torch.autocast:
+        """The context of the forward pass."""
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+
+
+def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that make up its `Machine`: device, compiled, workers."""
+    for option in (
+        click.option("--workers", default=Machine.workers, help="Processes that make scenes."),
+        click.option("--compiled", is_flag=True, help="By torch.compile; wants a C++ compiler."),
+        click.option("--device", default=Machine.device, help="As torch names it: cpu, cuda."),
+    ):
+        command = option(command)
+    return command
+
+
 class _Fresh(Dataset[list[Any]]):
     """New scenes by step, the same whenever they are asked for."""
 
@@ -108,17 +146,17 @@ class _Fresh(Dataset[list[Any]]):
 
 
 def scene_batches(
-    make: Callable[[np.random.Generator], Scene], plan: ScenePlan, first: int
+    make: Callable[[np.random.Generator], Scene], plan: ScenePlan, first: int, workers: int = 1
 ) -> Iterator[tuple[int, np.random.Generator, list[Scene], list[Scene]]]:
     """Each step from `first` on: its number, its generator, the new scenes and the kept ones.
 
-    Scenes are made by `make` in a process beside.
+    Scenes are made by `make` in processes beside, the same however many `workers` there are.
     """
     # No threads of OpenCV when the loader forks: they would be waited for in the child, for ever.
     cv2.setNumThreads(1)
     fresh = _Fresh(make, plan, first)
     pool: list[Scene] = []
-    loader = DataLoader(fresh, batch_size=None, num_workers=1, prefetch_factor=8)
+    loader = DataLoader(fresh, batch_size=None, num_workers=workers, prefetch_factor=8)
     for step, new in enumerate(loader, first):
         rng = np.random.default_rng([plan.seed, step, 1])
         old = plan.batch - len(new)

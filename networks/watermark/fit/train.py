@@ -10,11 +10,13 @@ import torch
 from torch.nn import functional
 
 from catalog.log import logger
-from networks.fitting import ScenePlan, State, descend, scene_batches
+from networks.fitting import Machine, ScenePlan, State, descend, scene_batches
 from networks.watermark.fit import scenes
 from networks.watermark.network import MarkNet, evidence, inputs
 
 log = logger(__name__)
+
+HERE = Machine()
 
 
 @dataclass(frozen=True)
@@ -35,25 +37,33 @@ class Plan(ScenePlan):
     kind_weight: float = 0.3
 
 
-def train(pictures: Sequence[Path], fonts: Sequence[Path], work: Path, plan: Plan) -> MarkNet:
+def train(
+    pictures: Sequence[Path],
+    fonts: Sequence[Path],
+    work: Path,
+    plan: Plan,
+    machine: Machine = HERE,
+) -> MarkNet:
     """Fit, saving the state in `work` every 50 steps; the average of the weights."""
     torch.manual_seed(plan.seed)
-    net = MarkNet().train().to(memory_format=torch.channels_last)
+    net = MarkNet().train().to(machine.device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=1e-2)
     state = State(work / "state.pt", net=net, average=average, optimizer=optimizer)
     first = state.load()
+    forward = machine.faster(net)
     running = np.zeros(3)
-    for step, rng, new, kept in scene_batches(scenes.Maker(pictures, fonts).make, plan, first):
-        losses = _losses(net, new + [_varied(scene, rng) for scene in kept], plan)
+    make = scenes.Maker(pictures, fonts).make
+    for step, rng, new, kept in scene_batches(make, plan, first, machine.workers):
+        losses = _losses(forward, new + [_varied(scene, rng) for scene in kept], plan, machine)
         descend(losses.sum(), net, average, optimizer, plan, step)
-        running += losses.detach().numpy()
+        running += losses.detach().cpu().numpy()
         if (step + 1) % 50 == 0 or step + 1 == plan.steps:
             cells, image, kind = (running / 50).round(4).tolist()
             log.info("step", step=step + 1, cells=cells, image=image, kind=kind)
             running[:] = 0
             state.save(step + 1)
-    return average
+    return average.cpu()
 
 
 def _varied(scene: scenes.Scene, rng: np.random.Generator) -> scenes.Scene:
@@ -66,16 +76,18 @@ def _varied(scene: scenes.Scene, rng: np.random.Generator) -> scenes.Scene:
                         np.ascontiguousarray(cells))  # fmt: skip
 
 
-def _losses(net: MarkNet, batch: list[scenes.Scene], plan: Plan) -> torch.Tensor:
+def _losses(
+    net: torch.nn.Module, batch: list[scenes.Scene], plan: Plan, machine: Machine
+) -> torch.Tensor:
     """(3,) the losses of cells, of whole crops and of kinds."""
-    data = torch.from_numpy(np.stack([inputs(scene.image) for scene in batch]))
-    labels = torch.from_numpy(np.stack([scene.cells for scene in batch])).long()
+    data = torch.from_numpy(np.stack([inputs(scene.image) for scene in batch])).to(machine.device)
+    labels = torch.from_numpy(np.stack([scene.cells for scene in batch])).to(machine.device).long()
     cells = (labels > 0).float()
-    with torch.autocast("cpu", torch.bfloat16):
+    with machine.lower_precision():
         logits = net(data.contiguous(memory_format=torch.channels_last))
     marks, kinds = logits[:, 0].float(), logits[:, 1:].float()
     by_cell = functional.binary_cross_entropy_with_logits(
-        marks, cells, pos_weight=torch.tensor(2.0)
+        marks, cells, pos_weight=torch.tensor(2.0, device=machine.device)
     )
     share = torch.sigmoid(marks)
     overlap = 1 - (2 * (share * cells).sum() + 1) / ((share + cells).sum() + 1)

@@ -6,11 +6,12 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from catalog.progress import track
+from networks.fitting import machine_options
 
 if TYPE_CHECKING:
     from catalog.degradations import Degradation
@@ -100,15 +101,16 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
 @click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
 @click.option("--work", type=PATH, required=True, help="Folder of the state.")
 @click.option("--steps", type=int, help="A run that is cut off goes on with the same.")
-def network(photos: Path, work: Path, steps: int | None) -> None:
+@machine_options
+def network(photos: Path, work: Path, steps: int | None, **machine: Any) -> None:
     """Train the network (or go on), write its weights and print their SHA-256."""
-    from networks.fitting import write_network
+    from networks.fitting import Machine, write_network
     from networks.judges.proxy.fit.scenes import Maker
     from networks.judges.proxy.fit.train import Plan, train
     from networks.judges.proxy.network import PLACE
 
     work.mkdir(parents=True, exist_ok=True)
-    net = train(Maker(photos), work, Plan(steps=steps) if steps else Plan())
+    net = train(Maker(photos), work, Plan(steps=steps) if steps else Plan(), Machine(**machine))
     click.echo(f"{PLACE.name} SHA-256 {write_network(net, PLACE)}")
 
 

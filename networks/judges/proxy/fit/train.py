@@ -11,13 +11,15 @@ from torch.nn import functional
 
 from catalog.degradations import Degradation
 from catalog.log import logger
-from networks.fitting import ScenePlan, State, descend, scene_batches
+from networks.fitting import Machine, ScenePlan, State, descend, scene_batches
 from networks.judges.proxy.fit import scenes
 from networks.judges.proxy.network import SeverityNet, size_of
 from networks.pyramid import Pyramid, planes
 from networks.weights import read_pinned
 
 log = logger(__name__)
+
+HERE = Machine()
 
 
 @dataclass(frozen=True)
@@ -82,26 +84,29 @@ def prime(net: SeverityNet, maker: scenes.Maker, plan: Plan) -> None:
     net.norm.train()
     net.norm.momentum = None  # the plain mean over all batches
     rng = np.random.default_rng([plan.seed, 2])
+    device = next(net.parameters()).device
     for _ in range(plan.primed // plan.batch):
         batch = [maker.make(rng) for _ in range(plan.batch)]
-        net(*_inputs(batch, plan, rng)[:2])
+        data, sizes, _ = _inputs(batch, plan, rng)
+        net(data.to(device), sizes.to(device))
     fix(net)
 
 
-def train(maker: scenes.Maker, work: Path, plan: Plan) -> SeverityNet:
+def train(maker: scenes.Maker, work: Path, plan: Plan, machine: Machine = HERE) -> SeverityNet:
     """Fit, saving the state in `work` every 50 steps; the average of the weights."""
     torch.manual_seed(plan.seed)
-    net = SeverityNet().train().to(memory_format=torch.channels_last)
+    net = SeverityNet().train().to(machine.device).to(memory_format=torch.channels_last)
     start(net)
     prime(net, maker, plan)
     average = copy.deepcopy(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=2e-2)
     state = State(work / "state.pt", net=net, average=average, optimizer=optimizer)
     first = state.load()
+    forward = machine.faster(net)
     running, counted = np.zeros(len(Degradation)), np.zeros(len(Degradation))
-    for step, rng, new, kept in scene_batches(maker.make, plan, first):
+    for step, rng, new, kept in scene_batches(maker.make, plan, first, machine.workers):
         batch = new + kept
-        loss, errors = _loss(net, batch, plan, rng)
+        loss, errors = _loss(forward, batch, plan, rng, machine)
         descend(loss, net, average, optimizer, plan, step)
         for scene, error in zip(batch, errors, strict=True):
             running[scene.kind] += error
@@ -111,11 +116,15 @@ def train(maker: scenes.Maker, work: Path, plan: Plan) -> SeverityNet:
             log.info("step", step=step + 1, **dict(zip(Degradation, means, strict=True)))
             running[:] = counted[:] = 0
             state.save(step + 1)
-    return average
+    return average.cpu()
 
 
 def _loss(
-    net: SeverityNet, batch: list[scenes.Scene], plan: Plan, rng: np.random.Generator
+    net: nn.Module,
+    batch: list[scenes.Scene],
+    plan: Plan,
+    rng: np.random.Generator,
+    machine: Machine,
 ) -> tuple[torch.Tensor, list[float]]:
     """The loss, and by scene the error in strength of the degradation that is there."""
     kinds = [scene.kind for scene in batch]
@@ -128,8 +137,9 @@ def _loss(
     rows = range(len(batch))
     target[rows, :, kinds] = truth
     weight[rows, :, kinds] = torch.where(clean, plan.clean, 1.0)
-    data, sizes, changed = _inputs(batch, plan, rng)
-    with torch.autocast("cpu", torch.bfloat16):
+    data, sizes, changed = (part.to(machine.device) for part in _inputs(batch, plan, rng))
+    truth, target, weight = (part.to(machine.device) for part in (truth, target, weight))
+    with machine.lower_precision():
         strengths, effects = net(data, sizes)
     strengths = strengths.float().reshape(target.shape)
     losses = functional.smooth_l1_loss(strengths, target, reduction="none", beta=plan.beta)

@@ -1,0 +1,57 @@
+"""Scenes that trainings of the small networks are made of."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from networks.fitting import FILLING, Machine, ScenePlan, scene_batches
+
+PLAN = ScenePlan(
+    seed=3,
+    steps=FILLING + 6,
+    cooldown=0.4,
+    warmup=2,
+    batch=4,
+    fresh=1,
+    kept=20,
+    learning_rate=1e-3,
+    average=0.9,
+)
+
+
+def _number(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**40))
+
+
+def test_scenes_do_not_depend_on_how_many_processes_make_them() -> None:
+    by_one, by_two = (
+        [(step, new, kept) for step, _, new, kept in scene_batches(_number, PLAN, 0, workers)]
+        for workers in (1, 2)
+    )
+    assert by_one == by_two
+    assert [step for step, _, _ in by_one] == list(range(PLAN.steps))
+    assert [len(new) for _, new, _ in by_one] == [4] * FILLING + [1] * 6
+    assert all(len(new) + len(kept) == PLAN.batch for _, new, kept in by_one)
+    assert len({one for _, new, _ in by_one for one in new}) == 4 * FILLING + 6
+
+
+def test_kept_scenes_are_of_the_last_ones() -> None:
+    made: list[int] = []
+    for _, _, new, kept in scene_batches(_number, PLAN, 0):
+        assert set(kept) <= set(made[-PLAN.kept :])
+        made += new
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_training_goes_on_on_a_gpu(tmp_path: Path) -> None:
+    from networks.judges.proxy.fit import train
+    from tests.networks.judges.test_proxy_network import FewPhotos
+
+    for device, steps in (("cpu", 2), ("cuda", 4)):
+        plan = train.Plan(steps=steps, batch=2, fresh=1, primed=4, side=64)
+        net = train.train(FewPhotos(), tmp_path, plan, Machine(device=device))
+    assert next(net.parameters()).device.type == "cpu"
+    assert all(value.isfinite().all() for value in net.state_dict().values())
