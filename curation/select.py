@@ -38,9 +38,9 @@ def select_images(
     """
     groups = {
         row["image_id"]: row
-        for row in read_table(duplicates, schemas.DUPLICATES)
-        .select(["image_id", "group", "relation"])
-        .to_pylist()
+        for row in read_table(
+            duplicates, schemas.DUPLICATES, ["image_id", "group", "relation"]
+        ).to_pylist()
     }
     matches = set(read_table(contamination, schemas.CONTAMINATION, ["image_id"])[0].to_pylist())
     columns = ["image_id", "degradation", "also", "verdict", "reason"]
@@ -66,6 +66,12 @@ def select_images(
             else:
                 chosen.append(Selected(key, group["group"] or key, tasks))
     return sorted(chosen, key=lambda image: image.image_id), dropped
+
+
+def groups_of(duplicates: Path) -> dict[str, str]:
+    """Image id -> group of its near-duplicates; an image that is not in it is a group alone."""
+    table = read_table(duplicates, schemas.DUPLICATES, ["image_id", "group"])
+    return {key: group for key, group in zip(*table.to_pydict().values(), strict=True) if group}
 
 
 def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:

@@ -20,8 +20,8 @@ from curation.assemble.croissant import write_croissant
 from curation.assemble.held_out import hold_out
 from curation.assemble.provenance import Origins
 from curation.assemble.sound import sound_pairs
-from curation.assemble.splits import split_groups
-from curation.select import select_images
+from curation.assemble.splits import scenes, split_groups
+from curation.select import groups_of, select_images
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,15 @@ def assemble(
         inputs.screening, inputs.duplicates, inputs.contamination, "degraded", blocked
     )
     held = hold_out(degraded, sound, settings)
+    groups = groups_of(inputs.duplicates)
     held_groups = {row["group"] for row in held}
-    free = [pair for pair in sound if pair["group"] not in held_groups]
+    free = [pair for pair in sound if not scenes(pair, groups) & held_groups]
     dropped["held-out"] += len(sound) - len(free)
 
     origins = Origins.read(inputs.raw)
     chosen, capped = apply_caps(free, settings, origins)
     dropped += capped
-    splits = split_groups(chosen, settings)
+    splits = split_groups(chosen, settings, groups)
     rows = [
         {name: pair[name] for name in schemas.DATASET.names if name != "split"}
         | {"split": splits[pair["group"]]}

@@ -1,22 +1,33 @@
 """Train and validation, by group: no scene is on both sides."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from catalog.settings.pairs import Assemble
 from curation.assemble.order import shuffled
 
 
-def split_groups(pairs: Sequence[dict[str, Any]], settings: Assemble) -> dict[str, str]:
+def scenes(pair: Mapping[str, Any], groups: Mapping[str, str]) -> set[str]:
+    """The groups that a pair shows: its own, and that of the photo which a reflection mirrors.
+
+    `groups` is by image id; an image that is not in it is a group alone.
+    """
+    layer = pair["layer_id"]
+    return {pair["group"], groups.get(layer, layer)} - {None}
+
+
+def split_groups(
+    pairs: Sequence[dict[str, Any]], settings: Assemble, groups: Mapping[str, str]
+) -> dict[str, str]:
     """Group -> "train" or "validation".
 
     Groups with real pairs are split by their commonest degradation, the others together, so that a
     task with enough groups is in both. The scenes that reflections mirror are all for training: a
-    validation pair may show one of them in the glass, but what it asks for was never seen.
+    validation pair may show one of them in the glass, but what it asks for was never seen. Their
+    groups are looked up in `groups` (by image id): a mirrored photo need not have a pair itself.
     """
-    layers = {pair["layer_id"] for pair in pairs} - {None}
-    mirrored = {pair["group"] for pair in pairs if pair["photo_id"] in layers}
+    mirrored = {group for pair in pairs for group in scenes(pair, groups) - {pair["group"]}}
     tasks: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for pair in pairs:
         tasks[pair["group"]][pair["degradation"] if pair["origin"] == "real" else ""] += 1

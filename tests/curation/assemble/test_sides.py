@@ -1,0 +1,127 @@
+"""No photo is on two sides, by whatever version or reflection of it: over made-up tables."""
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog import schemas
+from catalog.layout import Layout
+from catalog.settings.pairs import Assemble
+from catalog.stage import Counts
+from catalog.tables import read_table, write_table
+from curation.assemble import Inputs, assemble
+
+
+@dataclass
+class Tables:
+    """What assemble reads, without any image."""
+
+    layout: Layout
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+    screened: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    matches: Sequence[str] = ()
+
+    def photo(self, name: str, verdict: str, group: str | None = None) -> str:
+        self.screened[name] = verdict
+        self.groups[name] = group or name
+        return name
+
+    def pair(self, photo: str, origin: str, task: str, layer: str | None = None) -> None:
+        self.pairs.append(
+            {
+                "pair_id": f"{photo} {task} {layer}",
+                "degraded_id": photo if origin == "real" else f"{photo} {task}",
+                "clean_id": f"{photo} clean",
+                "degradation": task,
+                "origin": origin,
+                "group": self.groups[photo],
+                "photo_id": photo,
+                "layer_id": layer,
+                "verdict": "keep",
+            }
+        )
+
+    def assemble(
+        self, settings: Assemble, blocked: Set[str] = frozenset()
+    ) -> tuple[list[dict[str, Any]], set[str], Counts]:
+        """Rows of the dataset, the groups held out, and the counts."""
+        at = self.layout
+        for origin, place in (
+            ("real", at.real_pairs),
+            ("synthetic", at.synthetic / "pairs.parquet"),
+        ):
+            mine = [row for row in self.pairs if row["origin"] == origin]
+            write_table(place, mine, schemas.PAIRS)
+        screened = [
+            {
+                "image_id": name,
+                "degradation": "haze" if verdict == "degraded" else None,
+                "verdict": verdict,
+            }
+            for name, verdict in self.screened.items()
+        ]
+        write_table(at.screening, screened, schemas.SCREENING)
+        groups = [
+            {
+                "image_id": name,
+                "group": group,
+                "relation": "keeper" if name == group else "variant",
+            }
+            for name, group in self.groups.items()
+        ]
+        write_table(at.duplicates, groups, schemas.DUPLICATES)
+        matches = [{"image_id": name, "benchmark_id": "b"} for name in self.matches]
+        write_table(at.contamination, matches, schemas.CONTAMINATION)
+        at.raw.mkdir(parents=True, exist_ok=True)
+        inputs = Inputs(
+            at.raw,
+            at.screening,
+            at.duplicates,
+            at.contamination,
+            at.real_pairs,
+            at.synthetic,
+            at.reviews,
+        )
+        counts = assemble(inputs, at.dataset, settings, "", blocked)
+        rows = read_table(at.dataset / "pairs.parquet", schemas.DATASET).to_pylist()
+        held = read_table(at.dataset / "held-out.parquet", schemas.HELD_OUT).to_pylist()
+        return rows, {row["group"] for row in held}, counts
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    """Eight clean photos with a synthetic pair each."""
+    made = Tables(Layout(tmp_path))
+    for number in range(8):
+        made.pair(made.photo(f"photo-{number}", "clean"), "synthetic", "noise")
+    return made
+
+
+def test_a_photo_held_out_is_not_shown_in_the_glass(tables: Tables) -> None:
+    tables.photo("layer", "clean", group="seen")
+    tables.photo("seen", "degraded")  # no teacher made a target: held out
+    for number in range(8):
+        tables.pair(f"photo-{number}", "synthetic", "reflection", "layer")
+    rows, held, counts = tables.assemble(Assemble())
+    assert held == {"seen"}
+    assert not [row for row in rows if row["layer_id"]]
+    assert counts.dropped == {"held-out": 8} and counts.rows_out == 8
+
+
+def test_a_photo_in_the_glass_is_not_asked_for_in_validation(tables: Tables) -> None:
+    """Also where another version of it has the pair, and it has none."""
+    tables.photo("layer", "clean", group="version")
+    tables.pair(tables.photo("version", "degraded"), "real", "haze")
+    for number in range(4):
+        tables.pair(tables.photo(f"other-{number}", "degraded"), "real", "haze")
+    for number in range(8):
+        tables.pair(f"photo-{number}", "synthetic", "reflection", "layer")
+    rows, _, _ = tables.assemble(Assemble(held_out_share=0, validation_share=0.9))
+    sides = {row["photo_id"]: row["split"] for row in rows}
+    assert sides["version"] == "train"
+    assert {sides[f"other-{number}"] for number in range(4)} == {"validation"}
+    assert {sides[f"photo-{number}"] for number in range(8)} == {"train", "validation"}
