@@ -18,16 +18,16 @@ def scenes(pair: Mapping[str, Any], groups: Mapping[str, str]) -> set[str]:
 
 
 def split_groups(
-    pairs: Sequence[dict[str, Any]], settings: Assemble, groups: Mapping[str, str]
+    pairs: Sequence[dict[str, Any]], settings: Assemble, group_of: Mapping[str, str]
 ) -> dict[str, str]:
     """Group -> "train" or "validation".
 
     Groups with real pairs are split by their commonest degradation, the others together, so that a
     task with enough groups is in both. The scenes that reflections mirror are all for training: a
     validation pair may show one of them in the glass, but what it asks for was never seen. Their
-    groups are looked up in `groups` (by image id): a mirrored photo need not have a pair itself.
+    groups are looked up in `group_of` (by image id): a mirrored photo need not have a pair itself.
     """
-    mirrored = {group for pair in pairs for group in scenes(pair, groups) - {pair["group"]}}
+    mirrored = {group for pair in pairs for group in scenes(pair, group_of) - {pair["group"]}}
     tasks: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for pair in pairs:
         tasks[pair["group"]][pair["degradation"] if pair["origin"] == "real" else ""] += 1
