@@ -33,8 +33,8 @@ def select_images(
 ) -> tuple[list[Selected], Counter[str]]:
     """Images with this verdict of screening, sorted by id, and the others counted by reason.
 
-    Left out are copies, images that match a benchmark, and those in `blocked`. Images of the other
-    usable verdict are not counted: they are not dropped but used elsewhere.
+    Left out are copies, images that match a benchmark or are another version of one that does, and
+    those in `blocked`. Images of the other usable verdict are not counted: they are not dropped but used elsewhere.
     """
     groups = {
         row["image_id"]: row
@@ -42,7 +42,7 @@ def select_images(
             duplicates, schemas.DUPLICATES, ["image_id", "group", "relation"]
         ).to_pylist()
     }
-    matches = set(read_table(contamination, schemas.CONTAMINATION, ["image_id"])[0].to_pylist())
+    matches = contaminated_ids(contamination, duplicates)
     columns = ["image_id", "degradation", "also", "verdict", "reason"]
     chosen, dropped = [], Counter[str]()
     for row in read_table(screening, schemas.SCREENING, columns).to_pylist():
@@ -72,6 +72,25 @@ def groups_of(duplicates: Path) -> dict[str, str]:
     """Image id -> group of its near-duplicates; an image that is not in it is a group alone."""
     table = read_table(duplicates, schemas.DUPLICATES, ["image_id", "group"])
     return {key: group for key, group in zip(*table.to_pydict().values(), strict=True) if group}
+
+
+def contaminated_ids(contamination: Path, duplicates: Path) -> set[str]:
+    """Images that match a benchmark, and the other versions of the same photos.
+
+    A version that is cropped or degraded further may be too far from the benchmark's image to
+    match it, and is near to one that does.
+    """
+    table = read_table(contamination, schemas.CONTAMINATION, ["image_id"])
+    return _with_versions(set(table["image_id"].to_pylist()), duplicates)
+
+
+def _with_versions(ids: Set[str], duplicates: Path) -> set[str]:
+    """`ids` and all images that are in a group with one of them."""
+    if not ids:
+        return set()
+    group_of = groups_of(duplicates)
+    found = {group_of[key] for key in ids if key in group_of}
+    return set(ids) | {key for key, group in group_of.items() if group in found}
 
 
 def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:

@@ -21,7 +21,7 @@ from curation.assemble.held_out import hold_out
 from curation.assemble.provenance import Origins
 from curation.assemble.sound import sound_pairs
 from curation.assemble.splits import scenes, split_groups
-from curation.select import groups_of, select_images
+from curation.select import contaminated_ids, groups_of, select_images
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ def assemble(
     if inputs.reviews.exists():
         table = read_table(inputs.reviews, schemas.REVIEWS, ["pair_id", "decision"])
         reviews = dict(zip(*table.to_pydict().values(), strict=True))
-    matches = read_table(inputs.contamination, schemas.CONTAMINATION, ["image_id"])
-    contaminated = set(matches.column("image_id").to_pylist())
+    contaminated = contaminated_ids(inputs.contamination, inputs.duplicates)
     sound, dropped = sound_pairs(pairs, reviews, contaminated, blocked, settings)
 
     degraded, _ = select_images(

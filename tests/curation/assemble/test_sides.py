@@ -13,6 +13,7 @@ from catalog.settings.pairs import Assemble
 from catalog.stage import Counts
 from catalog.tables import read_table, write_table
 from curation.assemble import Inputs, assemble
+from curation.select import select_images
 
 
 @dataclass
@@ -125,3 +126,16 @@ def test_a_photo_in_the_glass_is_not_asked_for_in_validation(tables: Tables) -> 
     assert sides["version"] == "train"
     assert {sides[f"other-{number}"] for number in range(4)} == {"validation"}
     assert {sides[f"photo-{number}"] for number in range(8)} == {"train", "validation"}
+
+
+def test_another_version_of_a_benchmark_s_photo_is_the_benchmark_s(tables: Tables) -> None:
+    tables.photo("crop", "degraded", group="whole")
+    tables.pair(tables.photo("whole", "clean"), "synthetic", "noise")
+    tables.pair(tables.photo("glass", "clean"), "synthetic", "reflection", "whole")
+    tables.matches = ["crop"]
+    rows, held, counts = tables.assemble(Assemble())
+    assert {row["photo_id"] for row in rows} == {f"photo-{number}" for number in range(8)}
+    assert not held and counts.dropped == {"benchmark": 2}
+    tables_of = (tables.layout.screening, tables.layout.duplicates, tables.layout.contamination)
+    chosen, dropped = select_images(*tables_of, "clean")
+    assert "whole" not in {image.image_id for image in chosen} and dropped == {"benchmark": 1}
