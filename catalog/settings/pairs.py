@@ -24,6 +24,12 @@ class ImageApi(Settings):
     cost_per_image: float = Field(
         default=0.0, ge=0, description="Price of one request, any currency."
     )
+    cost_per_refusal: float = Field(
+        default=0.0,
+        ge=0,
+        description="Price of a request that the server turns away (4xx); most charge none. What "
+        "moderation blocks, and a server's own failures (5xx), count in full.",
+    )
     max_cost: float | None = Field(
         default=None,
         ge=0,
@@ -44,6 +50,8 @@ class ImageApi(Settings):
     def _priced(self) -> Self:
         if self.max_cost is not None and not self.cost_per_image:
             raise ValueError("max_cost caps nothing while cost_per_image is 0: give the price")
+        if self.cost_per_refusal > self.cost_per_image:
+            raise ValueError("cost_per_refusal is above cost_per_image")
         return self
 
 

@@ -14,7 +14,7 @@ from catalog.degradations import WORDING, Degradation
 from catalog.errors import ImageRefused
 from catalog.images import Rgb
 from catalog.shards import ShardStore, Stored
-from curation.teach.image_api import REFUSED
+from curation.teach.refusals import REFUSED
 from curation.teach.teachers import Teachers
 from curation.units import Made
 
@@ -104,6 +104,14 @@ def _made(stored: Stored, image: Rgb, target: Rgb, task: Degradation, teacher: s
     kept = ("license", "creator", "source_page")
     origin = {name: stored.provenance[name] for name in kept}
     return Made(((data, {**origin, "url": None, "source": teacher}),), (row,))
+
+
+def is_settled(made: Made) -> bool:
+    """Of the result of an earlier run: what was refused is asked of the teacher again.
+
+    It knows which refusals were about the image, and answers these without a request.
+    """
+    return made.rows[0]["outcome"] != REFUSED
 
 
 def row_of(image_id: str, task: Degradation, outcome: str, **more: str | None) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 Every answer is cached by image, instruction and identity before it is used, and every request is
 entered in a ledger before it is sent, so that a killed run neither pays twice for an image nor
 forgets what it spent. The key is read from MENDLINE_IMAGE_API_KEY and goes into no file or log.
+An image that the server refuses stops no other; a server that refuses all ends the stage
+(`curation.teach.refusals`).
 """
 
 import base64
 import binascii
-import fcntl
 import hashlib
 import json
 import os
@@ -21,68 +22,26 @@ import httpx
 from catalog import images
 from catalog.degradations import WORDING, Degradation
 from catalog.errors import ImageRefused, UserError
-from catalog.files import atomic_file, disk_errors
+from catalog.files import atomic_file
 from catalog.images import Rgb
 from catalog.settings.pairs import ImageApi
+from curation.teach.ledger import Ledger
+from curation.teach.refusals import (
+    KEY_VARIABLE,
+    MODERATED,
+    OF_AN_IMAGE,
+    REMEDY,
+    Refusals,
+    error_code,
+    reason,
+)
 from networks.interfaces import Identity
 
-KEY_VARIABLE = "MENDLINE_IMAGE_API_KEY"
 _RETRIED = {408, 409, 429, 500, 502, 503, 504}
-_MODERATED = {"moderation_blocked", "content_policy_violation", "content_filter", "contentFilter"}
-"""Error codes of one image that a provider will not edit: no fault of the settings."""
-REFUSED = "refused"
 _ALWAYS_BASE64 = "gpt-image"
 """Models that know no `response_format` and answer a request that has one with 400."""
 _LARGEST_REPLY = 96 * 2**20
 _LONGEST_WAIT = 60.0
-
-
-class Ledger:
-    """What was spent, one JSON line a request, durable before the request is sent.
-
-    Teachers of one stage, threads and processes share the file, and so the cap.
-    """
-
-    def __init__(self, path: Path, cap: float | None) -> None:
-        self.path, self.cap = path, cap
-
-    @property
-    def spent(self) -> float:
-        """The sum of all requests entered."""
-        return _sum(self.path.read_text("utf-8")) if self.path.exists() else 0.0
-
-    def spend(self, cost: float, key: str) -> None:
-        """Enter one request. Raises `UserError` when it would exceed the cap, or on a full disk."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with disk_errors(self.path), self.path.open("a+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file
-            file.seek(0)
-            text = file.read()
-            spent = _sum(text)
-            if self.cap is not None and spent + cost > self.cap + 1e-9:
-                raise UserError(
-                    f"The image APIs have cost {spent:.2f}, and another request would exceed "
-                    f"the cap of {self.cap:.2f}.",
-                    "Raise teach.api.max_cost and run the same command again; what was made is "
-                    "kept and not asked again.",
-                )
-            # A line cut short by a crash was not sent. It is ended, or this request's line would
-            # become part of it and not be counted.
-            before = "" if text.endswith("\n") or not text else "\n"
-            file.write(before + json.dumps({"cost": cost, "key": key}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def _sum(text: str) -> float:
-    return sum(_cost(line) for line in text.splitlines())
-
-
-def _cost(line: str) -> float:
-    try:
-        return float(json.loads(line)["cost"])
-    except (ValueError, KeyError, TypeError):
-        return 0.0
 
 
 class ImageApiTeacher:
@@ -102,6 +61,7 @@ class ImageApiTeacher:
         version = f"{model}@{settings.max_side}px"
         self.identity = Identity("openai-image", version, f"served:{model}", prompt)
         self._cache = scratch / "image-api" / self.identity.digest[:16]
+        self.refusals = Refusals(self._cache, any(self._cache.glob("*.png")))
         self.ledger = Ledger(scratch / "image-api" / "ledger.jsonl", settings.max_cost)
         # Without limits of its own, the client would let all but 100 requests wait in line.
         limits = httpx.Limits(max_connections=settings.concurrency)
@@ -116,8 +76,8 @@ class ImageApiTeacher:
     def restore(self, images: Sequence[Rgb], degradation: Degradation) -> list[Rgb]:
         """Ask for each image. Raises `UserError` when the server fails or the cap is reached.
 
-        Raises `ImageRefused` with the reason "refused" where the provider's moderation will not
-        have an image, which another request would not change.
+        Raises `ImageRefused` with the reason "refused" and the server's words where it will not
+        have an image (moderation, its size), and `UserError` where it seems to have none at all.
         An answer of another aspect ratio is returned as it is, for the caller to refuse.
         """
         return [self._one(image, degradation) for image in images]
@@ -130,9 +90,11 @@ class ImageApiTeacher:
         if path.exists():
             answer = path.read_bytes()
         else:
+            self.refusals.check(key)
             answer = self._ask(sent, instruction, key)
             with atomic_file(path) as temporary:
                 temporary.write_bytes(answer)
+            self.refusals.success()
         edited = images.decode(answer)
         height, width = image.shape[:2]
         if abs(edited.shape[1] / edited.shape[0] / (width / height) - 1) > 0.02:
@@ -167,17 +129,25 @@ class ImageApiTeacher:
                 continue
             if response.status_code == 200:
                 return _picture(body)
-            failure = f"answered {response.status_code}: {body[:200].decode(errors='replace')}"
-            if _error_code(body) in _MODERATED:
-                raise ImageRefused(REFUSED, f"The image API {self.url} {failure}.")
-            if response.status_code not in _RETRIED:
+            code, status = error_code(body), response.status_code
+            failure = f"answered {status}: {reason(body)}"
+            self._uncharged(status, code, key)
+            if status in OF_AN_IMAGE or code in MODERATED:
+                self.refusals.refused(key, f"The image API {self.url} {failure}.", code)
+            if status not in _RETRIED:
                 break
             wait = max(wait, _seconds(response.headers.get("Retry-After")))
-        raise UserError(
-            f"The image API {self.url} {failure}.",
-            f"Check its address and {KEY_VARIABLE}, then run the same command again; what was made "
-            "is kept.",
-        )
+        raise UserError(f"The image API {self.url} {failure}.", REMEDY)
+
+    def _uncharged(self, status: int, code: str | None, key: str) -> None:
+        """Take back what a request did not cost: one that was turned away made no picture.
+
+        Moderation may look at a picture after it was made, and a server that failed (5xx) or took
+        too long (408) may have made it: these stay counted.
+        """
+        if 400 <= status < 500 and status != 408 and code not in MODERATED:
+            cost = self.settings.cost_per_image - self.settings.cost_per_refusal
+            self.ledger.give_back(cost, key, f"answered {status}")
 
 
 def _fitted(image: Rgb, side: int) -> Rgb:
@@ -208,13 +178,6 @@ def _picture(body: bytes) -> bytes:
             "It must answer /images/edits with data[0].b64_json.",
         ) from error
     return data
-
-
-def _error_code(body: bytes) -> str | None:
-    try:
-        return str(json.loads(body)["error"]["code"])
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _seconds(header: str | None) -> float:

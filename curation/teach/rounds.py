@@ -17,7 +17,7 @@ from catalog.settings.pairs import Pair, Teach
 from curation.pair.checking import Candidate, Checker, is_judged
 from curation.pair.measures import Measures
 from curation.pair.verdict import verdict_of
-from curation.teach.attempts import MADE, TOO_LARGE, Attempt, Attempting
+from curation.teach.attempts import MADE, TOO_LARGE, Attempt, Attempting, is_settled
 from curation.teach.teachers import API, LIGHT
 from curation.units import Made, compute, path_of, saved
 
@@ -102,7 +102,11 @@ class Rounds:
         how: dict[str, dict[str, Any]] = {
             "light": {},
             # Those behind an API only wait, so threads serve them.
-            "api": {"processes": 1, "threads": self.settings.api.concurrency},
+            "api": {
+                "processes": 1,
+                "threads": self.settings.api.concurrency,
+                "is_final": is_settled,
+            },
             "network": {"processes": 1, "threads": devices, "batch": self.settings.batch},
         }
         rows: dict[Attempt, dict[str, Any]] = {}

@@ -20,13 +20,15 @@ from pydantic import ValidationError
 
 from catalog import files, images, schemas
 from catalog.degradations import Degradation
-from catalog.errors import UserError
+from catalog.errors import ImageRefused, UserError
 from catalog.settings.pairs import ImageApi, Teach
 from catalog.shards import ShardStore
 from catalog.stage import Counts
 from catalog.tables import read_table
 from curation.teach import teach
-from curation.teach.image_api import ImageApiTeacher, Ledger
+from curation.teach.image_api import ImageApiTeacher
+from curation.teach.ledger import Ledger
+from curation.teach.refusals import FIRST, IN_A_ROW
 from tests.curation.conftest import Tree
 
 
@@ -223,6 +225,96 @@ def test_an_image_that_moderation_blocks_stops_no_other_and_goes_to_the_next_tea
     run(tree, server, pool, concurrency=1)
     assert len(server.asked) == asked, "a refusal is paid for again"
     assert counts.extra["targets"]["haze"] >= 2
+
+
+def picture(value: int) -> np.ndarray:
+    return np.full((32, 32, 3), value, np.uint8)
+
+
+def api(server: Server, scratch: Path, **settings: Any) -> ImageApiTeacher:
+    name = server.name.removeprefix("openai:")
+    return ImageApiTeacher(name, ImageApi(first_wait_s=0, **settings), scratch)
+
+
+@pytest.mark.parametrize("status", [400, 403, 413, 415, 422])
+def test_an_image_that_the_server_refuses_stops_no_other(
+    tree: Tree, server: Server, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("MENDLINE_IMAGE_API_KEY", "hidden-key")
+    server.failures, server.error = [status], {"message": "too small for\nhidden-key", "code": None}
+    run(tree, server, concurrency=1, cost_per_image=0.5)
+    rows = read_table(tree.layout.targets / "targets.parquet", schemas.TARGETS).to_pylist()
+    (refused,) = [row for row in rows if row["outcome"] == "refused"]
+    assert f"answered {status}: too small for ***." in refused["detail"]
+    written = [p for p in tree.layout.root.rglob("*") if p.is_file()]
+    assert not any(b"hidden-key" in path.read_bytes() for path in written)
+    ledger = Ledger(tree.layout.scratch("teach") / "image-api/ledger.jsonl", None)
+    assert (len(server.asked), ledger.spent) == (3, 1.0)
+    run(tree, server, concurrency=1)
+    assert len(server.asked) == 3, "a refusal that is sure is asked about again"
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_server_that_refuses_all_ends_the_stage_early_and_is_asked_again(
+    server: Server, tmp_path: Path, status: int
+) -> None:
+    server.failures, server.error = [status] * 99, {"message": "no model 'editr'"}
+    teacher = api(server, tmp_path, cost_per_image=0.5, max_cost=0.5)
+    for value in range(FIRST - 1):
+        with pytest.raises(ImageRefused, match="no model 'editr'"):
+            teacher.restore([picture(value)], Degradation.HAZE)
+    with pytest.raises(
+        UserError, match=f"refused {FIRST} images in a row, and answered none"
+    ) as no:
+        teacher.restore([picture(99)], Degradation.HAZE)
+    assert not isinstance(no.value, ImageRefused)
+    assert "the name of its model" in no.value.remedy
+    assert teacher.ledger.spent == 0.0, "what was turned away made no picture"
+    # After mending, even those that were refused as images are asked about again.
+    server.failures, asked = [], len(server.asked)
+    again = api(server, tmp_path, cost_per_image=0.5, max_cost=50.0)
+    for value in [*range(FIRST - 1), 99]:
+        again.restore([picture(value)], Degradation.HAZE)
+    assert len(server.asked) == asked + FIRST
+    assert again.ledger.spent == FIRST * 0.5
+
+
+def test_a_server_that_stops_answering_in_the_middle_is_noticed(
+    server: Server, tmp_path: Path
+) -> None:
+    teacher = api(server, tmp_path)
+    teacher.restore([picture(0)], Degradation.HAZE)
+    server.failures = [400] * IN_A_ROW
+    for value in range(1, IN_A_ROW):
+        with pytest.raises(ImageRefused):
+            teacher.restore([picture(value)], Degradation.HAZE)
+    with pytest.raises(UserError, match=f"refused {IN_A_ROW} images in a row\\. Check"):
+        teacher.restore([picture(IN_A_ROW)], Degradation.HAZE)
+    server.failures = [400]
+    server.error = {"code": "billing_hard_limit_reached", "message": "no money left"}
+    with pytest.raises(UserError, match="no money left") as info:
+        api(server, tmp_path).restore([picture(200)], Degradation.HAZE)
+    assert not isinstance(info.value, ImageRefused)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "spent"),
+    [
+        (400, {"code": "moderation_blocked"}, 1.0),
+        (400, {"message": "too small"}, 0.25),
+        (401, {"message": "key"}, 0.25),
+        (500, {}, 1.0),
+        (429, {}, 0.25),
+    ],
+)
+def test_what_a_failed_request_costs(
+    server: Server, tmp_path: Path, status: int, error: dict[str, str], spent: float
+) -> None:
+    server.failures, server.error = [status], error
+    teacher = api(server, tmp_path, cost_per_image=1.0, cost_per_refusal=0.25, attempts=1)
+    with pytest.raises(UserError):
+        teacher.restore([picture(1)], Degradation.HAZE)
+    assert teacher.ledger.spent == spent
 
 
 def test_models_that_know_no_response_format_are_sent_none(tree: Tree, server: Server) -> None:
