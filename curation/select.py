@@ -34,7 +34,8 @@ def select_images(
     """Images with this verdict of screening, sorted by id, and the others counted by reason.
 
     Left out are copies, images that match a benchmark or are another version of one that does, and
-    those in `blocked`. Images of the other usable verdict are not counted: they are not dropped but used elsewhere.
+    those in `blocked`. Images of the other usable verdict are not counted: they are not dropped but
+    used elsewhere.
     """
     groups = {
         row["image_id"]: row
@@ -94,7 +95,11 @@ def _with_versions(ids: Set[str], duplicates: Path) -> set[str]:
 
 
 def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:
-    """Collected images that the blocklist names by id, by URL, or by a pHash within `hamming`."""
+    """Collected images that the blocklist names by id, by URL, or by a pHash within `hamming`.
+
+    With each go the other versions of the same photo, where data/duplicates is there to tell: a
+    crop of it has another pHash and may have come from another place.
+    """
     blocklist = read_blocklist(layout.blocklist)
     found = set(blocklist.image_ids)
     if blocklist.urls:
@@ -113,4 +118,6 @@ def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:
                 wanted = np.frombuffer(value, np.uint8)
                 bits = np.bitwise_count(stored.reshape(-1, 32) ^ wanted).sum(axis=1)
                 found |= {known[index]["image_id"] for index in np.flatnonzero(bits <= hamming)}
+    if layout.duplicates.exists():
+        found |= _with_versions(found, layout.duplicates)
     return frozenset(found)

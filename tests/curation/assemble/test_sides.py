@@ -13,7 +13,8 @@ from catalog.settings.pairs import Assemble
 from catalog.stage import Counts
 from catalog.tables import read_table, write_table
 from curation.assemble import Inputs, assemble
-from curation.select import select_images
+from curation.collect.blocklist import add_to_blocklist
+from curation.select import blocked_ids, select_images
 
 
 @dataclass
@@ -139,3 +140,18 @@ def test_another_version_of_a_benchmark_s_photo_is_the_benchmark_s(tables: Table
     tables_of = (tables.layout.screening, tables.layout.duplicates, tables.layout.contamination)
     chosen, dropped = select_images(*tables_of, "clean")
     assert "whole" not in {image.image_id for image in chosen} and dropped == {"benchmark": 1}
+
+
+def test_a_take_down_takes_the_other_versions_too(tables: Tables) -> None:
+    """A crop that came from elsewhere has neither id nor URL nor pHash of what was taken down."""
+    tables.photo("crop", "clean", group="photo-0")
+    tables.pair("crop", "synthetic", "rain")
+    tables.pair("photo-1", "synthetic", "reflection", "photo-0")
+    tables.assemble(Assemble())
+    entry = ("image_id", "crop")
+    add_to_blocklist(tables.layout.blocklist, [entry], "asked for", "2026-01-01")
+    blocked = blocked_ids(tables.layout, 24)
+    assert blocked == {"crop", "photo-0"}
+    rows, _, counts = tables.assemble(Assemble(), blocked)
+    assert {row["photo_id"] for row in rows} == {f"photo-{number}" for number in range(1, 8)}
+    assert counts.dropped == {"taken-down": 3}
