@@ -20,7 +20,6 @@ from evaluation.registry.lock import locked
 from evaluation.registry.model import log_model
 from evaluation.registry.store import CANDIDATE, TAG, Registry, connect
 from evaluation.scores import ScoreTable
-from networks.interfaces import Identity
 
 EVALUATION = "evaluation"
 """Artifact folder of a run that holds scores.parquet, summary.json and pictures."""
@@ -95,13 +94,12 @@ def _check_scored(bundle: Bundle, table: ScoreTable) -> None:
 
     Of large models the scores name the network's parameters, which are not read here.
     """
-    from networks.student.files import FORMAT, weights_hash
+    from networks.student.files import FORMAT, student_identity
 
-    name, version = FORMAT.split("/")
     scored = table.provenance
-    if bundle.kind != "student" or not scored.model.startswith(f"{name}/"):
+    if bundle.kind != "student" or not scored.model.startswith(f"{FORMAT.split('/')[0]}/"):
         return
-    own = Identity(name, version, weights_hash(bundle.folder))
+    own = student_identity(bundle.folder)
     if own.digest != scored.model_digest:
         raise UserError(
             f"The scores are of {scored.model}, and {bundle.folder} holds {own}.",

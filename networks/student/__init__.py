@@ -13,7 +13,7 @@ STARTER = Path(__file__).parent / "starter"
 def load_student(folder: Path | str, device: str | None = None) -> "Restorer":
     """The model of `folder` (config.json, model.safetensors) as a Restorer.
 
-    Its identity is the SHA-256 of the weights file. Raises `UserError` when the folder is no such
+    Its identity is over both. Raises `UserError` when the folder is no such
     model.
     """
     from networks.student.restorer import StudentRestorer

@@ -14,6 +14,7 @@ from catalog.errors import UserError
 from catalog.files import write_json
 from catalog.settings.base import explain
 from catalog.settings.training import Architecture
+from networks.interfaces import Identity
 from networks.student.model import INSTRUCTIONS, StudentDiT
 
 FORMAT = "mendline-student/1"
@@ -50,6 +51,16 @@ def weights_hash(folder: Path) -> str:
     """SHA-256 of the folder's weights file."""
     with (folder / WEIGHTS).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def student_identity(folder: Path) -> Identity:
+    """Weights by their hash and, as the prompt, config.json: other steps or tiles of a sampling
+    give other images. Raises `UserError`.
+    """
+    name, version = FORMAT.split("/")
+    how = json.dumps(read_architecture(folder).model_dump(mode="json"), sort_keys=True)
+    prompt = hashlib.sha256(how.encode()).hexdigest()
+    return Identity(name, version, weights_hash(folder), prompt)
 
 
 def read_architecture(folder: Path) -> Architecture:

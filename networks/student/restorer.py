@@ -12,7 +12,7 @@ from catalog.errors import UserError
 from catalog.images import Rgb
 from networks.interfaces import Identity
 from networks.student import flow
-from networks.student.files import FORMAT, read_student, weights_hash
+from networks.student.files import read_student, student_identity
 from networks.student.model import INSTRUCTIONS, StudentDiT
 from networks.student.patches import to_image, to_tensor
 from networks.tiling import in_tiles, levelled
@@ -45,8 +45,7 @@ class StudentRestorer:
     @classmethod
     def from_folder(cls, folder: Path, device: str | None = None) -> "StudentRestorer":
         """Read config.json and model.safetensors. Raises `UserError`."""
-        name, version = FORMAT.split("/")
-        return cls(read_student(folder), Identity(name, version, weights_hash(folder)), device)
+        return cls(read_student(folder), student_identity(folder), device)
 
     def supports(self, degradation: Degradation) -> bool:
         """True: one model for all nine."""
