@@ -21,6 +21,7 @@ import numpy as np
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.files import write_json
+from catalog.images import VERSION as DECODER
 from catalog.images import Rgb
 from catalog.settings.training import Stage
 from networks.consistency import load_consistency
@@ -113,7 +114,8 @@ class Scorer:
         """The score, the mean over the tasks' means of signed products, and that of each task.
 
         `score_failed` counts images that the judge failed on, which are left out. No score at all
-        where it failed on all.
+        where it failed on all of a degradation: the mean of the others says nothing beside one over
+        all, since degradations differ by more than steps do.
         """
         before = self._degraded()
         means: dict[str, float] = {}
@@ -131,24 +133,26 @@ class Scorer:
             if products:
                 means[f"{self.name}_{task}"] = float(np.mean(products))
         row: dict[str, Any] = {"score_failed": failed, **means}
-        if means:
+        if len(means) == len(self.by_task()):
             row[self.name] = float(np.mean(list(means.values())))
         return row
 
     def _degraded(self) -> dict[str, float | None]:
-        """Severity by "task/image id" as this judge sees it."""
-        who = self.judge.identity.digest
+        """Severity by "task/image id" as this judge sees it; where it failed it is asked again."""
+        who = {"judge": self.judge.identity.digest, "decoder": DECODER}
         found: dict[str, float | None] = {}
         if self.kept.is_file():
             content = json.loads(self.kept.read_text("utf-8"))
-            found = content["severities"] if content["judge"] == who else {}
+            same = all(content.get(name) == value for name, value in who.items())
+            found = content["severities"] if same else {}
         for task, own in self.by_task().items():
             asked = [p.degraded_id for p in own if f"{task}/{p.degraded_id}" not in found]
             if asked:
                 answers = self.judge.judge([self.images.image(key) for key in asked], task)
                 for key, answer in zip(asked, answers, strict=True):
                     found[f"{task}/{key}"] = answer.severity
-                write_json(self.kept, {"judge": who, "severities": found})
+                answered = {key: value for key, value in found.items() if value is not None}
+                write_json(self.kept, {**who, "severities": answered})
         return found
 
 

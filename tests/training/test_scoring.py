@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
+from catalog.images import Rgb
 from catalog.layout import Layout
 from catalog.settings.training import Stage, Student
 from catalog.shards import ShardStore
 from networks.consistency import load_consistency
+from networks.interfaces import Judgement
 from networks.judges import load_judge
+from networks.judges.proxy.judge import ProxyJudge
 from networks.restorers import load_restorer
 from tests.training.dataset import TINY, make_dataset
 from training.draws import Pair
@@ -90,8 +94,37 @@ def test_degraded_images_are_judged_once_a_judge(layout: Layout, tmp_path: Path)
     content["severities"] = dict.fromkeys(content["severities"], 1.0)
     kept.write_text(json.dumps(content))
     assert scorer.score(unchanged)["proxy_fs"] > 0.01  # the file is believed
-    kept.write_text(json.dumps({**content, "judge": "another"}))
-    assert scorer.score(unchanged)["proxy_fs"] == pytest.approx(0, abs=1e-9)
+    for other in ({"judge": "another"}, {"decoder": "another"}):
+        kept.write_text(json.dumps({**content, **other}))
+        assert scorer.score(unchanged)["proxy_fs"] == pytest.approx(0, abs=1e-9)
+
+
+class Away(ProxyJudge):
+    """Fails on a degradation, as a server does that is away for a while."""
+
+    fails: Degradation | None = None
+
+    def judge(self, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
+        if degradation is self.fails:
+            return [Judgement(None, failure="no answer")] * len(images)
+        return super().judge(images, degradation)
+
+
+def test_what_a_judge_failed_on_is_asked_again_and_part_of_the_tasks_is_no_score(
+    layout: Layout, tmp_path: Path
+) -> None:
+    pairs, images = read_pairs(layout.dataset)["validation"], images_of(layout)
+    judge = Away()
+    given = (choose(pairs, 2), images, judge, load_consistency("ms-ssim"), tmp_path / "kept.json")
+    scorer = Scorer(*given)
+    restored = scorer.restored(load_restorer("classical"))
+    whole = Scorer(*given[:-1], tmp_path / "other.json").score(restored)
+    judge.fails = TASKS[0]
+    row = scorer.score(restored)
+    assert row["score_failed"] == 2
+    assert f"proxy_fs_{TASKS[1]}" in row and "proxy_fs" not in row
+    judge.fails = None
+    assert scorer.score(restored) == whole
 
 
 def test_no_image_to_score_is_an_error(layout: Layout, tmp_path: Path) -> None:
