@@ -48,6 +48,7 @@ def first_editor(network: Network, first: Path | None, stage: Stage) -> tuple[Ed
                 "Name the model that the stage before was trained on in network.folder.",
             )
         lora.load_adapter(editor, first)
+        _require_same(lora.rank_and_alpha(first), stage)
         if not stage.lora_rank:
             lora.merge(editor.network)
             editor.network.requires_grad_(True)
@@ -55,3 +56,15 @@ def first_editor(network: Network, first: Path | None, stage: Stage) -> tuple[Ed
         torch.manual_seed(stage.seed)
         lora.add_lora(editor.network, stage.lora_rank, stage.lora_alpha, stage.lora_targets)
     return editor, weights
+
+
+def _require_same(found: tuple[int, float], stage: Stage) -> None:
+    """Raises `UserError` where a stage asks for other adapters than those that it goes on with."""
+    wanted = (stage.lora_rank, stage.lora_alpha)
+    if stage.lora_rank and wanted != found:
+        raise UserError(
+            f"lora_rank {wanted[0]} and lora_alpha {wanted[1]:g} are not those of the adapters to "
+            f"go on with, {found[0]} and {found[1]:g}.",
+            "Set them to those of the stage before, or lora_rank to 0, which merges the adapters "
+            "and trains all weights.",
+        )

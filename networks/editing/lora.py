@@ -118,6 +118,33 @@ def _config(folder: Path) -> dict[str, Any]:
     return content
 
 
+def _refuse_other_kinds(folder: Path, content: dict[str, Any]) -> None:
+    """Raises `UserError` for adapters that count otherwise than alpha / rank times B A."""
+    from peft import LoraConfig
+
+    plain = {**LoraConfig().to_dict(), "peft_type": "LORA"}
+    other = [
+        f"{name} {value}"
+        for name, value in sorted(content.items())
+        if name not in _TAKEN and value not in (None, False, {}, [], plain.get(name))
+    ]
+    if not isinstance(content["target_modules"], list):
+        other.append(f"target_modules {content['target_modules']!r}, a pattern")
+    if other:
+        raise UserError(
+            f"The adapters in {folder} are of a kind that is not known here: {'; '.join(other)}.",
+            "Merge them into their model where they were made, and name the merged model.",
+        )
+
+
+_TAKEN = (
+    *("r", "lora_alpha", "target_modules"),
+    *("auto_mapping", "peft_version", "base_model_name_or_path", "revision", "task_type"),
+    *("inference_mode", "lora_dropout"),
+)
+"""What is read of a configuration, and what says nothing of a finished adapter."""
+
+
 def _unreadable(folder: Path, error: Exception) -> UserError:
     return UserError(
         f"The adapters in {folder} cannot be read: {error}.",
@@ -137,9 +164,16 @@ def adapter_hash(folder: Path) -> str:
     return hashlib.sha256(own.encode()).hexdigest()
 
 
+def rank_and_alpha(folder: Path) -> tuple[int, float]:
+    """Of the adapters in `folder`. Raises `UserError`."""
+    content = _config(folder)
+    return int(content["r"]), float(content["lora_alpha"])
+
+
 def load_adapter(editor: Editor, folder: Path) -> None:
     """Add the adapters of `folder` to `editor`. Raises `UserError` that names what does not fit."""
     content = _config(folder)
+    _refuse_other_kinds(folder, content)
     try:
         found = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:

@@ -15,6 +15,7 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.training import Network, Stage, Student
 from catalog.stage import Counts
+from networks.editing import lora
 from networks.editing.families import open_editor
 from networks.restorers import load_restorer
 from networks.student.model import INSTRUCTIONS, NO_INSTRUCTION
@@ -24,6 +25,7 @@ from training.batches import Batch, BatchMaker, cover
 from training.draws import Draws
 from training.editing import EditorTrainable, image_hash
 from training.encoded import EncodedCache
+from training.first import first_editor
 from training.images import PairImages
 from training.plan import describe, make_plan
 from training.stage import Inputs, ShardStore, read_pairs, train_stage
@@ -281,6 +283,21 @@ def test_a_training_on_a_gpu_reads_the_text_encoder_in_bf16(
     assert next(editor.frozen()["text encoder"].parameters()).dtype is torch.bfloat16
     assert next(editor.network.parameters()).dtype is torch.float32
     assert next(editor.network.parameters()).device.type == "cpu"
+
+
+def test_adapters_go_on_with_their_own_rank_and_alpha_or_not_at_all(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    network = Network(family="flux-kontext", folder=str(models["flux-kontext"]))
+    stage = STAGE.model_copy(update={"lora_rank": 4, "lora_alpha": 8.0})
+    editor, weights = first_editor(network, None, stage)
+    lora.save_adapter(editor, tmp_path, base_hash=weights)
+    assert first_editor(network, tmp_path, stage)[1] == weights
+    for other in ({"lora_rank": 2}, {"lora_alpha": 4.0}):
+        with pytest.raises(UserError, match="not those of the adapters to go on with, 4 and 8"):
+            first_editor(network, tmp_path, stage.model_copy(update=other))
+    merged, _ = first_editor(network, tmp_path, stage.model_copy(update={"lora_rank": 0}))
+    assert not any(".lora_" in name for name, _ in merged.network.named_parameters())
 
 
 def test_a_network_that_is_not_there_is_named(models: dict[str, Path], tmp_path: Path) -> None:

@@ -274,6 +274,36 @@ def test_what_encoders_say_hangs_on_their_files_and_types_alone(
     assert all(torch.equal(inside[name], value) for name, value in plain.items())
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"use_rslora": True},  # alpha over the root of the rank
+        {"use_dora": True},
+        {"rank_pattern": {"to_q": 8}},
+        {"init_lora_weights": "pissa"},  # changes the weights below, too
+        {"bias": "all"},
+        {"a_later_kind": 3},
+        {"target_modules": "all-linear"},
+    ],
+)
+def test_adapters_of_another_kind_are_refused(
+    folders: dict[str, Path], tmp_path: Path, other: dict[str, Any], adapted: Any
+) -> None:
+    """They would be loaded, and count as much as they were never trained to."""
+    lora.save_adapter(adapted, tmp_path)
+    about = json.loads((tmp_path / lora.CONFIG).read_text())
+    (tmp_path / lora.CONFIG).write_text(json.dumps({**about, **other}))
+    with pytest.raises(UserError, match=f"not known here: .*{next(iter(other))}"):
+        lora.load_adapter(adapted, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def adapted(folders: dict[str, Path]) -> Any:
+    editor = open_editor(folders["flux-kontext"])
+    lora.add_lora(editor.network, 4, 4)
+    return editor
+
+
 def test_how_much_adapters_count_is_in_their_hash(tmp_path: Path) -> None:
     about = {"r": 4, "lora_alpha": 8, "target_modules": ["to_q"], "base_model_name_or_path": "a"}
     (tmp_path / lora.WEIGHTS).write_bytes(b"weights")
