@@ -17,6 +17,11 @@ from catalog.errors import ImageRefused
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats that are decoded, recognised by content. Others are refused."""
 
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+)
+"""Ends of the names of files that folders of images are searched for, in lower case."""
+
 VERSION = "2"
 """Of what `decode` and its kin make of bytes, for keys of what is computed from the pixels."""
 

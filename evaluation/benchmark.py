@@ -19,12 +19,11 @@ import pyarrow.parquet as pq
 from catalog import images, schemas
 from catalog.degradations import Degradation
 from catalog.errors import UserError
-from catalog.images import Rgb
+from catalog.images import SUFFIXES, Rgb
 from catalog.layout import Layout
 from catalog.shards import ShardStore
 from catalog.tables import read_table
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 IMAGE_COLUMNS = ("image", "degraded", "lq", "input", "input_image")
 TASK_COLUMNS = ("degradation", "task", "category", "type", "label")
 

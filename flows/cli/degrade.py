@@ -119,6 +119,7 @@ def _degrade(
     import numpy as np
 
     from catalog.progress import track
+    from flows.cli.folders import no_image_in
     from flows.cli.written import result_name, written
     from networks.degraders.seeds import image_seed
 
@@ -138,6 +139,8 @@ def _degrade(
                 drawn = {"degrader": str(degrader.identity), "seed": own} | parameters
                 folder.write_image(name, asked, result, drawn)
             lines.append(json.dumps({"file": name} | drawn) + "\n")
+        if not lines:
+            raise no_image_in(path, len(files))
         folder.write(PARAMETERS, "".join(lines).encode())
     click.echo(
         f"{len(lines)} of {len(files)} images degraded by {degrader.degradation}"

@@ -8,9 +8,7 @@ from pathlib import Path
 import click
 
 from catalog.errors import ImageRefused, UserError
-from catalog.images import Rgb, decode, image_id
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+from catalog.images import FORMATS, SUFFIXES, Rgb, decode, image_id
 
 
 def image_files(path: Path) -> list[Path]:
@@ -26,6 +24,16 @@ def image_files(path: Path) -> list[Path]:
             f"Name a folder that holds {', '.join(sorted(SUFFIXES))} files.",
         )
     return sorted(found)
+
+
+def no_image_in(path: Path, files: int) -> UserError:
+    """The error where none of the `files` at or below `path` could be read."""
+    return UserError(
+        f"None of the {files} files in {path} is an image that can be read."
+        if path.is_dir()
+        else f"{path} is no image that can be read.",
+        f"Give images in {', '.join(FORMATS)}.",
+    )
 
 
 def name_in(path: Path, folder: Path) -> str:

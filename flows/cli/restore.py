@@ -35,7 +35,7 @@ def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
     this command did not write is never overwritten.
     """
     from catalog.progress import track
-    from flows.cli.folders import image_files
+    from flows.cli.folders import image_files, no_image_in
     from flows.cli.written import result_name, written
     from networks.restorers import load_restorer
 
@@ -59,6 +59,8 @@ def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
             if image is not None:
                 (restored,) = network.restore([image], kind)
                 folder.write_image(name, asked, restored)
+        if not folder.made + folder.kept:
+            raise no_image_in(path, len(files))
     click.echo(
         f"{folder.made + folder.kept} of {len(files)} images restored by {network.identity}"
         f"{folder.summary}: {out}"

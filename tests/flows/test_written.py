@@ -193,5 +193,5 @@ def test_two_runs_for_one_folder_do_not_mix(here: Path, capsys: pytest.CaptureFi
 
 
 def test_nothing_that_can_be_read_leaves_no_folder(here: Path) -> None:
-    assert _run(["restore", "in/page.jpg", "-d", "haze"]) == 0
+    assert _run(["restore", "in/page.jpg", "-d", "haze"]) == 1
     assert not Path("out").exists()
