@@ -9,7 +9,7 @@ import pyarrow as pa
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.progress import track
-from flows.cli.out import OUT_FILE
+from flows.cli.out import OUT_TABLE
 
 COLUMNS = pa.schema(
     [
@@ -26,7 +26,7 @@ COLUMNS = pa.schema(
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--out", required=True, type=OUT_FILE, help="Parquet table.")
+@click.option("--out", required=True, type=OUT_TABLE, help="Parquet table.")
 def dedupe(folder: Path, out: Path) -> None:
     """Group the images of FOLDER that are one photo.
 
@@ -43,7 +43,7 @@ def dedupe(folder: Path, out: Path) -> None:
     from curation.deduplicate.duplicates import find_matches, group, rows
     from curation.deduplicate.prints import make_prints
     from curation.hash_files import hash_files
-    from flows.cli.folders import label_in
+    from flows.cli.folders import label_in, no_image_in
 
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}.", "Name a folder of images.")
@@ -66,6 +66,9 @@ def dedupe(folder: Path, out: Path) -> None:
             continue
         made.setdefault(row["image_id"], row)
         keys.append((path, row["image_id"]))
+
+    if not keys:
+        raise no_image_in(folder, len(files))
 
     def table(schema: pa.Schema) -> pa.Table:
         lines = [{k: v for k, v in row.items() if k in schema.names} for row in made.values()]

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.degradations import Degradation
+from catalog.errors import UserError
 from catalog.images import VERSION
-from flows.cli.out import OUT_FILE
+from flows.cli.out import OUT_TABLE
 from flows.cli.unfinished import key, unfinished
 from networks.interfaces import Judgement
 
@@ -41,7 +42,7 @@ BATCH = 16
     type=click.Choice([d.value for d in Degradation]),
     help="May be given again; all nine by default.",
 )
-@click.option("--out", type=OUT_FILE, help="Parquet table.")
+@click.option("--out", type=OUT_TABLE, help="Parquet table.")
 @click.option("--judge", "name", default="proxy", show_default=True, help="Who judges.")
 def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str) -> None:
     """Judge the image PATH, or every image below the folder PATH.
@@ -55,7 +56,7 @@ def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str
     from catalog.batches import batches
     from catalog.progress import track
     from catalog.tables import write_table
-    from flows.cli.folders import image_files, label_in, pictures
+    from flows.cli.folders import image_files, label_in, no_image_in, pictures
     from networks.judges import load_judge
     from networks.judges.answers import Silence, ask
 
@@ -72,7 +73,9 @@ def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str
         def needed(image: str) -> bool:
             return any(place(image, degradation) not in kept for degradation in asked)
 
+        read = 0
         for batch in batches(pictures(track(files, "judge"), needed), BATCH):
+            read += sum(one.refused is None for one in batch)
             images = {one.image_id: one.image for one in batch if one.image is not None}
             answers: dict[tuple[str, Degradation], dict[str, Any]] = {}
             for degradation in asked:
@@ -102,16 +105,24 @@ def judge(path: Path, degradations: tuple[str, ...], out: Path | None, name: str
             if out is None:
                 _print(rows)
             tables.append(pa.Table.from_pylist(rows, schema=COLUMNS))
-        if out is None:
-            return
         # One piece, whatever the batches were: the same rows give the same bytes.
-        table = write_table(out, pa.concat_tables(tables).combine_chunks(), COLUMNS)
+        table = pa.concat_tables(tables).combine_chunks()
+        if out is not None:
+            write_table(out, table, COLUMNS)
     failures = table.filter(pc.is_null(table["severity"]))["failure"].to_pylist()
     first = f" (the first: {failures[0]})" if failures else ""
-    click.echo(
-        f"{len(table)} judgements of {len(files)} images, {len(failures)} failed{first}. "
-        f"Table: {out}"
-    )
+    if out is not None:
+        click.echo(
+            f"{len(table)} judgements of {len(files)} images, {len(failures)} failed{first}. "
+            f"Table: {out}"
+        )
+    if not read:
+        raise no_image_in(path, len(files))
+    if len(failures) == len(table):
+        raise UserError(
+            f"The judge {name} answered none of {len(table)} questions{first}.",
+            "See that it runs and that --judge names it; then run the same command again.",
+        )
 
 
 def _said(answer: Judgement) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import click
 
 from catalog.errors import UserError
 
+_OTHER_FORMATS = {".csv", ".tsv", ".txt", ".json", ".jsonl", ".xls", ".xlsx", ".html", ".htm"}
+
 
 class Out(click.Path):
     """The type of an option that says where to write. Raises `UserError` as `check_writable`."""
@@ -22,9 +24,27 @@ class Out(click.Path):
         return out
 
 
+class OutTable(Out):
+    """The type of an option that says where to write a Parquet table."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path. Raises `UserError` where its suffix promises another format."""
+        out: Any = super().convert(value, param, ctx)
+        if out.suffix.lower() in _OTHER_FORMATS:
+            raise UserError(
+                f"{out} would be no {out.suffix.lower()} file: the table is Parquet.",
+                f"Name {out.with_suffix('.parquet')}; pandas.read_parquet reads it.",
+            )
+        return out
+
+
 OUT_FILE = Out(dir_okay=False)
 OUT_FOLDER = Out(file_okay=False)
 OUT_PATH = Out()
+OUT_TABLE = OutTable()
 
 
 def check_writable(out: Path) -> None:

@@ -113,7 +113,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        # Python adds the address to the system's words; a name that is none has a negative errno.
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else str(error.strerror).partition(" (")[0]
         raise UserError(
-            f"The address {host}:{port} cannot be listened on: {os.strerror(error.errno or 0)}.",
+            f"The address {host}:{port} cannot be listened on: {why}.",
             "Name another one with --port (0 takes any that is free) or --host.",
         ) from error

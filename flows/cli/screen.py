@@ -10,7 +10,7 @@ import pyarrow as pa
 from catalog import schemas
 from catalog.images import VERSION
 from catalog.layout import Layout
-from flows.cli.out import OUT_FILE
+from flows.cli.out import OUT_FILE, OUT_TABLE
 from flows.cli.unfinished import Kept, key, unfinished
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ COLUMNS = pa.schema([pa.field("path", pa.string()), *schemas.SCREENING])
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--out", type=OUT_FILE, help="Parquet table.")
+@click.option("--out", type=OUT_TABLE, help="Parquet table.")
 @click.option("--sheet", type=OUT_FILE, help="Contact sheet (HTML).")
 @click.option("--explain", is_flag=True, help="Print every score and the rule that decided.")
 def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) -> None:
@@ -45,7 +45,7 @@ def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) ->
     from curation.screen.screener import Screener, refused_row
     from curation.screen.sheet import ContactSheet
     from curation.screen.stage import count
-    from flows.cli.folders import image_files, label_in, pictures
+    from flows.cli.folders import image_files, label_in, no_image_in, pictures
 
     files = image_files(folder)
     place = Layout(Path.cwd()).params
@@ -92,6 +92,8 @@ def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) ->
         f"{len(table)} images: degraded {said}; {counts.extra['clean']} clean; dropped {drops}."
         + (f" Table: {out}" if out else "")
     )
+    if not any(table["image_id"].to_pylist()):
+        raise no_image_in(folder, len(files))
 
 
 def _screened(

@@ -10,7 +10,13 @@ import click
 @click.command()
 @click.argument("stage", type=click.Choice(["transfer", "finetune"]))
 @click.option("--dry-run", is_flag=True, help="Only say what the stage will do and cost.")
-@click.option("--processes", default=1, show_default=True, help="Of torchrun, for the estimates.")
+@click.option(
+    "--processes",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Of torchrun, for the estimates.",
+)
 @click.option("--run", metavar="RUN_ID", help="MLflow run that gets the metrics while it trains.")
 def train(stage: str, dry_run: bool, processes: int, run: str | None) -> None:
     """Run STAGE on the dataset of the current work tree, going on from where it stopped.
