@@ -162,7 +162,8 @@ class Trainer:
         self.validations_log.close()
 
     def _require_best(self) -> None:
-        if self.progress.best_step >= 0 and not self.best.is_dir():
+        named = self.group.first and self.progress.best_step >= 0
+        if self.group.any(named and not self.best.is_dir()):
             raise UserError(
                 f"The best model so far, {self.best}, is gone; the run cannot go on without it.",
                 f"Remove {self.scratch} to start anew.",

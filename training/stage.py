@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from catalog import schemas
-from catalog.degradations import Degradation
+from catalog.degradations import WORDING, Degradation
 from catalog.errors import UserError
 from catalog.files import atomic_folder
 from catalog.images import VERSION as DECODER
@@ -29,7 +29,7 @@ from networks.student.files import (
     read_architecture,
     weights_hash,
 )
-from networks.student.model import StudentDiT
+from networks.student.model import INSTRUCTIONS, StudentDiT
 from training.augment import web_style
 from training.batches import BatchMaker
 from training.checkpoint import Progress
@@ -47,8 +47,9 @@ from training.validation import Validator
 
 STAGES = ("transfer", "finetune")
 _ROOMS = Path(__file__).parents[1]
-_CODE = ("training", "networks/student")
+_CODE = ("training", "networks/student", "networks/tiling.py", "networks/scoring.py")
 _EDITING_CODE = ("networks/editing", "networks/step1x")
+_DEGRADING_CODE = ("networks/degraders",)
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,12 @@ def make_draws(pairs: dict[str, list[Pair]], stage: Stage) -> Draws:
 
 def run_key(parts: dict[str, Any], stage: Stage, inputs: Inputs, rooms: tuple[str, ...]) -> str:
     """Hash of everything that the result depends on: settings, data, first weights, code."""
+    if stage.fresh or stage.web_style:
+        rooms += _DEGRADING_CODE
     code = hashlib.sha256()
     for room in rooms:
-        for path in sorted((_ROOMS / room).rglob("*.py")):
+        place = _ROOMS / room
+        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
             code.update(path.read_bytes())
     parts = {
         **parts,
@@ -188,7 +192,7 @@ def start(
                 "Set lora_rank to 0, or name an editing model in section `network`.",
             )
         folder = first_folder(student, inputs.first)
-        parts = {
+        parts: dict[str, Any] = {
             "student": student.model_dump(mode="json"),
             "first": weights_hash(folder) if folder else None,
         }
@@ -205,6 +209,7 @@ def start(
     parts = {
         "network": network.model_dump(mode="json", exclude={"folder", "offload"}),
         "first": editor.identity_hash(),
+        "instructions": [WORDING[task].instruction_en for task in INSTRUCTIONS],
         "adapters": lora.adapter_hash(inputs.first) if inputs.first and adapted else None,
     }
     cache = EncodedCache(scratch / "encoded", stage.encoded_cache_mib * 2**20, processes)

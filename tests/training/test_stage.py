@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import training.stage
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.layout import Layout
-from catalog.settings.training import Stage, Student
+from catalog.settings.training import Network, Stage, Student
 from catalog.stage import Counts
 from networks.student import load_student
 from tests.training.dataset import ROOT, TINY, make_dataset, train, write_params
@@ -221,6 +222,43 @@ def test_patience_stops_a_run_that_gets_no_better(tmp_path: Path) -> None:
     counts = stage_of(layout, learning_rate=0.05, validate_every=2, patience=2)
     assert counts.extra["steps"] == 4
     assert counts.extra["best"]["step"] == 0
+
+
+def test_a_run_is_kept_under_all_that_its_result_hangs_on(
+    whole: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is found there is believed, so a changed degrader must lead elsewhere."""
+    for room in ("training", "networks"):
+        source = ROOT / room
+        shutil.copytree(
+            source,
+            tmp_path / room,
+            ignore=lambda place, names: [
+                name for name in names if "." in name and not name.endswith(".py")
+            ],
+        )
+    monkeypatch.setattr(training.stage, "_ROOMS", tmp_path)
+    inputs = Inputs.of(whole, "transfer")
+    plain = Stage.model_validate(TRANSFER)
+
+    def key(stage: Stage = plain) -> str:
+        student = Student.model_validate(TINY["student"])
+        return training.stage.start(inputs, student, stage, Network(), tmp_path / "s").key
+
+    styled = plain.model_copy(update={"web_style": 0.5})
+    before = key(), key(styled)
+    assert key(plain.model_copy(update={"workers": 0, "keep_checkpoints": 3})) == before[0]
+    for name, counts in (
+        ("networks/degraders/web_style.py", (False, True)),
+        ("networks/tiling.py", (True, True)),
+        ("networks/student/rope.py", (True, True)),
+        ("networks/judges/answers.py", (False, False)),
+    ):
+        path = tmp_path / name
+        content = path.read_text()
+        path.write_text(content + "\n")
+        assert (key() != before[0], key(styled) != before[1]) == counts, name
+        path.write_text(content)
 
 
 def test_who_is_killed_after_the_end_does_not_train_again(
