@@ -23,6 +23,10 @@ from curation.assemble.sound import sound_pairs
 from curation.assemble.splits import scenes, split_groups
 from curation.select import contaminated_ids, groups_of, select_images
 
+_OWN = tuple(name for name in schemas.DATASET.names if name != "split")
+_COLUMNS = (*_OWN, "teacher", "verdict")
+"""Of schemas.PAIRS; the scores, which are not among them, take three quarters of a row's memory."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -49,8 +53,8 @@ def assemble(
     `thresholds` is the YAML text of the settings that decided, for the card. Tasks without pairs
     are reported, not refused.
     """
-    pairs = read_table(inputs.real_pairs, schemas.PAIRS).to_pylist()
-    pairs += read_table(inputs.synthetic / "pairs.parquet", schemas.PAIRS).to_pylist()
+    pairs = read_table(inputs.real_pairs, schemas.PAIRS, _COLUMNS).to_pylist()
+    pairs += read_table(inputs.synthetic / "pairs.parquet", schemas.PAIRS, _COLUMNS).to_pylist()
     reviews: dict[str, str] = {}
     if inputs.reviews.exists():
         table = read_table(inputs.reviews, schemas.REVIEWS, ["pair_id", "decision"])
@@ -72,8 +76,7 @@ def assemble(
     dropped += capped
     splits = split_groups(chosen, settings, groups)
     rows = [
-        {name: pair[name] for name in schemas.DATASET.names if name != "split"}
-        | {"split": splits[pair["group"]]}
+        {name: pair[name] for name in _OWN} | {"split": splits[pair["group"]]}
         for pair in sorted(chosen, key=lambda pair: pair["pair_id"])
     ]
     counts = Counts(rows_in=len(pairs), rows_out=len(rows), dropped=+dropped)

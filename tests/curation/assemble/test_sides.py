@@ -1,5 +1,6 @@
 """No photo is on two sides, by whatever version or reflection of it: over made-up tables."""
 
+import tracemalloc
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,3 +156,19 @@ def test_a_take_down_takes_the_other_versions_too(tables: Tables) -> None:
     rows, _, counts = tables.assemble(Assemble(), blocked)
     assert {row["photo_id"] for row in rows} == {f"photo-{number}" for number in range(1, 8)}
     assert counts.dropped == {"taken-down": 3}
+
+
+def test_what_memory_holds_of_a_pair_is_not_its_scores(tables: Tables) -> None:
+    scores = [(f"a-name-of-a-score-{number}", number / 7) for number in range(40)]
+    tables.pairs.clear()
+    for number in range(75):
+        tables.photo(f"more-{number}", "clean")
+        for task in ("blur", "haze", "noise", "rain"):
+            tables.pair(f"more-{number}", "synthetic", task)
+            tables.pairs[-1]["scores"] = scores
+    tables.assemble(Assemble())  # imports, and caches of first use
+    tracemalloc.start()
+    tables.assemble(Assemble())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak / len(tables.pairs) < 4000
