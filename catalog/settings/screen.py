@@ -92,6 +92,13 @@ class Screen(Settings):
     min_side: int = Field(
         96, ge=32, description="Images with a shorter side, in pixels, are dropped."
     )
+    min_relief: float = Field(
+        5.0,
+        ge=0.0,
+        le=255.0,
+        description="Images whose colours depart less, in levels, from one that is even or changes "
+        "evenly are dropped as blank.",
+    )
     clean_min_side: int = Field(
         160, ge=32, description="Shorter side that a clean source for synthesis must have, pixels."
     )

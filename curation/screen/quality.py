@@ -15,6 +15,9 @@ from curation.fingerprint import blockiness, grain
 LEAST_SIDE = 64
 """Pixels; below this nothing is measured."""
 
+GRID = 32
+"""Means a side by which an image is found to be blank."""
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -28,6 +31,8 @@ class Quality:
     """Width of the sharper edges (the tenth percentile of blur sigmas), pixels."""
     blockiness: float
     """Steps at the borders of 8 x 8 blocks over those inside, less 1."""
+    relief: float
+    """How far the colours depart from one that is even or changes evenly, levels 0 .. 255."""
 
     def fault(self, settings: Screen) -> str | None:
         """The first reason why it is no clean source, or None."""
@@ -44,11 +49,26 @@ class Quality:
 
 def measure_quality(image: Rgb) -> Quality:
     """Of an (h, w, 3) uint8 image."""
-    side = min(image.shape[:2])
+    image = np.ascontiguousarray(image)
+    side, relief = min(image.shape[:2]), _relief(image)
     if side < LEAST_SIDE:
-        return Quality(side, 0.0, 0.0, 0.0)
-    luma = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    return Quality(side, grain(luma), _softness(luma), blockiness(luma))
+        return Quality(side, 0.0, 0.0, 0.0, relief)
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return Quality(side, grain(luma), _softness(luma), blockiness(luma), relief)
+
+
+def _relief(image: Rgb) -> float:
+    """Span of what a plane fitted to a channel leaves over, at `GRID` x `GRID` means; the largest.
+
+    The means take noise and a codec's traces away.
+    """
+    height, width = image.shape[:2]
+    means = cv2.resize(image, (min(width, GRID), min(height, GRID)), interpolation=cv2.INTER_AREA)
+    rows, columns = np.indices(means.shape[:2]).reshape(2, -1)
+    plane = np.stack([np.ones(rows.size), rows, columns], axis=1)
+    levels = means.reshape(-1, 3).astype(np.float64)
+    rest = levels - plane @ np.linalg.lstsq(plane, levels, rcond=None)[0]
+    return float(np.ptp(rest, axis=0).max())
 
 
 def _softness(luma: np.ndarray) -> float:

@@ -43,6 +43,7 @@ JUDGE_FAILED = "judge-failed"
 
 RULES = {
     "too-small": "the shorter side is below min_side",
+    "blank": "nothing to be seen: one colour, or one that changes evenly (min_relief)",
     "content": "the content filter's score is above max_content",
     "watermark": "the watermark probability is above max_watermark",
     "border": "a plain border on two sides at least (max_border)",
@@ -116,6 +117,8 @@ def _verdict(found: Found, present: frozenset[Degradation], settings: Screen) ->
     }
     if found.quality.side < settings.min_side:
         return "drop", "too-small"
+    if found.quality.relief < settings.min_relief:
+        return "drop", "blank"
     # What is no number is within no limit.
     if found.content is not None and not found.content <= settings.max_content:
         return "drop", "content"
@@ -208,6 +211,12 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
         if key in scores:
             mark = " " if scores[key] <= limit else "*"
             lines.append(f"  {mark} {label:12} {scores[key]:.2f} (dropped above {limit:g})")
+    if "quality/relief" in scores:
+        mark = "*" if scores["quality/relief"] < settings.min_relief else " "
+        lines.append(
+            f"  {mark} {'relief':12} {scores['quality/relief']:.1f} "
+            f"(blank below {settings.min_relief:g})"
+        )
     sources = {
         "side": ("at least", settings.clean_min_side),
         "noise": ("at most", settings.clean_max_noise),

@@ -21,7 +21,7 @@ from networks.judges import load_judge
 from networks.judges.answers import Silence, ask
 from networks.watermark.detector import load_detector
 
-VERSION = "6"
+VERSION = "7"
 """Of the rules and the explicit detectors; results of another version are computed again."""
 
 
@@ -128,6 +128,7 @@ def _row(found: Found, settings: Screen) -> dict[str, Any]:
         "quality/noise": quality.noise,
         "quality/softness": quality.softness,
         "quality/blockiness": quality.blockiness,
+        "quality/relief": quality.relief,
     }
     if found.content is not None:
         scores["content"] = found.content

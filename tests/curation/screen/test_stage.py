@@ -19,10 +19,11 @@ from catalog.tables import read_table
 from curation.copies import LARGE, most_copies
 from curation.screen.forms import Form
 from curation.screen.prompts import Reading
-from curation.screen.quality import Quality
+from curation.screen.quality import Quality, measure_quality
 from curation.screen.rules import Found, decide, explanation
 from curation.screen.screener import Screener, load_screener
 from curation.screen.stage import run, screen_shard
+from networks.degraders import load_degrader
 from networks.interfaces import Judge, Judgement
 
 SETTINGS = Screen.model_validate({})
@@ -112,7 +113,7 @@ def test_rules(
 
 
 def _good(side: int) -> Quality:
-    return Quality(side, 1.0, 1.0, 0.0)
+    return Quality(side, 1.0, 1.0, 0.0, 200.0)
 
 
 @pytest.mark.parametrize("form", list(Form))
@@ -126,17 +127,35 @@ def test_what_is_no_photo_is_dropped_by_name(form: Form) -> None:
 @pytest.mark.parametrize(
     ("quality", "reason"),
     [
-        (Quality(400, 1.0, 1.0, 0.0), "clean"),
-        (Quality(120, 1.0, 1.0, 0.0), "clean-but-small"),
-        (Quality(400, 30.0, 1.0, 0.0), "clean-but-noisy"),
-        (Quality(400, 1.0, 5.0, 0.0), "clean-but-soft"),
-        (Quality(400, 1.0, 1.0, 2.0), "clean-but-compressed"),
+        (Quality(400, 1.0, 1.0, 0.0, 200.0), "clean"),
+        (Quality(120, 1.0, 1.0, 0.0, 200.0), "clean-but-small"),
+        (Quality(400, 30.0, 1.0, 0.0, 200.0), "clean-but-noisy"),
+        (Quality(400, 1.0, 5.0, 0.0, 200.0), "clean-but-soft"),
+        (Quality(400, 1.0, 1.0, 2.0, 200.0), "clean-but-compressed"),
     ],
 )
 def test_only_good_photos_are_clean_sources(quality: Quality, reason: str) -> None:
     decision = decide(Found(quality, _judgements()), SETTINGS)
     assert decision.reason == reason
     assert decision.verdict == ("clean" if reason == "clean" else "drop")
+
+
+def test_placeholders_and_gradients_are_blank_and_the_darkest_photos_are_not() -> None:
+    rng = np.random.default_rng(0)
+    grey = np.full((300, 400, 3), 128)
+    ramp = np.broadcast_to(np.linspace(40, 220, 400)[:, None], (300, 400, 3))
+    blank = [grey, grey + rng.normal(0, 3, grey.shape), ramp, np.zeros((96, 96, 3))]
+    dark = load_degrader(Degradation.LOW_LIGHT)
+    photos = [
+        dark.degrade(photo, 1.0, np.random.default_rng(seed))
+        for photo in (data.coffee(), data.chelsea(), data.rocket())
+        for seed in range(3)
+    ]
+    for image, reason in [(i.clip(0, 255).astype(np.uint8), "blank") for i in blank] + [
+        (photo, "severity") for photo in photos
+    ]:
+        found = Found(measure_quality(image), _judgements(reflection=1.0))
+        assert decide(found, SETTINGS).reason == reason
 
 
 def test_content_that_is_not_wanted_is_dropped_before_anything_is_named() -> None:
