@@ -44,7 +44,7 @@ def _sources(
     if urls:
         sources.append(UrlList(_below(layout, urls), params.collect.columns))
     if folder:
-        sources.append(Folder(_below(layout, folder)))
+        sources.append(Folder(_below(layout, folder), layout.root))
     return sources
 
 

@@ -14,6 +14,18 @@ from curation.teach.teachers import REGISTRY, fetched_folder
 URI_STARTS = (REGISTRY, "runs:/")
 
 
+def check_registry(layout: Layout, uri: str) -> None:
+    """Raise `UserError` where no registry is that `uri` could be in.
+
+    MLflow would make an empty database of its own.
+    """
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not layout.mlflow_database.exists():
+        raise UserError(
+            f"There is no registry to find {uri} in: {layout.mlflow_database} does not exist.",
+            "Run in a work tree, or name a registry with MLFLOW_TRACKING_URI.",
+        )
+
+
 def model_folder(uri: str, store: str | None = None) -> Path:
     """Download the model that `uri` names; the folder of its weights. Raises `UserError`.
 

@@ -73,7 +73,8 @@ def load_params(path: Path) -> Params:
     except FileNotFoundError:
         raise UserError(
             f"There is no {path}.",
-            "Run inside a work tree, or write one with `mendline profile embedded`.",
+            "Run inside a work tree: a clone of Mendline, or the folder that `mendline demo` made. "
+            "There, `mendline profile embedded` writes the file.",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(

@@ -7,6 +7,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from catalog.errors import UserError
 
+_SHAPES = {
+    "list_type": "must be a list, such as [a, b]",
+    "tuple_type": "must be a list, such as [a, b]",
+    "dict_type": "must have keys with values, such as {default: 1}",
+    "model_type": "must have the keys of its section below it",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+}
+"""Pydantic's kinds of fault whose own words speak of Python."""
+
 
 class Settings(BaseModel):
     """A frozen, strict section of params.yaml: unknown keys are refused."""
@@ -41,7 +53,8 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> User
         elif fault["type"] == "missing":
             lines.append(f"{place} is missing.")
         else:
-            lines.append(f"{place}: {fault['msg']} (given: {fault.get('input')!r}).")
+            said = _SHAPES.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+            lines.append(f"{place}: {said} (given: {fault.get('input')!r}).")
     return UserError(
         f"{origin} is not valid:\n  " + "\n  ".join(lines),
         "Mend it there; `mendline profile embedded` writes a complete valid file.",

@@ -63,7 +63,7 @@ def collect(
     layout = Layout(Path.cwd())
     settings = load_params(layout.params).collect
     sources: list[Source | PagedSource] = [UrlList(path, settings.columns) for path in urls]
-    sources += [Folder(path) for path in folder]
+    sources += [Folder(path, layout.root) for path in folder]
     sources += [Warc(path, settings) for path in warc]
     sources += [search_source(name, degradation, settings) for name in search]
     if not sources and retry_failed:

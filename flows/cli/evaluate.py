@@ -78,6 +78,10 @@ def evaluate(
         raise click.UsageError("--reference needs --task: which degradation is judged?")
     if full_reference and (reference is None or predictions is None):
         raise click.UsageError("--full-reference compares --predictions with --reference.")
+    if reference is not None and out.is_dir():
+        raise UserError(f"{out} is a folder.", "With --reference, name a file: --out scores.json.")
+    if reference is None and out.is_file():
+        raise UserError(f"{out} is a file.", "With --benchmark, name a folder: --out scores.")
     if reference is not None:
         opened = read_task(reference, Degradation(task or Degradation.BLUR), max_side)
     else:
@@ -133,8 +137,10 @@ def _local(name: str, scratch: Path) -> str:
     from catalog.settings import load_params
     from evaluation.registry.gating import fetch_model
     from evaluation.registry.store import connect
+    from flows.registry_models import check_registry
 
     layout = Layout(Path.cwd())
+    check_registry(layout, name)
     model, _, which = name.removeprefix("models:/").partition("@" if "@" in name else "/")
     if not model or not which:
         raise UserError(

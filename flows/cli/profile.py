@@ -1,5 +1,7 @@
 """`mendline profile NAME`: a complete params.yaml."""
 
+import itertools
+import re
 from pathlib import Path
 
 import click
@@ -20,8 +22,7 @@ def profile(name: str | None, force: bool, show: bool) -> None:
     """Copy profiles/NAME.yaml to params.yaml, where Git and DVC see the change."""
     if name is None:
         for known in profile_names():
-            first = profile_path(known).read_text("utf-8").splitlines()[0]
-            click.echo(f"{known:12} {first.removeprefix('# ') if first.startswith('#') else ''}")
+            click.echo(f"{known:12} {_first_sentence(profile_path(known).read_text('utf-8'))}")
         return
     text = profile_path(name).read_text("utf-8")
     parse_params(text, f"the profile {name}")
@@ -42,3 +43,10 @@ def profile(name: str | None, force: bool, show: bool) -> None:
     click.echo(
         f"{target} holds the profile {name}. `dvc repro` runs the stages that its settings change."
     )
+
+
+def _first_sentence(text: str) -> str:
+    """Of the comment that a profile begins with."""
+    comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    said = " ".join(line.removeprefix("#").strip() for line in comment)
+    return re.split(r"(?<=\.) (?=[A-Z])", said, maxsplit=1)[0]

@@ -22,7 +22,8 @@ from flows.cli.out import OUT_FOLDER
     "--restorer",
     default="classical",
     show_default=True,
-    help="classical, a model's folder, or a registry URI such as models:/mendline@champion.",
+    help="classical, a model's folder, diffusers:PLACE (a downloaded editing model), or a registry "
+    "URI such as models:/mendline@champion.",
 )
 @click.option("--out", required=True, type=OUT_FOLDER, help="Folder.")
 def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
@@ -72,17 +73,12 @@ def _local(name: str) -> str:
     import os
 
     from catalog.layout import Layout
-    from flows.registry_models import URI_STARTS, model_folder
+    from flows.registry_models import URI_STARTS, check_registry, model_folder
 
     if not name.startswith(URI_STARTS):
         return name
-    here = Layout(Path.cwd()).mlflow_database
+    layout = Layout(Path.cwd())
+    check_registry(layout, name)
     if os.environ.get("MLFLOW_TRACKING_URI"):
         return str(model_folder(name))
-    if not here.exists():
-        # MLflow would make an empty database of its own here.
-        raise UserError(
-            f"There is no registry to find {name} in: {here} does not exist.",
-            "Run in a work tree, or name a registry with MLFLOW_TRACKING_URI.",
-        )
-    return str(model_folder(name, f"sqlite:///{here}"))
+    return str(model_folder(name, f"sqlite:///{layout.mlflow_database}"))

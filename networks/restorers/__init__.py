@@ -40,7 +40,7 @@ def load_restorer(name: str, device: str | None = None) -> Restorer:
     folder, _, options = name.partition("?")
     if Path(folder).is_dir():
         return _from_folder(Path(folder), options, device)
-    raise unknown("restorer", name, NAMES, also=", or the folder of a model")
+    raise unknown("restorer", name, NAMES, also=", diffusers:PLACE, or the folder of a model")
 
 
 def _from_folder(folder: Path, options: str, device: str | None) -> Restorer:

@@ -35,7 +35,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name() -> None:
 
 
 def test_a_wrong_type_names_the_key_and_the_value() -> None:
-    with pytest.raises(UserError, match=r"synthesize\.seed: .*integer.* \(given: 'seven'\)"):
+    with pytest.raises(UserError, match=r"synthesize\.seed: .*whole number.* \(given: 'seven'\)"):
         parse_params(_with(synthesize__seed="seven"), "params.yaml")
 
 

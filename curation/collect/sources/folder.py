@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import UserError
+from catalog.images import SUFFIXES
 from curation.collect.outcome import FetchError
 from curation.collect.sources import Item
-
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-)
 
 
 class Folder:
@@ -19,10 +16,21 @@ class Folder:
 
     name = "folder"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tree: Path | None = None) -> None:
+        """`tree` is the work tree that collects.
+
+        Raises `UserError` for a folder that is not there, holds no images, or holds `tree`: the
+        pictures that the pipeline makes would be collected by the next run.
+        """
         if not path.is_dir():
             raise UserError(f"There is no folder {path}.", "Give a folder that exists.")
         self.path = path.resolve()
+        if tree is not None and tree.resolve().is_relative_to(self.path):
+            raise UserError(
+                f"The work tree {tree.resolve()} lies inside the folder {path}: what it makes "
+                "would be collected.",
+                "Keep the photos in a folder of their own, or the work tree elsewhere.",
+            )
         self._files = sorted(
             file
             for file in self.path.rglob("*")
