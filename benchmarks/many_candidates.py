@@ -22,7 +22,7 @@ from benchmarks.gate_simulation import PER_TASK, calibrate, restored, score, wor
 from catalog.degradations import Degradation
 from catalog.settings.evaluation import Gate
 from evaluation.spending import resamples, spent_by
-from evaluation.statistics import mean_interval, resampled_means
+from evaluation.statistics import expanded_tail, mean_interval, resampled_means
 
 GATE = Gate()
 ALPHA = 1 - GATE.confidence
@@ -41,10 +41,15 @@ def differences(
 
 
 def passes(values: np.ndarray, strata: list[str], tail: float, least: float) -> bool:
-    """Whether the lower bound at `tail` is above 0 and the mean at least `least`."""
+    """Whether the lower bound is above 0 and the mean at least `least`, as the gate asks.
+
+    `tail` is `ALPHA` for a candidate by itself, or its share.
+    """
     mean, error = values.mean(), values.std(ddof=1) / math.sqrt(len(values))
     if mean < max(least, 1e-12) or mean < 0.5 * NormalDist().inv_cdf(1 - tail) * error:
         return False
+    if tail != ALPHA:
+        tail = expanded_tail(tail, strata)
     samples = resamples(tail, 1000)
     low = mean_interval(values, strata, samples, 0, 1 - 2 * tail).low
     return low is not None and low > 0
@@ -72,7 +77,7 @@ def family(tasks: tuple[int, ...], trials: int, candidates: int) -> tuple[float,
 def power(difference: float, trials: int) -> list[float]:
     """How often a candidate of a true difference passes: by itself, and at each of `PLACES`."""
     rng, shift = np.random.default_rng(7), calibrate(difference)
-    tails = [ALPHA, *(spent_by(k, ALPHA) for k in PLACES)]
+    tails = [ALPHA, *(expanded_tail(spent_by(k, ALPHA), _strata(PER_TASK)) for k in PLACES)]
     won = np.zeros(len(tails))
     for _ in range(trials):
         values = differences(rng, PER_TASK, 1, shift)

@@ -19,7 +19,15 @@ from catalog.degradations import Degradation
 from catalog.settings.evaluation import Gate
 from evaluation.scores import JUDGE_FAILURES, ImageScore, ScoreTable, row_range
 from evaluation.spending import percent, resamples, spent_by
-from evaluation.statistics import Agreement, Interval, holm, mean_interval, sign_flip_p, tally
+from evaluation.statistics import (
+    Agreement,
+    Interval,
+    expanded_tail,
+    holm,
+    mean_interval,
+    sign_flip_p,
+    tally,
+)
 
 PROMOTE, REJECT, INCONCLUSIVE = "promote", "reject", "inconclusive"
 WEAKER_IF_LOWER = (
@@ -138,8 +146,9 @@ def decide(
     overall = interval(differences, names)
     confidence = _confidence(settings, turn)
     if confidence != settings.confidence and overall.low is not None:
-        samples = resamples(1 - confidence, settings.bootstrap)
-        stricter = mean_interval(differences, names, samples, settings.seed, 2 * confidence - 1)
+        tail = expanded_tail(1 - confidence, names)
+        samples = resamples(tail, settings.bootstrap)
+        stricter = mean_interval(differences, names, samples, settings.seed, 1 - 2 * tail)
         overall = replace(overall, low=stricter.low)
     tasks = _tasks(names, differences, settings, interval)
     problems = [

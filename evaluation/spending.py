@@ -23,7 +23,7 @@ def spent_by(k: int, alpha: float) -> float:
 
 def resamples(tail: float, least: int) -> int:
     """Bootstrap resamples so that ten of them lie below the quantile `tail`; at most a million."""
-    return max(least, min(_MOST, math.ceil(_TAIL / tail)))
+    return max(least, math.ceil(min(_MOST, _TAIL / tail)) if tail else _MOST)
 
 
 def percent(confidence: float) -> str:

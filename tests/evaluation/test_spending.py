@@ -15,6 +15,7 @@ from evaluation.registry.register import Candidate, register_candidate
 from evaluation.registry.store import Registry
 from evaluation.registry.turns import take_turn
 from evaluation.spending import percent, resamples, spent_by
+from evaluation.statistics import expanded_tail, resampled_means
 from tests.evaluation.conftest import score_sharpener
 from tests.evaluation.registering import bare_version
 from tests.evaluation.test_gate import FINE, GATE, table
@@ -71,7 +72,24 @@ def test_a_later_candidate_needs_more_for_the_same() -> None:
 def test_the_bootstrap_is_large_enough_for_the_bound() -> None:
     assert resamples(0.025, 10_000) == 10_000
     assert resamples(spent_by(20, ALPHA), 10_000) == 84_000
-    assert resamples(1e-9, 10_000) == 1_000_000
+    assert resamples(1e-9, 10_000) == resamples(0.0, 10_000) == 1_000_000
+
+
+def test_a_strict_bound_of_few_images_is_passed_no_more_often_than_it_says() -> None:
+    """Four values a task, as in the demo: a plain percentile bound at 0.4 % is passed by 0.9 %."""
+    rng = np.random.default_rng(5)
+    strata = [str(n % 9) for n in range(36)]
+    values = rng.normal(size=(36, 2000))
+    # Of columns that share their draws; a bound above 0 is one above the true mean.
+    means = resampled_means(values, strata, 2500, 0)
+    tail = spent_by(3, ALPHA)
+    plain, expanded = (
+        float((np.quantile(means, level, axis=0) > 0).mean())
+        for level in (tail, expanded_tail(tail, strata))
+    )
+    assert plain > 1.5 * tail
+    assert expanded < 1.5 * tail
+    assert expanded_tail(tail, ["a"] * 100_000) == pytest.approx(tail, rel=1e-3)
 
 
 @pytest.mark.parametrize(
