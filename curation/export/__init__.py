@@ -66,7 +66,7 @@ def export(
         threads = os.cpu_count() or 1
         for part, path in track(missing, "export"):
             with atomic_file(path) as temporary:
-                form.write(temporary, read(part, store, threads))
+                form.write(temporary, read(part, store, threads, work))
     counts = {s: sum(len(p.samples) for p in parts if p.split == s) for s in splits}
     write_card(work, dataset, form, counts)
     (work / _STATE).unlink()

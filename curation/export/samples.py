@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from catalog import images, schemas
+from catalog.batches import batches
 from catalog.degradations import WORDING, Degradation
 from catalog.errors import UserError
 from catalog.pairs import image_ids
@@ -109,11 +111,12 @@ def plan(
     return parts, gone
 
 
-def read(part: Part, store: ShardStore, threads: int) -> Iterator[Pixels]:
+def read(part: Part, store: ShardStore, threads: int, scratch: Path) -> Iterator[Pixels]:
     """The samples of a shard with their bytes, in order.
 
-    Row groups of the store are each read once a shard. Raises `UserError` for an image that the
-    store does not have.
+    Row groups of the store are each read once a shard. What was read waits for its turn in a file
+    without a name below `scratch`, since a shard of large photos is larger than the memory. Raises
+    `UserError` for an image that the store does not have.
     """
     wanted = {key for s in part.samples for key in (s.degraded_id, s.clean_id) if key}
     layers = {key for s in part.samples if (key := s.row.get("layer_id"))}
@@ -123,16 +126,23 @@ def read(part: Part, store: ShardStore, threads: int) -> Iterator[Pixels]:
             f"{len(missing)} images of the dataset are in no shard, such as {missing[0]}.",
             "Run `dvc checkout` (and `dvc pull`) to get data/raw, data/targets and data/synthetic.",
         )
-    stored = {one.image_id: one for one in store.read(wanted)}
-    with ThreadPoolExecutor(threads) as pool:
-        data = dict(
-            zip(stored, pool.map(plain_png, (s.data for s in stored.values())), strict=True)
-        )
-    origins = {key: one.provenance for key, one in stored.items()}
-    origins |= {one.image_id: one.provenance for one in store.read(layers)}
-    for sample in part.samples:
-        clean = data[sample.clean_id] if sample.clean_id else None
-        yield Pixels(sample, data[sample.degraded_id], clean, _facts(sample, origins))
+    origins = {one.image_id: one.provenance for one in store.read(layers)}
+    places: dict[str, tuple[int, int]] = {}
+    with TemporaryFile(dir=scratch) as waiting, ThreadPoolExecutor(threads) as pool:
+
+        def data(key: str) -> bytes:
+            at, size = places[key]
+            waiting.seek(at)
+            return waiting.read(size)
+
+        for some in batches(store.read(wanted), 4 * threads):
+            for one, png in zip(some, pool.map(plain_png, [s.data for s in some]), strict=True):
+                places[one.image_id] = waiting.tell(), len(png)
+                waiting.write(png)
+                origins[one.image_id] = one.provenance
+        for sample in part.samples:
+            clean = data(sample.clean_id) if sample.clean_id else None
+            yield Pixels(sample, data(sample.degraded_id), clean, _facts(sample, origins))
 
 
 def plain_png(data: bytes) -> bytes:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import datasets
@@ -241,6 +242,30 @@ def test_a_killed_export_goes_on_and_appears_whole(layout: Layout, tmp_path: Pat
     assert len(list(out.glob("*.tar"))) == PAIRS + 1 and not work.exists()
     assert all((out / path.name).stat().st_mtime_ns == time for path, time in before.items())
     assert not list(out.glob(".*"))
+
+
+@pytest.mark.parametrize("form", ["webdataset", "huggingface"])
+def test_memory_holds_a_part_of_a_shard(tmp_path: Path, form: str) -> None:
+    layout, rng, rows = Layout(tmp_path), np.random.default_rng(0), []
+    with ShardWriter(layout.raw / "one") as raw, ShardWriter(layout.targets) as targets:
+        for _ in range(100):
+            pngs = [images.encode_png(side) for side in rng.integers(0, 256, (2, 96, 96, 3), "u1")]
+            degraded, made = (
+                shards.add(png, images.read_header(png))
+                for shards, png in zip((raw, targets), pngs, strict=True)
+            )
+            row = {"degraded_id": degraded, "clean_id": made, "degradation": "haze"}
+            row |= {"pair_id": degraded, "origin": "real", "group": degraded, "split": "train"}
+            rows.append(row)
+    write_table(layout.dataset / "pairs.parquet", rows, schemas.DATASET)
+    write_table(layout.dataset / "held-out.parquet", [], schemas.HELD_OUT)
+    sources = (layout.raw, layout.targets)
+    tracemalloc.start()
+    export(layout.dataset, sources, tmp_path / "out", form, SPLITS, per_shard=100)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    (shard,) = (path for path in (tmp_path / "out").rglob("train-*"))
+    assert peak < shard.stat().st_size / 2
 
 
 def test_it_refuses_what_is_there_and_what_is_not(layout: Layout, tmp_path: Path) -> None:
