@@ -208,11 +208,26 @@ def public(uri: str) -> str:
 
 
 def connect(layout: Layout, name: str) -> Registry:
-    """The store of MLFLOW_TRACKING_URI, or SQLite below `layout`."""
+    """The store of MLFLOW_TRACKING_URI, or SQLite below `layout`. Raises `UserError`."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         layout.mlflow_database.parent.mkdir(parents=True, exist_ok=True)
         uri = f"sqlite:///{layout.mlflow_database.resolve()}"
-    return Registry(uri, name, layout, MlflowClient(uri, registry_uri=uri))
+    return Registry(uri, name, layout, _client(uri))
+
+
+def _client(uri: str) -> MlflowClient:
+    """A client of the store `uri`. Raises `UserError` where there can be none."""
+    import sqlalchemy.exc
+
+    try:
+        return MlflowClient(uri, registry_uri=uri)
+    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        said = without_passwords(str(error)).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"MLflow cannot open the registry {public(uri)}: {said[0][:300]}",
+            "MLFLOW_TRACKING_URI names it: http://HOST:PORT of a server, postgresql://... or "
+            "sqlite:////PATH/mlflow.db; unset, it is mlflow/mlflow.db of the work tree.",
+        ) from error

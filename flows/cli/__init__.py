@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("flows.cli.export:export", "Write the dataset for other tools."),
     "train": ("flows.cli.train:train", "Show or run a training stage."),
     "evaluate": ("flows.cli.evaluate:evaluate", "Score predictions against references."),
+    "register": ("flows.cli.registry:register", "Register the trained model, and gate it."),
     "review": ("flows.cli.registry:review", "Show the versions that wait for a decision."),
     "approve": ("flows.cli.registry:approve", "Make a gated version the champion."),
     "reject": ("flows.cli.registry:reject", "Reject a version, with the reason."),

@@ -1,4 +1,4 @@
-"""`review`, `approve`, `reject`, `rollback`: a person's part of a promotion."""
+"""`register`, `review`, `approve`, `reject`, `rollback`: a person's part of a promotion."""
 
 import getpass
 import os
@@ -48,6 +48,27 @@ _BY = click.option(
 
 
 @click.command()
+def register() -> None:
+    """Register models/finetune with results/evaluation as the candidate, and gate it.
+
+    It is what the refresh flow does after `dvc repro`, for those who ran that themselves. The same
+    model, data and scores are registered once.
+    """
+    from evaluation.registry.register import register_candidate
+    from flows.gating import run_gate
+
+    layout = Layout(Path.cwd())
+    params = load_params(layout.params)
+    made = register_candidate(layout, params)
+    found = run_gate(layout, params, made.version)
+    before = "" if made.created else ", registered before"
+    click.echo(f"Version {made.version}{before}: {found['verdict']} ({found['state']})")
+    for reason in found["reasons"]:
+        click.echo(f"  {reason}")
+    click.echo(f"Report: {found['report']}")
+
+
+@click.command()
 @click.option(
     "--gate", "gated", metavar="VERSION", help="First put this version through the gate (again)."
 )
@@ -69,7 +90,11 @@ def review(gated: str | None, everything: bool, log: bool) -> None:
     if log:
         console.print(decided_table(layout, params))
     else:
-        console.print(waiting_table(layout, params, everything))
+        table = waiting_table(layout, params, everything)
+        console.print(table)
+        if not table.row_count:
+            what = "is registered" if everything else "waits for a decision"
+            click.echo(f"No version {what}. `mendline register` enters the one in models/finetune.")
 
 
 @click.command()

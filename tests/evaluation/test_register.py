@@ -21,7 +21,7 @@ from evaluation.registry import decisions
 from evaluation.registry.gating import gate_version
 from evaluation.registry.lock import locked
 from evaluation.registry.register import Candidate, register_candidate
-from evaluation.registry.store import TAG, Registry
+from evaluation.registry.store import TAG, Registry, connect
 from evaluation.scores import Provenance, ScoreTable
 from flows.cli import mendline
 from networks.interfaces import Identity
@@ -349,3 +349,35 @@ def test_a_student_that_was_trained_on_after_it_was_scored_is_not_registered(
     with pytest.raises(UserError, match="The scores are of mendline-student"):
         register_candidate(layout, params, trained_on, out)
     assert register_candidate(layout, params, scored, out).created
+
+
+@pytest.mark.parametrize("uri", ["nonsense://host", "127.0.0.1:5000", "postgresql+none://u:p@h/d"])
+def test_an_address_that_is_no_registry_is_said_in_words(
+    layout: Layout, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI names it") as told:
+        connect(layout, "mendline")
+    assert "u:p@" not in str(told.value)
+
+
+def test_what_dvc_repro_made_is_registered_and_gated_by_a_command(
+    layout: Layout,
+    registry: Registry,
+    model_folder: Callable[[int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(layout.root)
+    waits = CliRunner().invoke(mendline, ["review"], catch_exceptions=False).output
+    assert "No version waits for a decision. `mendline register`" in waits
+    with pytest.raises(UserError, match="dvc repro evaluate"):
+        CliRunner().invoke(mendline, ["register"], catch_exceptions=False)
+    shutil.copytree(model_folder(3), layout.finetune)
+    score_sharpener(layout, 150, layout.evaluation)
+    done = CliRunner().invoke(mendline, ["register"], catch_exceptions=False).output
+    assert done.startswith("Version 1: ")
+    assert "Report: " in done
+    assert registry.aliases() == {"candidate": "1"}
+    assert registry.version("1").tags["state"] == "gated"
+    again = CliRunner().invoke(mendline, ["register"], catch_exceptions=False).output
+    assert again.startswith("Version 1, registered before: ")
