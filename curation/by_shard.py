@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ from curation.on_ray import run_on_ray
 
 ShardFunction = Callable[[Path], list[dict[str, Any]]]
 """Path of a shard to the rows of its images, in order. It is sent to other processes."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What to do with the result of an earlier run that is not final in all rows."""
+
+    is_final: Callable[[pa.Table], bool]
+    complete: Callable[[Path, Path], list[dict[str, Any]]]
+    """Path of a shard and of that result to all rows anew. It is sent to other processes."""
 
 
 def content_key(path: Path, *identity: str) -> str:
@@ -45,6 +55,17 @@ def _compute(function: ShardFunction, schema: pa.Schema, shard: Path, result: Pa
     """Run `function` on one shard unless its result is there."""
     if not result.exists():
         write_table(result, function(shard), schema)
+    return result
+
+
+def _complete(
+    complete: Callable[[Path, Path], list[dict[str, Any]]],
+    schema: pa.Schema,
+    shard: Path,
+    result: Path,
+) -> Path:
+    """Write anew the result of an earlier run; killed, it leaves the earlier one."""
+    write_table(result, complete(shard, result), schema)
     return result
 
 
@@ -78,29 +99,29 @@ def map_shards(
     identity: Sequence[str],
     executor: str = "local",
     processes: int | None = None,
-    is_final: Callable[[pa.Table], bool] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> list[tuple[Path, pa.Table]]:
     """Every shard below data/raw with the table that `function` makes of it, in order of path.
 
     `identity` names all that the result depends on besides the shard and how images are decoded:
     version of the code, settings, weights. `processes` bounds the local ones, by default the cores.
     With the executor "ray" a shard is a task; the scratch folder must then be on a disk that every
-    node sees. Results of shards that are gone are removed, and those of an earlier run that
-    `is_final` denies, which are computed again.
+    node sees. Results of shards that are gone are removed; those of an earlier run that are not
+    final are completed as `unfinished` says.
     """
     shards = find_shards(layout.raw)
     folder = layout.scratch(stage)
     depends = (f"decoder/{images.VERSION}", *identity)
     places = {shard: folder / f"{content_key(shard, *depends)}.parquet" for shard in shards}
-    if is_final:
-        for place in places.values():
-            if place.exists() and not is_final(read_table(place, schema)):
-                place.unlink()
     tasks = {
         place: partial(_compute, function, schema, shard, place)
         for shard, place in places.items()
         if not place.exists()
     }
+    if unfinished:
+        for shard, place in places.items():
+            if place not in tasks and not unfinished.is_final(read_table(place, schema)):
+                tasks[place] = partial(_complete, unfinished.complete, schema, shard, place)
     if tasks:
         todo = list(tasks.values())
         done = run_on_ray(todo) if executor == "ray" else _local(todo, processes)

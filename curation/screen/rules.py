@@ -150,12 +150,12 @@ def _prompted(
 def _judged(found: Found, present: frozenset[Degradation], settings: Screen) -> tuple[str, str]:
     if present:
         return "degraded", "severity"
-    presences = [j.presence for j in found.judgements.values() if j.presence is not None]
-    if presences and min(presences) < settings.clean_at:
-        return "drop", "unsure"
-    # What was not judged may be there: an image is clean only where all nine were.
+    # What was not judged may be there.
     if any(_failed(found, d) for d in Degradation):
         return "drop", JUDGE_FAILED
+    presences = [j.presence for j in found.judgements.values() if j.presence is not None]
+    if min(presences) < settings.clean_at:
+        return "drop", "unsure"
     return _clean(found, settings)
 
 
@@ -175,6 +175,21 @@ def is_present(degradation: Degradation, judgement: Judgement, settings: Screen)
         judgement.presence is not None
         and judgement.presence <= settings.threshold(degradation)
         and judgement.confidence >= settings.min_confidence
+    )
+
+
+def is_final(row: Mapping[str, Any], settings: Screen) -> bool:
+    """Whether the judge answered all that it was asked about an image, by its row of SCREENING.
+
+    Of a degraded image, too: what was not judged may be there as well, or be the stronger.
+    """
+    if row["reason"] not in ("severity", "prompt"):
+        return bool(row["reason"] != JUDGE_FAILED)
+    scores = dict(row["scores"])
+    return all(
+        f"severity/{d}" in scores
+        for d in Degradation
+        if row["reason"] == "severity" or scores[f"margin/{d}"] >= settings.margin(d)
     )
 
 

@@ -1,6 +1,7 @@
 """The stage: SCREENING over every image of data/raw."""
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,33 @@ from catalog.layout import Layout
 from catalog.settings.screen import Screen
 from catalog.shards import Stored, read_shard
 from catalog.stage import Counts
-from catalog.tables import write_table
-from curation.by_shard import map_shards
-from curation.screen.rules import JUDGE_FAILED
+from catalog.tables import read_table, write_table
+from curation.by_shard import Unfinished, map_shards
+from curation.screen.rules import is_final
 from curation.screen.screener import Screener, load_screener, refused_row
 
 
 def screen_shard(settings: Screen, shard: Path) -> list[dict[str, Any]]:
     """Rows of SCREENING for the images of one shard, in order."""
+    return _screened(settings, read_shard(shard))
+
+
+def complete_shard(settings: Screen, shard: Path, earlier: Path) -> list[dict[str, Any]]:
+    """The same where the table `earlier` has these rows, but for what the judge did not answer.
+
+    A judge was away, or has no answer for an image and never will: either way the other rows stand.
+    """
+    rows = read_table(earlier, schemas.SCREENING).to_pylist()
+    asked = [is_final(row, settings) for row in rows]
+    again = (one for one, final in zip(read_shard(shard), asked, strict=True) if not final)
+    fresh = iter(_screened(settings, again))
+    return [row if final else next(fresh) for row, final in zip(rows, asked, strict=True)]
+
+
+def _screened(settings: Screen, images: Iterable[Stored]) -> list[dict[str, Any]]:
     screener = load_screener(settings.model_dump_json())
     rows: list[dict[str, Any]] = []
-    for batch in batches(read_shard(shard), settings.batch_size):
+    for batch in batches(images, settings.batch_size):
         rows += _rows(screener, batch)
     return rows
 
@@ -42,9 +59,10 @@ def _rows(screener: Screener, batch: list[Stored]) -> list[dict[str, Any]]:
     return [{"image_id": one.image_id, **found[index]} for index, one in enumerate(batch)]
 
 
-def _is_final(table: pa.Table) -> bool:
+def _all_final(settings: Screen, table: pa.Table) -> bool:
     """Whether the judge answered: a server that was away is asked again by the next run."""
-    return JUDGE_FAILED not in table["reason"].to_pylist()
+    rows = table.select(["reason", "scores"]).to_pylist()
+    return all(is_final(row, settings) for row in rows)
 
 
 def run(layout: Layout, settings: Screen) -> Counts:
@@ -61,7 +79,7 @@ def run(layout: Layout, settings: Screen) -> Counts:
         (screener.digest, settings.model_dump_json()),
         settings.executor,
         screener.processes,
-        _is_final,
+        Unfinished(partial(_all_final, settings), partial(complete_shard, settings)),
     )
     seen: set[str] = set()
     parts: list[pa.Table] = []

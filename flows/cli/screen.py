@@ -100,7 +100,7 @@ def _screened(
     screener: "Screener", batch: Sequence["Picture"], kept: Kept, depends: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """Image id -> its row; what was screened before is not screened again."""
-    from curation.screen.rules import JUDGE_FAILED
+    from curation.screen.rules import is_final
 
     known = {
         one.image_id: kept.get(key(one.image_id, *depends)) for one in batch if not one.refused
@@ -109,7 +109,7 @@ def _screened(
     new = {one.image_id: one.image for one in batch if one.image_id in known.keys() - found.keys()}
     fresh = dict(zip(new, screener.rows([i for i in new.values() if i is not None]), strict=True))
     # A judge that was away is asked again by the next run.
-    sure = {image: row for image, row in fresh.items() if row["reason"] != JUDGE_FAILED}
+    sure = {image: row for image, row in fresh.items() if is_final(row, screener.settings)}
     kept.put({key(image, *depends): row for image, row in sure.items()})
     return found | fresh
 

@@ -1,5 +1,6 @@
 """The screening stage over real shards, and its rules."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -94,6 +95,7 @@ def _judgements(**severities: float | None) -> dict[Degradation, Judgement]:
         # What was not judged may be there.
         ((300, 300), {"rain": None}, 0.0, "drop", "judge-failed", "blur", ()),
         ((300, 300), {"rain": None, "haze": 2.0}, 0.0, "degraded", "severity", "haze", ()),
+        ((300, 300), {"rain": None, "haze": 3.35}, 0.0, "drop", "judge-failed", "haze", ()),
     ],
 )  # fmt: skip
 def test_rules(
@@ -259,6 +261,38 @@ def test_a_judge_that_failed_is_asked_again_by_the_next_run(
         away.setattr(screener, "judge", Away(screener.judge, 9, GONE))
         assert run(layout, SETTINGS).dropped == {"judge-failed": 1}
     assert run(layout, SETTINGS).dropped == {}
+
+
+def test_only_images_without_an_answer_are_screened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some images a model never scores; a shard with one is not screened anew by every run."""
+    layout = Layout(tmp_path)
+    photos = [data.coffee(), (data.astronaut() * 0.1).astype(np.uint8), data.chelsea()]
+    _store(layout, "one", photos)
+    screener = load_screener(SETTINGS.model_dump_json())
+    with monkeypatch.context() as away:
+        # Of the first degradation only: the dark photo is dark all the same.
+        away.setattr(screener, "judge", Away(screener.judge, 2, GONE))
+        run(layout, SETTINGS)
+    rows = read_table(layout.screening, schemas.SCREENING).to_pylist()
+    assert [row["reason"] for row in rows] == ["judge-failed", "severity", rows[2]["reason"]]
+    looked: list[tuple[int, ...]] = []
+    probability = screener.marks.probability
+
+    def counted(image: np.ndarray) -> float:
+        looked.append(image.shape)
+        return probability(image)
+
+    monkeypatch.setattr(screener.marks, "probability", counted)
+    run(layout, SETTINGS)
+    assert looked == [photo.shape for photo in photos[:2]]
+    completed = layout.screening.read_bytes()
+    run(layout, SETTINGS)
+    assert len(looked) == 2
+    shutil.rmtree(layout.scratch("screen"))
+    run(layout, SETTINGS)
+    assert layout.screening.read_bytes() == completed
 
 
 def test_a_judge_that_is_gone_stops_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
