@@ -1,4 +1,4 @@
-"""`mendline judge` and `screen` are killed, interrupted or run out of disk, and go on."""
+"""`mendline judge`, `screen` and `dedupe` are killed, interrupted or run out of disk, and go on."""
 
 import errno
 import importlib
@@ -22,6 +22,7 @@ from catalog import files
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from flows.cli import main
+from flows.cli.hashed import hashed
 from flows.cli.unfinished import Unfinished, key
 from tests.evaluation.judge_server import JudgeServer, serving
 
@@ -134,6 +135,68 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(
     assert _run(command, "c", monkeypatch) == 0
     assert trap.requests == QUESTIONS[name] * IMAGES[name]
     assert [one.read_bytes() for one in outputs] == went_on
+
+
+def test_dedupe_that_was_killed_hashes_the_rest_and_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from curation import hash_files
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    Path("photos").mkdir()
+    for number in range(12):
+        picture = Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8))
+        picture.resize((160, 120), Image.Resampling.BICUBIC).save(f"photos/{number:02}.png")
+    shutil.copy("photos/03.png", "photos/again.png")
+    Path("photos/00-page.jpg").write_text("<html></html>")
+    command = ["dedupe", "photos", "--out", "t.parquet"]
+    code = f"""
+import os, signal, sys
+import flows.cli.hashed
+flows.cli.hashed.BATCH = 4
+def watch(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("photos/09.png"):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(watch)
+flows.cli.main({command!r})
+"""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not Path("t.parquet").exists()
+    kept = Path(".t.parquet.unfinished").read_bytes()
+    assert len(kept.splitlines()) == 8, "two batches of the nine that were hashed"
+
+    again: list[str] = []
+    real = hash_files.hash_file
+
+    def counted(side: int, path: Path) -> dict[str, Any]:
+        again.append(path.name)
+        return real(side, path)
+
+    def run() -> bytes:
+        again.clear()
+        assert _run(command, "unused", monkeypatch) == 0
+        assert not Path(".t.parquet.unfinished").exists()
+        return Path("t.parquet").read_bytes()
+
+    monkeypatch.setattr(hash_files, "hash_file", counted)
+    went_on = run()
+    assert again == ["00-page.jpg", "08.png", "09.png", "10.png", "11.png"]
+    assert "Going on: 8 answers of an earlier run" in capsys.readouterr().err
+    assert run() == went_on
+    assert len(again) == 14
+    # What was kept of a file that changed since, or for another side, is not taken.
+    Path(".t.parquet.unfinished").write_bytes(kept)
+    shutil.copy("photos/11.png", "photos/00.png")
+    run()
+    assert "00.png" in again and "01.png" not in again
+    # All are kept before the comparing begins.
+    place = Unfinished(tmp_path / "kept")
+    assert len(list(hashed(sorted(Path("photos").glob("*.png")), 96, place))) == 13
+    assert len(place) == 11, "00.png is now 11.png, and 03.png is there twice"
+    place.close()
 
 
 def _left(command: list[str], trap: Trap, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
