@@ -8,6 +8,7 @@ written once; later stages add side tables keyed by image id.
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -178,15 +179,21 @@ def find_shards(root: Path) -> list[Path]:
     return sorted(root.rglob(_PATTERN))
 
 
-def _rows(shard: Path, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
+@contextmanager
+def open_shard(shard: Path) -> Iterator[pq.ParquetFile]:
+    """The Parquet file of a shard; raises `UserError` where it is gone or damaged."""
     try:
-        file = pq.ParquetFile(shard)
+        with pq.ParquetFile(shard) as file:
+            yield file
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(
             f"The shard {shard} cannot be read: {error}.",
             "Run `dvc checkout` to get it back from the cache or the remote.",
         ) from error
-    with file:
+
+
+def _rows(shard: Path, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
+    with open_shard(shard) as file:
         for group in range(file.num_row_groups):
             yield from file.read_row_group(group, columns=list(columns)).to_pylist()
 
@@ -210,14 +217,15 @@ def read_shard(shard: Path) -> Iterator[Stored]:
 class ShardStore:
     """Random access by image id to the shards below some folders.
 
-    An id that is in several shards is read from the first. The index holds no bytes.
+    An id that is in several shards is read from the first. The index holds no bytes. Raises
+    `UserError` for a shard that cannot be read.
     """
 
     def __init__(self, *roots: Path) -> None:
         self.roots = roots
         self._place: dict[str, tuple[Path, int, int]] = {}
         for shard in (shard for root in roots for shard in find_shards(root)):
-            with pq.ParquetFile(shard) as file:
+            with open_shard(shard) as file:
                 for group in range(file.num_row_groups):
                     ids = file.read_row_group(group, columns=["image_id"]).column(0).to_pylist()
                     for row, key in enumerate(ids):
@@ -239,7 +247,7 @@ class ShardStore:
         """One image; raises `KeyError` for an id that is not stored."""
         shard, group, row = self._place[key]
         if self._cached != (shard, group):
-            with pq.ParquetFile(shard) as file:
+            with open_shard(shard) as file:
                 self._group = file.read_row_group(group).to_pylist()
             self._cached = (shard, group)
         return _stored(self._group[row])

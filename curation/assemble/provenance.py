@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from catalog.shards import find_shards
+from catalog.shards import find_shards, open_shard
 
 
 @dataclass(frozen=True)
@@ -16,10 +14,11 @@ class Origins:
 
     @classmethod
     def read(cls, raw: Path) -> "Origins":
-        """From the provenance columns of all shards below `raw`; no image is read."""
+        """From the provenance columns of all shards below `raw`; raises `UserError`."""
         rows: dict[str, tuple[str | None, str | None]] = {}
         for shard in find_shards(raw):
-            table = pq.read_table(shard, columns=["image_id", "license", "source"])
+            with open_shard(shard) as file:
+                table = file.read(columns=["image_id", "license", "source"])
             for row in table.to_pylist():
                 rows.setdefault(row["image_id"], (row["license"], row["source"]))
         return cls(rows)

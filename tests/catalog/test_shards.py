@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from catalog.errors import UserError
 from catalog.images import image_id, read_header
 from catalog.shards import ShardStore, ShardWriter, find_shards, read_shard
 
@@ -59,6 +60,28 @@ def test_a_shard_is_closed_at_its_limit_of_bytes(tmp_path: Path) -> None:
         for seed in range(7):
             writer.add(_png(seed), read_header(_png(seed)))
     assert [len(list(read_shard(path))) for path in find_shards(tmp_path)] == [3, 3, 1]
+
+
+@pytest.mark.parametrize("what", ["cut off", "a hole", "gone"])
+def test_a_damaged_shard_is_named_with_a_remedy(tmp_path: Path, what: str) -> None:
+    ids = _write(tmp_path, range(3))
+    (shard,) = find_shards(tmp_path)
+    known = ShardStore(tmp_path)
+    whole, half = shard.read_bytes(), shard.stat().st_size // 2
+    if what == "gone":
+        shard.unlink()
+    elif what == "cut off":
+        shard.write_bytes(whole[:half])
+    else:  # the footer is sound, so only reading the rows finds it
+        shard.write_bytes(whole[:4] + bytes(half) + whole[4 + half :])
+    with pytest.raises(UserError, match=f"{shard} cannot be read") as raised:
+        known.get(ids[0])
+    assert "dvc checkout" in raised.value.remedy
+    with pytest.raises(UserError, match="cannot be read"):
+        list(read_shard(shard))
+    if what == "cut off":
+        with pytest.raises(UserError, match="cannot be read"):
+            ShardStore(tmp_path)
 
 
 def test_hugging_face_datasets_shows_the_shards_as_images(

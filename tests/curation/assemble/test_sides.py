@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from catalog import schemas
+from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.pairs import Assemble
 from catalog.stage import Counts
@@ -172,3 +173,12 @@ def test_what_memory_holds_of_a_pair_is_not_its_scores(tables: Tables) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak / len(tables.pairs) < 4000
+
+
+def test_a_damaged_shard_of_photos_ends_the_stage_with_a_remedy(tables: Tables) -> None:
+    shard = tables.layout.raw / "one/shard-00000.parquet"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(b"PAR1 and no more")
+    with pytest.raises(UserError, match=f"{shard} cannot be read"):
+        tables.assemble(Assemble())
+    assert not tables.layout.dataset.exists()
