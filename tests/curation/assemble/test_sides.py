@@ -182,3 +182,23 @@ def test_a_damaged_shard_of_photos_ends_the_stage_with_a_remedy(tables: Tables) 
     with pytest.raises(UserError, match=f"{shard} cannot be read"):
         tables.assemble(Assemble())
     assert not tables.layout.dataset.exists()
+
+
+def test_a_card_names_no_configuration_without_rows(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`datasets` fails on a Parquet file without rows."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from datasets import get_dataset_config_names, load_dataset
+
+    place = str(tables.layout.dataset)
+    _, held, _ = tables.assemble(Assemble())
+    assert not held and get_dataset_config_names(place) == ["pairs"]
+    tables.photo("seen", "degraded")
+    _, held, _ = tables.assemble(Assemble())
+    assert held and get_dataset_config_names(place) == ["pairs", "held-out"]
+    for name in ("pairs", "held-out"):
+        assert load_dataset(place, name, cache_dir=str(tables.layout.root / "cache"))
+    tables.pairs.clear()
+    tables.assemble(Assemble())
+    assert get_dataset_config_names(place) == ["held-out"]
