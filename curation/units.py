@@ -10,6 +10,8 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import images
+from catalog.errors import UserError
 from catalog.files import atomic_file
 from catalog.progress import track
 from catalog.shards import ShardWriter
@@ -65,7 +68,8 @@ def compute(
 
     With `batch` above 1, the worker's `make_many` (units to their results) is given so many at a
     time. All are computed before this returns; they are read back one by one. What `is_final`
-    denies of an earlier run's results, by their rows alone, is computed again.
+    denies of an earlier run's results, by their rows alone, is computed again. Raises `UserError`
+    where a worker process dies.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [path_of(folder, worker.key(unit)) for unit in units]
@@ -85,10 +89,23 @@ def compute(
 
         # Forking a process with threads (torch, OpenCV) can hang, so workers start afresh.
         context = multiprocessing.get_context("forkserver")
-        with ProcessPoolExecutor(count, context, _start, (worker,)) as pool:
+        with ProcessPoolExecutor(count, context, _start, (worker,)) as pool, _deaths(what):
             for _ in track(pool.map(_run, missing), what, len(missing)):
                 pass
     return map(saved, paths)
+
+
+@contextmanager
+def _deaths(what: str) -> Iterator[None]:
+    """Turn the death of a worker process into a `UserError`."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"A process of `{what}` was killed or crashed; most often the memory did not suffice.",
+            "Look into the system's log (`dmesg`), give it more memory, and run the same command "
+            "again: it goes on after what is finished.",
+        ) from error
 
 
 def _threaded(
