@@ -9,13 +9,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
 from catalog.errors import UserError
 from catalog.files import disk_errors
-from evaluation.registry.store import Registry, public
+from evaluation.registry.store import Registry, public, without_passwords
 
 WAIT = 120.0
 """Seconds to wait for the lock."""
@@ -84,6 +85,19 @@ def _file(registry: Registry) -> Path:
     return registry.layout.mlflow_database.parent / f"{registry.name}.lock"
 
 
+def _connected(engine: Any, uri: str) -> Any:
+    import sqlalchemy
+
+    try:
+        return engine.connect()
+    except sqlalchemy.exc.OperationalError as error:
+        raise UserError(
+            f"The database of the lock, {public(uri)}, does not answer: "
+            f"{without_passwords(str(error.orig)).splitlines()[0][:300]}",
+            "Bring it back, or correct MENDLINE_LOCK_URL; then run the same command again.",
+        ) from error
+
+
 @contextmanager
 def _advisory(uri: str, name: str, wait: float) -> Iterator[None]:
     import sqlalchemy
@@ -93,7 +107,7 @@ def _advisory(uri: str, name: str, wait: float) -> Iterator[None]:
     engine = sqlalchemy.create_engine(uri, poolclass=NullPool)
     key = {"key": f"mendline:{name}"}
     try:
-        with engine.connect() as connection:
+        with _connected(engine, uri) as connection:
             milliseconds = int(wait * 1000)
             connection.execute(sqlalchemy.text(f"SET lock_timeout = {milliseconds}"))
             connection.execute(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -359,6 +360,19 @@ def test_an_address_that_is_no_registry_is_said_in_words(
     with pytest.raises(UserError, match="MLFLOW_TRACKING_URI names it") as told:
         connect(layout, "mendline")
     assert "u:p@" not in str(told.value)
+
+
+def test_a_lock_whose_database_is_away_is_not_taken_for_the_registry(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:  # nobody listens there, and nobody else can
+        taken.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("MENDLINE_LOCK_URL", f"postgresql://u:secret@{place}/x")
+        with pytest.raises(UserError, match="MENDLINE_LOCK_URL") as told, locked(registry):
+            pass
+    assert f"The database of the lock, postgresql://u:***@{place}/x" in told.value.what
+    assert "secret" not in str(told.value)
 
 
 def test_what_dvc_repro_made_is_registered_and_gated_by_a_command(
