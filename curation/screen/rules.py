@@ -59,7 +59,8 @@ RULES = {
     "clean-but-noisy": "no degradation, but noisier than clean_max_noise",
     "clean-but-soft": "no degradation, but softer than clean_max_softness",
     "clean-but-compressed": "no degradation, but blockier than clean_max_blockiness",
-    "unsure": "the strongest degradation lies between its threshold and that of clean photos",
+    "unsure": "the strongest degradation lies between its threshold and that of clean photos, or "
+    "the judge is not sure of it (min_confidence)",
 }
 """Reasons in words; all but "severity", "prompt" (degraded) and "clean" mean the verdict drop."""
 
@@ -195,6 +196,7 @@ def is_final(row: Mapping[str, Any], settings: Screen) -> bool:
 
 def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str]:
     """Lines for a person: the verdict, the rule, and every score against its threshold."""
+    needed = f" (needs {settings.min_confidence:.0%})" if settings.min_confidence else ""
     lines = [f"{name}: {row['verdict']}, by rule {row['reason']}: {RULES[row['reason']]}."]
     scores = row["scores"]
     found = [d for d in Degradation if f"severity/{d}" in scores]
@@ -207,7 +209,7 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
         named = "  <- named" if degradation == row["degradation"] else ""
         lines.append(
             f"  {mark} {degradation:12} presence {presence:.2f} (present at {threshold:g}), "
-            f"severity {severity:.2f}, sure {confidence:.0%}{named}"
+            f"severity {severity:.2f}, sure {confidence:.0%}{needed}{named}"
         )
     by_prompt = [d for d in Degradation if f"margin/{d}" in scores]
     for degradation in sorted(by_prompt, key=lambda d: -scores[f"margin/{d}"]):

@@ -17,6 +17,7 @@ from catalog.degradations import Degradation
 from catalog.images import Rgb
 from curation.screen.sheet import ContactSheet
 from flows.cli import main
+from flows.cli.screen import _verdict
 from networks.judges.proxy.judge import ProxyJudge
 from networks.judges.vlm import server
 
@@ -83,6 +84,13 @@ def test_the_sheet_shows_what_decided(tmp_path: Path) -> None:
     sheet.add("a.jpg", None, row | {"scores": {"presence/noise": 4.6, "severity/noise": 2.3}})
     sheet.write(tmp_path / "s.html")
     assert "a.jpg noise 4.6" in (tmp_path / "s.html").read_text()
+
+
+def test_what_is_printed_is_what_decided() -> None:
+    row = {"path": "a.jpg", "verdict": "clean", "reason": "clean", "degradation": "noise"}
+    scores = {"presence/noise": 4.6, "severity/noise": 2.3}
+    said = _verdict(row | {"severity": 2.3, "scores": scores})
+    assert said == "a.jpg  clean (clean)  noise 4.6"
 
 
 def test_judge_names_what_failed(

@@ -232,6 +232,8 @@ def test_the_explanation_marks_only_what_counts_as_present() -> None:
     row = {"verdict": "drop", "reason": "unsure", "degradation": "haze", "scores": scores}
     (line,) = [line for line in explanation("a.jpg", row, settings) if "haze" in line]
     assert not line.strip().startswith("*")
+    assert "sure 60% (needs 80%)" in line
+    assert "not sure of it (min_confidence)" in explanation("a.jpg", row, settings)[0]
 
 
 class Away:
