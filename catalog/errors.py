@@ -1,5 +1,10 @@
 """Errors that a user can cause and can mend."""
 
+import errno
+
+_NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR}
+"""What the system refuses because of the place it was given, not because of a fault of ours."""
+
 
 class UserError(Exception):
     """A fault in what the user gave: input, settings, environment.
@@ -28,3 +33,13 @@ class ImageRefused(UserError):
 
     def __reduce__(self) -> tuple[type["ImageRefused"], tuple[str, str, str]]:  # type: ignore[override]
         return (type(self), (self.reason, self.what, self.remedy))
+
+
+def refused_by_system(error: OSError) -> UserError | None:
+    """What the system refuses of a place, in words; None where the fault may be ours."""
+    if error.filename is None or error.errno not in _NOT_OURS:
+        return None
+    return UserError(
+        f"{error.filename}: {error.strerror}.",
+        "Mend that, or name another place, and run the same command again.",
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from catalog.errors import UserError
+from catalog.errors import UserError, refused_by_system
 from catalog.files import write_json
 from catalog.layout import Layout
 from catalog.settings import Params, load_params
@@ -39,12 +39,25 @@ class Counts:
 def run_stage(name: str, run: Callable[[Layout, Params], Counts]) -> None:
     """The `main` of a stage: read params.yaml of the current folder, run, write the counts.
 
-    Exits with status 1 and a message for a `UserError`, so that `dvc repro` stops there.
+    Exits with status 1 and a message for a `UserError` and for what the system refuses of a place,
+    so that `dvc repro` stops there; with 130 (128 + SIGINT, as shells have it) for Ctrl-C.
     """
     layout = Layout(Path.cwd())
     try:
         counts = run(layout, load_params(layout.params))
         write_json(layout.metrics(name), counts.as_json())
     except UserError as error:
-        print(f"{name}: {error.what}\n{error.remedy}", file=sys.stderr)
-        sys.exit(1)
+        _end(name, error)
+    except OSError as error:
+        refused = refused_by_system(error)
+        if refused is None:
+            raise
+        _end(name, refused)
+    except KeyboardInterrupt:
+        print(f"{name}: Interrupted. Run it again: what it has so far is kept.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _end(name: str, error: UserError) -> None:
+    print(f"{name}: {error.what}\n{error.remedy}", file=sys.stderr)
+    sys.exit(1)

@@ -41,13 +41,13 @@ def synthesize(
     counts = Counts(rows_in=len(photos) + dropped.total(), dropped=dropped)
     used = photos[: settings.max_photos]
     dropped["not-needed"] += len(photos) - len(used)
+    clips = clips_of(settings)  # a folder that is not there is said before hours of work
     # Several processes would each hold a context of the same GPU.
     processes = None if settings.device in (None, "cpu") else 1
     results = [
         compute(used, maker, scratch, "synthesize", processes, is_final=is_judged)
         for maker in _makers(raw, settings, pair, _layers(used, settings))
     ]
-    clips = clips_of(settings)
     average = partial(compute, clips, WindowMaker(settings, pair), scratch, "average clips")
     # Twice, since frames are many: the second time they are read from disk.
     theirs = held_out.among(average(is_final=is_judged))

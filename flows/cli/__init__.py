@@ -1,14 +1,13 @@
 """The `mendline` command. Commands are imported only when called, so that --help is quick."""
 
 import difflib
-import errno
 import importlib
 import sys
 from typing import Any
 
 import click
 
-from catalog.errors import UserError
+from catalog.errors import UserError, refused_by_system
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("flows.cli.demo:demo", "Run the whole way on a small web of photos, or on your own."),
@@ -34,10 +33,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("flows.cli.trace:trace", "Follow an image to the datasets and models that saw it."),
 }
 """Name of a command to (module:function, one line of help)."""
-
-
-_NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR}
-"""What the system refuses because of the place it was given, not because of a fault of ours."""
 
 
 class LazyGroup(click.Group):
@@ -84,11 +79,8 @@ def main(arguments: list[str] | None = None) -> Any:
         click.echo(f"{error.what}\n{error.remedy}", err=True)
         sys.exit(1)
     except OSError as error:
-        if error.filename is None or error.errno not in _NOT_OURS:
+        refused = refused_by_system(error)
+        if refused is None:
             raise
-        click.echo(
-            f"{error.filename}: {error.strerror}.\n"
-            "Mend that, or name another place, and run the same command again.",
-            err=True,
-        )
+        click.echo(f"{refused.what}\n{refused.remedy}", err=True)
         sys.exit(1)

@@ -11,6 +11,7 @@ from skimage import data
 
 from catalog import images, schemas
 from catalog.degradations import Degradation
+from catalog.errors import UserError
 from catalog.images import Rgb
 from catalog.settings.curation import Deduplicate, Hash
 from catalog.settings.pairs import Pair, Synthesize, Teach
@@ -64,6 +65,14 @@ def write_clip(folder: Path, shown: list[np.ndarray]) -> None:
     folder.mkdir(parents=True)
     for number, frame in enumerate(shown):
         Image.fromarray(frame).save(folder / f"{number}.png")
+
+
+def test_a_folder_of_clips_that_is_not_there_is_said_before_the_work(
+    small_tree: Tree, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="There is no folder of clips"):
+        run(small_tree, Synthesize(max_side=96, clips=str(tmp_path / "clips")))
+    assert not list(small_tree.layout.scratch("synthesize").rglob("*.parquet"))
 
 
 def test_clips_give_pairs_of_their_middle_frames(small_tree: Tree, tmp_path: Path) -> None:
