@@ -24,7 +24,7 @@ from curation.assemble.splits import scenes, split_groups
 from curation.select import contaminated_ids, groups_of, select_images
 
 _OWN = tuple(name for name in schemas.DATASET.names if name != "split")
-_COLUMNS = (*_OWN, "teacher", "verdict")
+_COLUMNS = (*_OWN, "teacher", "verdict", "reason")
 """Of schemas.PAIRS; the scores, which are not among them, take three quarters of a row's memory."""
 
 

@@ -18,16 +18,20 @@ def sound_pairs(
     """Usable rows of schemas.PAIRS, and the others counted by reason.
 
     A person's decision stands above the verdict of the screening, but neither brings back an image
-    of a benchmark or one that was taken down.
+    of a benchmark or one that was taken down. Of rows of one pair (two windows of a short clip, two
+    teachers of one mind) the first usable one counts.
     """
-    usable, dropped = [], Counter[str]()
+    usable: dict[str, dict[str, Any]] = {}
+    dropped = Counter[str]()
     for pair in pairs:
         reason = _fault(pair, reviews.get(pair["pair_id"]), contaminated, blocked, settings)
+        if reason is None and pair["pair_id"] in usable:
+            reason = "twice"
         if reason:
             dropped[reason] += 1
         else:
-            usable.append(pair)
-    return usable, dropped
+            usable[pair["pair_id"]] = pair
+    return list(usable.values()), dropped
 
 
 def _fault(
@@ -40,7 +44,8 @@ def _fault(
     ids = image_ids(pair)
     if ids & blocked:
         return "taken-down"
-    if ids & contaminated:
+    # Frames of clips are in no table of matches: `synthesize` compares them itself.
+    if ids & contaminated or pair["reason"] == "benchmark":
         return "benchmark"
     if decision == "reject":
         return "rejected"

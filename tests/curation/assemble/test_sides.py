@@ -202,3 +202,17 @@ def test_a_card_names_no_configuration_without_rows(
     tables.pairs.clear()
     tables.assemble(Assemble())
     assert get_dataset_config_names(place) == ["held-out"]
+
+
+def test_no_review_brings_back_a_frame_that_is_the_benchmark_s(tables: Tables) -> None:
+    tables.pairs[0] |= {"verdict": "drop", "reason": "benchmark"}
+    reviews = [{"pair_id": tables.pairs[0]["pair_id"], "decision": "accept"}]
+    write_table(tables.layout.reviews, reviews, schemas.REVIEWS)
+    _, _, counts = tables.assemble(Assemble())
+    assert counts.dropped == {"benchmark": 1} and counts.rows_out == 7
+
+
+def test_rows_of_one_pair_are_counted(tables: Tables) -> None:
+    tables.pairs.append(dict(tables.pairs[0]))
+    rows, _, counts = tables.assemble(Assemble())
+    assert counts.dropped == {"twice": 1} and counts.rows_in == len(rows) + 1 == 9
