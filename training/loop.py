@@ -380,8 +380,7 @@ class Trainer:
         sharing = self.group if self.trainable.even else World()
         with torch.no_grad(), self.precision.autocast():
             restored = scorer.restored(restorer, sharing, self._check)
-        row: dict[str, Any] = self.group.share(scorer.score(restored) if self.group.first else None)
-        return row
+        return self.group.first_only(lambda: scorer.score(restored))
 
     def _save(self) -> None:
         self.progress.last_norm = self.freed.last_norm if self.freed else None

@@ -18,6 +18,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
+from catalog.errors import UserError
 from catalog.settings.training import Stage
 from networks.student.refiner import Block as PyramidBlock
 from training.recompute import Recompute
@@ -91,6 +92,22 @@ class World:
         carried = [value]
         dist.broadcast_object_list(carried, src=0)
         return carried[0]
+
+    def first_only(self, run: Callable[[], R]) -> R:
+        """What `run` gives in the first process, or its `UserError`, in every one; collective."""
+        if self.size == 1:
+            return run()
+        found: tuple[Any, UserError | None] = None, None
+        if self.first:
+            try:
+                found = run(), None
+            except UserError as error:
+                found = None, error
+        value, fault = self.share(found)
+        if fault is not None:
+            raise fault
+        given: R = value
+        return given
 
     def barrier(self) -> None:
         """Wait for all."""

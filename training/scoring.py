@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ from catalog.images import VERSION as DECODER
 from catalog.images import Rgb
 from catalog.settings.training import Stage
 from networks.consistency import load_consistency
-from networks.interfaces import Consistency, Judge
+from networks.interfaces import Consistency, Identity, Judge, Judgement
 from networks.judges import load_judge
 from networks.scoring import product, score_name
 from training.draws import Pair
@@ -156,16 +157,40 @@ class Scorer:
         return found
 
 
+@dataclass
+class _Elsewhere:
+    """The judge as the processes know it that do not judge."""
+
+    identity: Identity
+
+    def judge(self, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
+        raise AssertionError("the first process judges")
+
+
 def make_scorer(
-    stage: Stage, pairs: Sequence[Pair], images: PairImages, scratch: Path
+    stage: Stage,
+    pairs: Sequence[Pair],
+    images: PairImages,
+    scratch: Path,
+    group: World | None = None,
 ) -> Scorer | None:
-    """As `stage` says; None where `score_images` is 0. Raises `UserError`."""
+    """As `stage` says; None where `score_images` is 0. A collective call. Raises `UserError`.
+
+    The first process of `group` judges, so the others load no judge.
+    """
     if not stage.score_images:
         return None
+    loaded: list[Judge] = []
+
+    def load() -> Identity:
+        loaded.append(load_judge(stage.score_judge))
+        return loaded[0].identity
+
+    identity = (group or World()).first_only(load)
     return Scorer(
         choose(pairs, stage.score_images),
         images,
-        load_judge(stage.score_judge),
+        loaded[0] if loaded else _Elsewhere(identity),
         load_consistency(stage.score_consistency),
         scratch / "score-degraded.json",
     )

@@ -257,7 +257,7 @@ def _train(
     draws = make_draws(pairs, stage)
     images = PairImages(ShardStore(*inputs.shards), stage.cache_mib * 2**20)
     images.check(pairs["train"] + pairs["validation"])
-    scorer = make_scorer(stage, pairs["validation"], images, scratch)
+    scorer = make_scorer(stage, pairs["validation"], images, scratch, group)
     begun = start(inputs, student, stage, network, scratch, group.size)
     trainable = begun.trainable
     frozen = sum(p.numel() for p in trainable.module.parameters() if not p.requires_grad)

@@ -91,8 +91,8 @@ def test_compiled_blocks_give_the_same_curve(alone: list[float], tmp_path: Path)
     assert trained(tmp_path, compile=True) == pytest.approx(alone, rel=1e-3)
 
 
-def spawn(layout: Layout, processes: int) -> list[subprocess.Popen[str]]:
-    """The processes of one run without torchrun, which would end the others of a dead one."""
+def environments(processes: int) -> list[dict[str, str]]:
+    """Of the processes of one run, as torchrun sets them."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -105,15 +105,20 @@ def spawn(layout: Layout, processes: int) -> list[subprocess.Popen[str]]:
         "MASTER_PORT": str(port),
         "WORLD_SIZE": str(processes),
     }
+    return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+
+
+def spawn(layout: Layout, processes: int) -> list[subprocess.Popen[str]]:
+    """The processes of one run without torchrun, which would end the others of a dead one."""
     return [
         subprocess.Popen(
             [sys.executable, "-m", "training", "transfer"],
             cwd=layout.root,
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env=own,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(processes)
+        for own in environments(processes)
     ]
 
 
@@ -168,6 +173,45 @@ def test_two_processes_one_two_again_and_a_dead_one(tmp_path: Path) -> None:
     }
     counts = json.loads(layout.metrics("transfer").read_text())
     assert counts["frozen_parameters"] > 0
+
+
+ONE_JUDGES = """
+from pathlib import Path
+from catalog.errors import UserError
+from catalog.settings.training import Stage
+from training.draws import Degradation, Pair
+from training.parallel import world
+from training.scoring import make_scorer
+
+pairs = [Pair("p", "d", "c", Degradation.BLUR, "real")]
+
+def away():
+    raise UserError("The judge is away.", "Start it.")
+
+with world() as group:
+    scorer = make_scorer(Stage(score_images=1), pairs, None, Path(), group)
+    print(type(scorer.judge).__name__, scorer.judge.identity.digest)
+    assert group.first_only(lambda: group.rank) == 0
+    try:
+        group.first_only(away)
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_one_process_loads_the_judge_and_all_hear_that_it_is_away() -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ONE_JUDGES], cwd=ROOT, env=own, stdout=subprocess.PIPE, text=True
+        )
+        for own in environments(2)
+    ]
+    first, second = (process.communicate(timeout=240)[0].splitlines() for process in processes)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert first[0].split()[0] == "ProxyJudge"
+    assert second[0].split()[0] != "ProxyJudge"
+    assert first[0].split()[1] == second[0].split()[1], "the run has one key"
+    assert first[1:] == second[1:] == ["The judge is away. Start it."]
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
