@@ -18,18 +18,23 @@ def take_turn(registry: Registry, version: Version, champion: str | None, benchm
     `benchmark` is the digest of the images that it was scored on.
     """
     name = f"{TAG}compared.{champion or NONE}.{benchmark[:16]}"
-    with locked(registry):
-        text = model_tags(registry).get(name)
-        known = [] if text is None else list(map(str, json.loads(text)))
-        # Those that were gated before there was such a tag, or whose tag was taken away.
-        earlier = [
-            other.number
-            for other in reversed(registry.versions())
-            if "verdict" in other.tags
-            and other.tags.get("champion_seen") == (champion or NONE)
-            and other.tags.get("benchmark") == benchmark
-        ]
-        now = list(dict.fromkeys([*known, *earlier, version.number]))
-        if now != known:
-            registry.client.set_registered_model_tag(registry.name, name, json.dumps(now))
-    return now.index(version.number) + 1
+    known = _known(registry, name)
+    if version.number not in known:
+        with locked(registry):
+            known = _known(registry, name)
+            # Those that were gated before there was such a tag, or whose tag was taken away.
+            earlier = [
+                other.number
+                for other in reversed(registry.versions())
+                if "verdict" in other.tags
+                and other.tags.get("champion_seen") == (champion or NONE)
+                and other.tags.get("benchmark") == benchmark
+            ]
+            known = list(dict.fromkeys([*known, *earlier, version.number]))
+            registry.client.set_registered_model_tag(registry.name, name, json.dumps(known))
+    return known.index(version.number) + 1
+
+
+def _known(registry: Registry, name: str) -> list[str]:
+    text = model_tags(registry).get(name)
+    return [] if text is None else list(map(str, json.loads(text)))
