@@ -29,7 +29,10 @@ def write_card(
 
     `content` is the identity of the filter for unwanted content, "none" where there was none.
     """
-    photos = sorted({pair["photo_id"] for pair in pairs})
+    photos = {pair["photo_id"] for pair in pairs}
+    # The terms of all that are shown: mirrored and held-out photos may have no pair themselves.
+    shown = photos | {key for pair in pairs if (key := pair["layer_id"])}
+    shown |= {row["image_id"] for row in held}
     table = [{"task": task.value, **counts.extra["pairs"][task.value]} for task in Degradation]
     environment = jinja2.Environment(
         autoescape=False,  # noqa: S701 - the card is Markdown
@@ -46,8 +49,8 @@ def write_card(
         splits=sorted(set(splits.values())),
         tasks=table,
         missing=counts.extra["without_real_pairs"],
-        licences=_counted(origins.license(key) for key in photos),
-        sources=_counted(origins.source(key) for key in photos),
+        licences=_counted(origins.license(key) for key in shown),
+        sources=_counted(origins.source(key) for key in shown),
         teachers=_counted(pair["teacher"] for pair in pairs if pair["origin"] == "real"),
         syntheses=_counted(pair["teacher"] for pair in pairs if pair["origin"] == "synthetic"),
         dropped=sorted(counts.dropped.items()),

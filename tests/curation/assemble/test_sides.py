@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from catalog import schemas
+from catalog import images, schemas
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.pairs import Assemble
+from catalog.shards import ShardWriter
 from catalog.stage import Counts
 from catalog.tables import read_table, write_table
 from curation.assemble import Inputs, assemble
@@ -216,3 +218,19 @@ def test_rows_of_one_pair_are_counted(tables: Tables) -> None:
     tables.pairs.append(dict(tables.pairs[0]))
     rows, _, counts = tables.assemble(Assemble())
     assert counts.dropped == {"twice": 1} and counts.rows_in == len(rows) + 1 == 9
+
+
+def test_the_card_has_the_licences_of_all_photos_that_are_shown(tables: Tables) -> None:
+    """A photo in the glass, or one that is held out, may have no pair itself."""
+    terms = ("CC-BY-4.0", "CC-BY-SA-4.0")
+    pngs = [images.encode_png(np.full((8, 8, 3), level, np.uint8)) for level in (0, 255)]
+    with ShardWriter(tables.layout.raw / "one") as shards:
+        layer, seen = (
+            shards.add(png, images.read_header(png), {"license": licence})
+            for png, licence in zip(pngs, terms, strict=True)
+        )
+    tables.pair("photo-0", "synthetic", "reflection", tables.photo(layer, "clean"))
+    tables.photo(seen, "degraded")
+    tables.assemble(Assemble())
+    card = (tables.layout.dataset / "README.md").read_text("utf-8")
+    assert all(f"| {licence} | 1 |" in card for licence in terms)
