@@ -1,5 +1,6 @@
 """`mendline screen`, `judge` and `restore` on a plain folder with good and bad files."""
 
+import html
 import io
 import os
 from collections.abc import Sequence
@@ -15,11 +16,13 @@ from skimage import data
 
 from catalog.degradations import Degradation
 from catalog.images import Rgb
+from curation.screen.rules import RULES
 from curation.screen.sheet import ContactSheet
 from flows.cli import main
 from flows.cli.screen import _verdict
 from networks.judges.proxy.judge import ProxyJudge
 from networks.judges.vlm import server
+from tests.evaluation.browser import CHROMIUM, chromium
 
 
 @pytest.fixture
@@ -83,7 +86,34 @@ def test_the_sheet_shows_what_decided(tmp_path: Path) -> None:
     sheet = ContactSheet()
     sheet.add("a.jpg", None, row | {"scores": {"presence/noise": 4.6, "severity/noise": 2.3}})
     sheet.write(tmp_path / "s.html")
-    assert "a.jpg noise 4.6" in (tmp_path / "s.html").read_text()
+    page = (tmp_path / "s.html").read_text()
+    assert '<bdi title="a.jpg">a.jpg</bdi>noise 4.6<' in page
+    assert '<a href="#0">clean (1)</a>' in page
+    assert html.escape(RULES["clean"]) in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on this machine")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_sheet_fits_a_telephone_and_a_desk(tmp_path: Path, width: int) -> None:
+    sheet = ContactSheet()
+    row = {"verdict": "drop", "reason": "blank", "degradation": None, "scores": {}}
+    for name in ("a.png", "x" * 300, "\u202egnp.exe", '"><script>document.title=1</script>'):
+        sheet.add(name, data.coffee(), row)
+    sheet.add("broken.jpg", None, row)
+    sheet.write(tmp_path / "s.html")
+    with chromium(tmp_path / "browser") as page:
+        page.send("Page.enable")
+        size = {"width": width, "height": 800, "deviceScaleFactor": 1}
+        page.send("Emulation.setDeviceMetricsOverride", mobile=width < 500, **size)
+        page.send("Page.navigate", url=f"file://{tmp_path}/s.html")
+        page.wait_for("Page.loadEventFired")
+        assert page.run("[innerWidth, document.documentElement.scrollWidth]") == [width, width]
+        assert page.run("document.title") == "Screening"
+        # Two in a row on the telephone; a long name takes three lines.
+        tops = page.run("[...document.querySelectorAll('figure')].map(f => f.offsetTop)")
+        assert tops.count(tops[0]) == (2 if width == 390 else 5)
+        heights = page.run("[...document.querySelectorAll('bdi')].map(b => b.offsetHeight)")
+        assert max(heights) < 60
 
 
 def test_what_is_printed_is_what_decided() -> None:
