@@ -61,7 +61,9 @@ def test_from_review_to_rollback_and_the_leaderboard(
     lines = [line for line in board.output.splitlines() if "version" in line or "300" in line]
     assert "version 1 @champion" in lines[-1], "the best is first, the weaker champion last"
     assert "not comparable with published FS" in board.output
-    assert "version 2" in (layout.root / "board.html").read_text()
+    page = (layout.root / "board.html").read_text()
+    assert "version 2" in page
+    assert "width=device-width" in page and "overflow-x: auto" in page, "a telephone can read it"
     monkeypatch.setenv("COLUMNS", "80")
     assert "…" not in call("leaderboard").output, "figures are cut"
     monkeypatch.delenv("COLUMNS")
