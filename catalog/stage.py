@@ -1,8 +1,11 @@
 """What every stage has around its function: its settings, its counts, its exit."""
 
+import fcntl
+import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,29 @@ class Counts:
         }
 
 
+@contextmanager
+def alone(layout: Layout, name: str) -> Iterator[None]:
+    """The stage `name` of a work tree for one process; torchrun's are one by their first.
+
+    Raises `UserError` where another has it: both would write the same checkpoints and shards.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    place = layout.scratch(name).with_suffix(".lock")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("a") as file:
+        try:
+            # A record lock: it ends with this process, whatever children it leaves.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise UserError(
+                f"Another process runs the stage {name} in {layout.root}.",
+                "Wait for it or end it, then run the same command again.",
+            ) from None
+        yield
+
+
 def run_stage(name: str, run: Callable[[Layout, Params], Counts]) -> None:
     """The `main` of a stage: read params.yaml of the current folder, run, write the counts.
 
@@ -44,8 +70,10 @@ def run_stage(name: str, run: Callable[[Layout, Params], Counts]) -> None:
     """
     layout = Layout(Path.cwd())
     try:
-        counts = run(layout, load_params(layout.params))
-        write_json(layout.metrics(name), counts.as_json())
+        params = load_params(layout.params)
+        with alone(layout, name):
+            counts = run(layout, params)
+            write_json(layout.metrics(name), counts.as_json())
     except UserError as error:
         _end(name, error)
     except OSError as error:

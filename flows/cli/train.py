@@ -28,6 +28,7 @@ def train(stage: str, dry_run: bool, processes: int, run: str | None) -> None:
     from catalog.files import write_json
     from catalog.layout import Layout
     from catalog.settings import load_params
+    from catalog.stage import alone
     from training.plan import describe, make_plan
     from training.stage import Inputs, train_stage
 
@@ -48,11 +49,11 @@ def train(stage: str, dry_run: bool, processes: int, run: str | None) -> None:
         registry = connect(layout, params.gate.model_name)
         registry.check_run(run)
         following = LiveMetrics(registry.client, run, stage, scratch)
-    with following:
+    with alone(layout, stage), following:
         counts = train_stage(
             stage, inputs, output, scratch, params.student, settings, params.network
         )
-    write_json(layout.metrics(stage), counts.as_json())
+        write_json(layout.metrics(stage), counts.as_json())
     best = counts.extra["best"]
     score = f", {best['gain_db']:+.2f} dB on the validation pairs" if "gain_db" in best else ""
     click.echo(f"The best model is that of step {best['step']}{score}: {output}")

@@ -1,12 +1,15 @@
 """How a stage ends."""
 
 import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from catalog.errors import UserError
-from catalog.stage import Counts, run_stage
+from catalog.layout import Layout
+from catalog.stage import Counts, alone, run_stage
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,3 +60,34 @@ def test_a_fault_of_ours_keeps_its_traceback(
 
     with pytest.raises(FileNotFoundError):
         run_stage("hash", run)
+
+
+def test_a_stage_runs_once_at_a_time_and_a_killed_one_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path)
+    code = (
+        "import sys, pathlib\nfrom catalog.layout import Layout\nfrom catalog.stage import alone\n"
+        "with alone(Layout(pathlib.Path(sys.argv[1])), 'transfer'):\n"
+        "    print('has it', flush=True)\n    sys.stdin.read()\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout is not None
+    with other:
+        assert other.stdout.readline() == b"has it\n"
+        with pytest.raises(UserError, match="Another process runs the stage transfer"):
+            alone(layout, "transfer").__enter__()
+        with alone(layout, "finetune"):
+            pass
+        with monkeypatch.context() as patch:
+            patch.setenv("RANK", "1")
+            with alone(layout, "transfer"):
+                pass
+        other.kill()
+    with alone(layout, "transfer"):
+        pass
