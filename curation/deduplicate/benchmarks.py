@@ -12,7 +12,7 @@ import pyarrow as pa
 from catalog import schemas
 from catalog.errors import ImageRefused, UserError
 from catalog.files import TEMPORARY_SUFFIX
-from catalog.images import decode, image_id, read_header
+from catalog.images import SUFFIXES, decode, image_id, read_header
 from catalog.layout import Layout
 from catalog.log import logger
 from catalog.progress import track
@@ -21,15 +21,13 @@ from curation.deduplicate.prints import Prints, make_prints
 from curation.hash import hash_image
 from networks.interfaces import Embedder
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-
 
 def find_images(folder: Path) -> list[Path]:
     """Image files below `folder` by their suffix, sorted; hidden ones are left out."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if path.suffix.lower() in SUFFIXES
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and not path.name.endswith(TEMPORARY_SUFFIX)
