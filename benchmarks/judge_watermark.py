@@ -22,7 +22,7 @@ from networks.watermark.detector import load_detector
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 SEED = 0
-LIMITS = (0.3, 0.4, 0.45, 0.48, 0.5, 0.55, 0.6, 0.7, 0.8)
+LIMITS = (0.3, 0.4, 0.5, 0.55, 0.58, 0.59, 0.6, 0.7, 0.8)
 
 
 def interval(hits: int, of: int) -> str:

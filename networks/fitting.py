@@ -117,6 +117,36 @@ class Machine:
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
 
+def earlier_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that `joined` takes."""
+    for option in (
+        click.option("--earlier-share", default=0.5, help="What its average counts, 0 .. 1."),
+        click.option(
+            "--earlier",
+            type=click.Path(path_type=Path, dir_okay=False, exists=True),
+            help="A state of the same training after fewer steps: its average counts too.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@torch.no_grad()
+def joined(net: torch.nn.Module, earlier: Path | None, earlier_share: float) -> torch.nn.Module:
+    """`net`, its weights moved by `earlier_share` to the average in the state `earlier`.
+
+    Two ends of one training, at each of which the learning rate has fallen to nothing, lie in one
+    basin, and what is between them can be better than either (Izmailov et al. 2018, stochastic
+    weight averaging). Nothing is done where there is no `earlier`.
+    """
+    if earlier is not None:
+        state = torch.load(earlier, map_location="cpu", weights_only=True)["average"]
+        for name, value in net.state_dict().items():
+            if value.is_floating_point():
+                value.copy_(state[name] * earlier_share + value * (1 - earlier_share))
+    return net
+
+
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a command that make up its `Machine`: device, compiled, workers."""
     for option in (

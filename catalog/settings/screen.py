@@ -58,7 +58,7 @@ class Screen(Settings):
         0.0, ge=0.0, le=1.0, description="Less sure answers do not make an image degraded."
     )
     max_watermark: float = Field(
-        0.48, ge=0.0, le=1.0, description="Images with a higher watermark probability are dropped."
+        0.6, ge=0.0, le=1.0, description="Images with a higher watermark probability are dropped."
     )
     max_border: float = Field(
         0.7,

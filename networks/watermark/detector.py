@@ -22,9 +22,9 @@ from networks.watermark.network import (
 )
 from networks.weights import read_pinned
 
-VERSION = "v4"
-PLACE = Path(__file__).with_name("marks-v4.safetensors")
-SHA256 = "369a5d2b8313c83a59833da61635acf7bddbc0642be402cce6d367952ceb48e4"
+VERSION = "v5"
+PLACE = Path(__file__).with_name("marks-v5.safetensors")
+SHA256 = "ffe5943ad02c122cd97cec6bb88508c86d49bc0632e05916dfc977024aa4bab2"
 SMALLEST_SIDE = 32
 LONGEST_SIDE = 640
 """Larger images are reduced to this longer side."""

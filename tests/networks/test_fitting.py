@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from networks.fitting import FILLING, Machine, ScenePlan, scene_batches
+from networks.fitting import FILLING, Machine, ScenePlan, State, joined, scene_batches
 
 PLAN = ScenePlan(
     seed=3,
@@ -42,6 +42,18 @@ def test_kept_scenes_are_of_the_last_ones() -> None:
     for _, _, new, kept in scene_batches(_number, PLAN, 0):
         assert set(kept) <= set(made[-PLAN.kept :])
         made += new
+
+
+def test_an_earlier_average_counts_its_share(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    early, late = (torch.nn.BatchNorm1d(3) for _ in range(2))
+    early.running_mean += 4
+    early.weight.data -= 2
+    State(tmp_path / "state.pt", average=early).save(9)
+    between = joined(late, tmp_path / "state.pt", 0.25)
+    assert between.weight.tolist() == [0.5] * 3
+    assert between.running_mean.tolist() == [1.0] * 3
+    assert joined(between, None, 0.25).weight.tolist() == [0.5] * 3
 
 
 @pytest.mark.gpu

@@ -14,9 +14,9 @@ from catalog.degradations import Degradation
 from networks.judges.proxy.kernel import Kernel, load_kernels
 from networks.weights import read_pinned
 
-VERSION = "v3"
-PLACE = Path(__file__).with_name("proxy-judge-v3.json")
-SHA256 = "15c1f38254097c7d09beefa55e3d8ae80e280b077d0114fc6fedacd9804fc702"
+VERSION = "v4"
+PLACE = Path(__file__).with_name("proxy-judge-v4.json")
+SHA256 = "91123bac6126116836b342e0cb335340a8bab4979d016693ae48a92163209866"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0

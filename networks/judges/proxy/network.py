@@ -12,7 +12,7 @@ from catalog.degradations import Degradation
 from networks.pyramid import MULTIPLE, WIDTHS, Pyramid, planes
 from networks.weights import read_pinned
 
-PLACE = Path(__file__).with_name("proxy-judge-v3-network.safetensors")
+PLACE = Path(__file__).with_name("proxy-judge-v4-network.safetensors")
 
 CELL = 8
 """Pixels to one cell of the map of effects."""

@@ -7,7 +7,7 @@ import click
 import numpy as np
 import torch
 
-from networks.fitting import Machine, machine_options, write_network
+from networks.fitting import Machine, earlier_options, joined, machine_options, write_network
 from networks.watermark.detector import PLACE
 from networks.watermark.fit.calibrate import FALSE_POSITIVES, calibrate
 from networks.watermark.fit.sources import HELD_OUT_EVERY, prepare
@@ -22,8 +22,18 @@ PATH = click.Path(path_type=Path)
 @click.option("--steps", default=Plan.steps, help="A run that is cut off goes on with the same.")
 @click.option("--tests", default=400, help="Held-out photos to calibrate on, with and without.")
 @click.option("--out", type=PATH, default=PLACE, help="Where the weights go.")
+@earlier_options
 @machine_options
-def fit(debs: Path, work: Path, steps: int, tests: int, out: Path, **machine: Any) -> None:
+def fit(
+    debs: Path,
+    work: Path,
+    steps: int,
+    tests: int,
+    out: Path,
+    earlier: Path | None,
+    earlier_share: float,
+    **machine: Any,
+) -> None:
     """Train (or go on), calibrate on held-out pictures, write the weights, print their SHA-256."""
     pictures, fonts = prepare(debs, work)
     held, held_fonts = pictures[1::HELD_OUT_EVERY], fonts[1::HELD_OUT_EVERY]
@@ -31,6 +41,7 @@ def fit(debs: Path, work: Path, steps: int, tests: int, out: Path, **machine: An
     other_fonts = [path for path in fonts if path not in set(held_fonts)]
     click.echo(f"{len(others)} pictures and {len(other_fonts)} fonts; {len(held)} held out")
     net = train(others, other_fonts, work, Plan(steps=steps), Machine(**machine)).eval()
+    joined(net, earlier, earlier_share)
     rng = np.random.default_rng(Plan.seed + 1)
     score, recall = calibrate(net, held, held_fonts, tests, rng)
     click.echo(f"held-out photos: recall {recall:.3f} at {FALSE_POSITIVES:.0%} false positives")

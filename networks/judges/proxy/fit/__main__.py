@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from catalog.progress import track
-from networks.fitting import machine_options
+from networks.fitting import earlier_options, machine_options
 
 if TYPE_CHECKING:
     from catalog.degradations import Degradation
@@ -101,17 +101,26 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
 @click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
 @click.option("--work", type=PATH, required=True, help="Folder of the state.")
 @click.option("--steps", type=int, help="A run that is cut off goes on with the same.")
+@earlier_options
 @machine_options
-def network(photos: Path, work: Path, steps: int | None, **machine: Any) -> None:
+def network(
+    photos: Path,
+    work: Path,
+    steps: int | None,
+    earlier: Path | None,
+    earlier_share: float,
+    **machine: Any,
+) -> None:
     """Train the network (or go on), write its weights and print their SHA-256."""
-    from networks.fitting import Machine, write_network
+    from networks.fitting import Machine, joined, write_network
     from networks.judges.proxy.fit.scenes import Maker
     from networks.judges.proxy.fit.train import Plan, train
     from networks.judges.proxy.network import PLACE
 
     work.mkdir(parents=True, exist_ok=True)
     net = train(Maker(photos), work, Plan(steps=steps) if steps else Plan(), Machine(**machine))
-    click.echo(f"{PLACE.name} SHA-256 {write_network(net, PLACE)}")
+    digest = write_network(joined(net, earlier, earlier_share), PLACE)
+    click.echo(f"{PLACE.name} SHA-256 {digest}")
 
 
 @fit.command()

@@ -109,13 +109,14 @@ WITHIN: dict[Degradation, tuple[str, ...]] = {
 SHARE = 3.0
 SHARES: dict[Degradation, float] = {
     Degradation.BLUR: 6.0,
-    Degradation.REFLECTION: 1.0,
+    Degradation.REFLECTION: 0.5,
     Degradation.RAIN: 6.0,
 }
 """What a severity of the kernel counts in the score, in units of the evidence; else `SHARE`."""
 
 LISTENED: dict[Degradation, float] = {
     Degradation.BLUR: 0.25,
+    Degradation.MOIRE: 0.25,
     Degradation.LOW_LIGHT: 0.25,
     Degradation.NOISE: 0.25,
     Degradation.FLARE: 0.5,

@@ -22,9 +22,9 @@ FIRST_HELD_OUT = 2
 LONGEST = 1200
 """Pixels of the longer side at which photos are kept in memory."""
 SHARES = {
-    Degradation.BLUR: 2.5, Degradation.COMPRESSION: 0.5, Degradation.MOIRE: 0.8,
-    Degradation.LOW_LIGHT: 0.4, Degradation.NOISE: 0.4, Degradation.FLARE: 0.8,
-    Degradation.REFLECTION: 4.0, Degradation.HAZE: 1.8, Degradation.RAIN: 0.7,
+    Degradation.BLUR: 2.5, Degradation.COMPRESSION: 0.4, Degradation.MOIRE: 1.5,
+    Degradation.LOW_LIGHT: 0.4, Degradation.NOISE: 0.4, Degradation.FLARE: 0.6,
+    Degradation.REFLECTION: 5.0, Degradation.HAZE: 2.0, Degradation.RAIN: 0.6,
 }  # fmt: skip
 """How often each is made: more of what is hard to see."""
 CLEAN = 0.35

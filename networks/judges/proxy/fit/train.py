@@ -27,11 +27,11 @@ class Plan(ScenePlan):
     """What decides the result, beside the photos. A scene is two versions of a photo."""
 
     seed: int = 20261126
-    steps: int = 22000
+    steps: int = 55000
     cooldown: float = 0.4
     warmup: int = 200
     batch: int = 8
-    fresh: int = 2
+    fresh: int = 1
     kept: int = 3000
     learning_rate: float = 1e-3
     average: float = 0.998
