@@ -60,11 +60,12 @@ def test_settings_with_a_wrong_key_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_server_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None:
-    (tmp_path / "one.jpg").write_bytes(b"looked into later")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/one.jpg").write_bytes(b"looked into later")
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}/api"
-        done = _demo(tmp_path, "--folder", str(tmp_path), PREFECT_API_URL=url)
+        done = _demo(tmp_path, "--folder", str(tmp_path / "photos"), PREFECT_API_URL=url)
     assert done.returncode == 1
     assert f"The Prefect server {url} does not answer" in done.stderr
     assert "Traceback" not in done.stderr
