@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from catalog.shards import find_shards
 from catalog.tables import read_table, write_table
 from catalog.threads import limit_threads
 from curation.on_ray import run_on_ray
+from curation.worker_pool import worker_pool
 
 ShardFunction = Callable[[Path], list[dict[str, Any]]]
 """Path of a shard to the rows of its images, in order. It is sent to other processes."""
@@ -69,26 +71,15 @@ def _complete(
     return result
 
 
-def _local(tasks: Sequence[partial[Path]], processes: int | None) -> Iterator[Path]:
+def _local(tasks: Sequence[partial[Path]], what: str, processes: int | None) -> Iterator[Path]:
     workers = min(processes or os.cpu_count() or 1, len(tasks))
     if workers <= 1:
         yield from (task() for task in tasks)
         return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-
-    # Forking a process with threads (torch, faiss, OpenCV) can hang, so workers start afresh.
-    context = multiprocessing.get_context("forkserver")
     threads = max(1, (os.cpu_count() or 1) // workers)
-    with ProcessPoolExecutor(workers, context, limit_threads, (threads,)) as pool:
-        futures = [pool.submit(task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            # Else all shards that have not begun would be computed before the error is seen.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with worker_pool(workers, what, limit_threads, (threads,)) as pool:
+        for future in as_completed([pool.submit(task) for task in tasks]):
+            yield future.result()
 
 
 def map_shards(
@@ -124,7 +115,7 @@ def map_shards(
                 tasks[place] = partial(_complete, unfinished.complete, schema, shard, place)
     if tasks:
         todo = list(tasks.values())
-        done = run_on_ray(todo) if executor == "ray" else _local(todo, processes)
+        done = run_on_ray(todo) if executor == "ray" else _local(todo, stage, processes)
         for _ in track(done, f"{stage} (shards)", total=len(tasks)):
             pass
     for stale in set(folder.glob("*.parquet")) - set(places.values()):

@@ -10,6 +10,7 @@ from catalog.errors import ImageRefused
 from catalog.images import image_id, read_header
 from catalog.threads import limit_threads
 from curation.hash import hash_image
+from curation.worker_pool import worker_pool
 
 _CHUNK = 8
 _FEW = 32
@@ -38,10 +39,5 @@ def hash_files(
     if count <= 1:
         yield from map(function, paths)
         return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
-    # Forking a process with threads (faiss, OpenCV) can hang, so workers start afresh.
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(count, context, limit_threads, (1,)) as pool:
+    with worker_pool(count, "hash", limit_threads, (1,)) as pool:
         yield from pool.map(function, paths, chunksize=_CHUNK)

@@ -9,9 +9,7 @@ so that the outputs do not depend on how often the work was interrupted.
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -20,11 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import images
-from catalog.errors import UserError
 from catalog.files import atomic_file
 from catalog.progress import track
 from catalog.shards import ShardWriter
 from catalog.threads import limit_threads
+from curation.worker_pool import worker_pool
 
 U_contra = TypeVar("U_contra", contravariant=True)
 U = TypeVar("U")
@@ -85,27 +83,10 @@ def compute(
         for unit, path in track(missing, what):
             _save(path, worker.make(unit))
     else:
-        import multiprocessing
-
-        # Forking a process with threads (torch, OpenCV) can hang, so workers start afresh.
-        context = multiprocessing.get_context("forkserver")
-        with ProcessPoolExecutor(count, context, _start, (worker,)) as pool, _deaths(what):
+        with worker_pool(count, what, _start, (worker,)) as pool:
             for _ in track(pool.map(_run, missing), what, len(missing)):
                 pass
     return map(saved, paths)
-
-
-@contextmanager
-def _deaths(what: str) -> Iterator[None]:
-    """Turn the death of a worker process into a `UserError`."""
-    try:
-        yield
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"A process of `{what}` was killed or crashed; most often the memory did not suffice.",
-            "Look into the system's log (`dmesg`), give it more memory, and run the same command "
-            "again: it goes on after what is finished.",
-        ) from error
 
 
 def _threaded(

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -256,6 +257,18 @@ def test_an_error_is_seen_before_the_other_shards_are_done(tmp_path: Path) -> No
     with pytest.raises(UserError, match="gone"):
         by_shard.map_shards(layout, "test", _refuse_first, schema, ("1",), processes=2)
     assert len(list(layout.scratch("test").glob("*.parquet"))) < 8
+
+
+def _die(shard: Path) -> list[dict[str, object]]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("it was killed")
+
+
+def test_a_worker_that_is_killed_ends_the_stage_with_a_remedy(layout: Layout) -> None:
+    schema = pa.schema([("threads", pa.int32())])
+    with pytest.raises(UserError, match="`test` was killed or crashed") as raised:
+        by_shard.map_shards(layout, "test", _die, schema, ("1",), processes=2)
+    assert "run the same command again" in raised.value.remedy
 
 
 def test_results_are_keyed_by_the_content_of_the_shard(tmp_path: Path) -> None:
