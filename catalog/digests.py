@@ -26,6 +26,15 @@ def default_place() -> Path:
     return Path(given) if given else home / "mendline/digests.sqlite"
 
 
+def read_digest(path: Path) -> str:
+    """SHA-256 of the bytes of `path`, in hexadecimal, read now and not remembered.
+
+    Raises `OSError`.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def file_digest(path: Path, anew: bool = False) -> str:
     """SHA-256 of the bytes of `path`, in hexadecimal. Raises `OSError`.
 
@@ -38,8 +47,7 @@ def file_digest(path: Path, anew: bool = False) -> str:
         _known[key] = found
         return found
     began = time.time_ns()
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = read_digest(path)
     changed = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns)
     same = changed == max(state.st_mtime_ns, state.st_ctime_ns)
     if same and began - changed > _SETTLED_NS:

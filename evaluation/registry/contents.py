@@ -17,6 +17,7 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
+from catalog.digests import read_digest
 from catalog.errors import UserError
 from evaluation.registry.store import Registry, Version
 
@@ -63,14 +64,9 @@ def _paths(place: ArtifactRepository, folder: str | None = None) -> Iterator[str
 
 def _hash(place: ArtifactRepository, path: str) -> str:
     if isinstance(place, LocalArtifactRepository):
-        return _sha256(Path(place.get_local_path(path)))
+        return read_digest(Path(place.get_local_path(path)))
     with tempfile.TemporaryDirectory() as folder:
-        return _sha256(Path(place.download_artifacts(path, folder)))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()
+        return read_digest(Path(place.download_artifacts(path, folder)))
 
 
 def contents_digest(contents: Contents) -> str:

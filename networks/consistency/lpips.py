@@ -10,7 +10,6 @@ Both files are pickles, so nothing of them is read before their hash is right, a
 tensors are (`weights_only`).
 """
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from catalog.digests import read_digest
 from catalog.errors import UserError
 from catalog.images import Rgb
 from networks.consistency.published import (
@@ -85,8 +85,7 @@ def _checked(path: Path, wanted: str) -> Mapping[str, torch.Tensor]:
             "Download https://download.pytorch.org/models/alexnet-owt-7be5be79.pth once and name "
             "it as lpips:FILE; without it, use ms-ssim.",
         )
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = read_digest(path)
     if found != wanted:
         raise UserError(
             f"{path} has the SHA-256 {found}, not {wanted}: these are not the weights of LPIPS.",

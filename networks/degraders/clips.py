@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from catalog import images
+from catalog.digests import read_digest
 from catalog.errors import ImageRefused, UserError
 from catalog.images import Rgb
 from catalog.log import logger
@@ -189,8 +190,7 @@ def _video(path: Path) -> Clip:
     if path.suffix.lower() not in VIDEO_SUFFIXES or not path.is_file():
         raise ImageRefused("not-a-video", "It is neither a folder nor a video by its suffix.")
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = read_digest(path)
         video = _open(path)
     except OSError as error:
         raise ImageRefused("unreadable", f"It cannot be read: {error}.") from error

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from catalog.digests import read_digest
 from catalog.errors import UserError
 from catalog.files import write_json
 from catalog.settings.base import explain
@@ -49,8 +50,7 @@ def save_student(
 
 def weights_hash(folder: Path) -> str:
     """SHA-256 of the folder's weights file."""
-    with (folder / WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return read_digest(folder / WEIGHTS)
 
 
 def student_identity(folder: Path) -> Identity:

@@ -2,12 +2,12 @@
 
 import csv
 import difflib
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from catalog.digests import read_digest
 from catalog.errors import UserError
 from catalog.settings.collect import Columns
 from curation.collect.sources import Item
@@ -34,9 +34,11 @@ class UrlList:
 
     def describe(self) -> dict[str, Any]:
         """Name of the file and SHA-256 of its content."""
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"source": self.name, "file": self.path.name, "sha256": digest}
+        return {
+            "source": self.name,
+            "file": self.path.name,
+            "sha256": read_digest(self.path),
+        }
 
     def items(self) -> Iterator[Item]:
         """One item a row that has a URL. Raises `UserError` naming the line that is wrong."""

@@ -1,10 +1,10 @@
 """Images inside a WARC file (ISO 28500), as crawlers and web archives write them."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from catalog.digests import read_digest
 from catalog.errors import UserError
 from catalog.settings.collect import Collect
 from curation.collect.opt_outs import agent_token, header_opt_out
@@ -30,9 +30,11 @@ class Warc:
 
     def describe(self) -> dict[str, Any]:
         """Name and SHA-256 of the file."""
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"source": self.name, "file": self.path.name, "sha256": digest}
+        return {
+            "source": self.name,
+            "file": self.path.name,
+            "sha256": read_digest(self.path),
+        }
 
     def items(self) -> Iterator[Item]:
         """One item an image record; its locator is the record's offset. Raises `UserError`."""
