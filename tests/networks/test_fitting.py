@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from networks.fitting import FILLING, Machine, ScenePlan, State, joined, scene_batches
+from networks.fitting.descent import ScenePlan
+from networks.fitting.machine import Machine
+from networks.fitting.scenes import FILLING, scene_batches
+from networks.fitting.state import State, averaged
 
 PLAN = ScenePlan(
     seed=3,
@@ -50,10 +53,10 @@ def test_an_earlier_average_counts_its_share(tmp_path: Path) -> None:
     early.running_mean += 4
     early.weight.data -= 2
     State(tmp_path / "state.pt", average=early).save(9)
-    between = joined(late, tmp_path / "state.pt", 0.25)
+    between = averaged(late, tmp_path / "state.pt", 0.25)
     assert between.weight.tolist() == [0.5] * 3
     assert between.running_mean.tolist() == [1.0] * 3
-    assert joined(between, None, 0.25).weight.tolist() == [0.5] * 3
+    assert averaged(between, None, 0.25).weight.tolist() == [0.5] * 3
 
 
 @pytest.mark.gpu

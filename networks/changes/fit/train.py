@@ -12,7 +12,7 @@ from catalog.degradations import Degradation
 from catalog.log import logger
 from networks.changes.fit.scenes import Scene
 from networks.changes.network import ChangeNet, score
-from networks.fitting import State
+from networks.fitting.state import State
 
 log = logger(__name__)
 

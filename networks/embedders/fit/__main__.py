@@ -11,7 +11,7 @@ from catalog.files import write_json
 from networks.embedders.fit import pictures
 from networks.embedders.fit.train import Plan, train
 from networks.embedders.mendline_clip import WEIGHTS
-from networks.fitting import unpack
+from networks.fitting.packages import unpack
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from catalog.files import atomic_file
 from catalog.log import logger
 from networks.embedders.fit import pictures, views
 from networks.embedders.mendline_clip import CONFIG, build_model
-from networks.fitting import State
+from networks.fitting.state import State
 
 log = logger(__name__)
 

@@ -97,7 +97,7 @@ def severities(net: SeverityNet, view: np.ndarray) -> dict[Degradation, float]:
 
 @lru_cache(maxsize=2)
 def load_network(sha256: str, place: Path = PLACE) -> SeverityNet:
-    """The network whose weights `networks.fitting.write_network` wrote, read once a process.
+    """The network whose weights `networks.fitting.state.write_network` wrote, read once a process.
 
     Raises `UserError` when the file is another one.
     """

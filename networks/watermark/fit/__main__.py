@@ -7,7 +7,8 @@ import click
 import numpy as np
 import torch
 
-from networks.fitting import Machine, earlier_options, joined, machine_options, write_network
+from networks.fitting.machine import Machine, machine_options
+from networks.fitting.state import averaged, earlier_options, write_network
 from networks.watermark.detector import PLACE
 from networks.watermark.fit.calibrate import FALSE_POSITIVES, calibrate
 from networks.watermark.fit.sources import HELD_OUT_EVERY, prepare
@@ -41,7 +42,7 @@ def fit(
     other_fonts = [path for path in fonts if path not in set(held_fonts)]
     click.echo(f"{len(others)} pictures and {len(other_fonts)} fonts; {len(held)} held out")
     net = train(others, other_fonts, work, Plan(steps=steps), Machine(**machine)).eval()
-    joined(net, earlier, earlier_share)
+    averaged(net, earlier, earlier_share)
     rng = np.random.default_rng(Plan.seed + 1)
     score, recall = calibrate(net, held, held_fonts, tests, rng)
     click.echo(f"held-out photos: recall {recall:.3f} at {FALSE_POSITIVES:.0%} false positives")

@@ -13,7 +13,7 @@ from PIL import Image
 from catalog.files import atomic_folder
 from catalog.images import Rgb
 from catalog.progress import track
-from networks.fitting import unpack
+from networks.fitting.packages import unpack
 
 PACKAGES = Path(__file__).with_name("packages.json")
 LONGEST = 1200

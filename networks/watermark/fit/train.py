@@ -10,13 +10,14 @@ import torch
 from torch.nn import functional
 
 from catalog.log import logger
-from networks.fitting import Machine, ScenePlan, State, descend, scene_batches
+from networks.fitting.descent import ScenePlan, descend
+from networks.fitting.machine import CPU, Machine
+from networks.fitting.scenes import scene_batches
+from networks.fitting.state import State
 from networks.watermark.fit import scenes
 from networks.watermark.network import MarkNet, evidence, inputs
 
 log = logger(__name__)
-
-HERE = Machine()
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def train(
     fonts: Sequence[Path],
     work: Path,
     plan: Plan,
-    machine: Machine = HERE,
+    machine: Machine = CPU,
 ) -> MarkNet:
     """Fit, saving the state in `work` every 50 steps; the average of the weights."""
     torch.manual_seed(plan.seed)
@@ -51,7 +52,7 @@ def train(
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=1e-2)
     state = State(work / "state.pt", net=net, average=average, optimizer=optimizer)
     first = state.load()
-    forward = machine.faster(net)
+    forward = machine.forward_of(net)
     running = np.zeros(3)
     make = scenes.Maker(pictures, fonts).make
     for step, rng, new, kept in scene_batches(make, plan, first, machine.workers):
@@ -83,7 +84,7 @@ def _losses(
     data = torch.from_numpy(np.stack([inputs(scene.image) for scene in batch])).to(machine.device)
     labels = torch.from_numpy(np.stack([scene.cells for scene in batch])).to(machine.device).long()
     cells = (labels > 0).float()
-    with machine.lower_precision():
+    with machine.autocast():
         logits = net(data.contiguous(memory_format=torch.channels_last))
     marks, kinds = logits[:, 0].float(), logits[:, 1:].float()
     by_cell = functional.binary_cross_entropy_with_logits(

@@ -14,7 +14,7 @@ from PIL import Image
 from catalog.errors import UserError
 from networks.embedders.fit import pictures, views
 from networks.embedders.fit.train import Batches, Plan, contrastive, learning_rate
-from networks.fitting import unpack
+from networks.fitting.packages import unpack
 
 SEED = 20260326
 

@@ -10,7 +10,7 @@ from skimage import data
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from networks.degraders import load_degrader
-from networks.fitting import write_network
+from networks.fitting.state import write_network
 from networks.judges.proxy import head
 from networks.judges.proxy.fit import scenes, train
 from networks.judges.proxy.fit.said import blended

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from catalog.progress import track
-from networks.fitting import earlier_options, machine_options
+from networks.fitting.machine import machine_options
+from networks.fitting.state import earlier_options
 
 if TYPE_CHECKING:
     from catalog.degradations import Degradation
@@ -112,14 +113,15 @@ def network(
     **machine: Any,
 ) -> None:
     """Train the network (or go on), write its weights and print their SHA-256."""
-    from networks.fitting import Machine, joined, write_network
+    from networks.fitting.machine import Machine
+    from networks.fitting.state import averaged, write_network
     from networks.judges.proxy.fit.scenes import Maker
     from networks.judges.proxy.fit.train import Plan, train
     from networks.judges.proxy.network import PLACE
 
     work.mkdir(parents=True, exist_ok=True)
     net = train(Maker(photos), work, Plan(steps=steps) if steps else Plan(), Machine(**machine))
-    digest = write_network(joined(net, earlier, earlier_share), PLACE)
+    digest = write_network(averaged(net, earlier, earlier_share), PLACE)
     click.echo(f"{PLACE.name} SHA-256 {digest}")
 
 

@@ -11,15 +11,16 @@ from torch.nn import functional
 
 from catalog.degradations import Degradation
 from catalog.log import logger
-from networks.fitting import Machine, ScenePlan, State, descend, scene_batches
+from networks.fitting.descent import ScenePlan, descend
+from networks.fitting.machine import CPU, Machine
+from networks.fitting.scenes import scene_batches
+from networks.fitting.state import State
 from networks.judges.proxy.fit import scenes
 from networks.judges.proxy.network import SeverityNet, size_of
 from networks.pyramid import Pyramid, planes
 from networks.weights import read_pinned
 
 log = logger(__name__)
-
-HERE = Machine()
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def prime(net: SeverityNet, maker: scenes.Maker, plan: Plan) -> None:
     fix(net)
 
 
-def train(maker: scenes.Maker, work: Path, plan: Plan, machine: Machine = HERE) -> SeverityNet:
+def train(maker: scenes.Maker, work: Path, plan: Plan, machine: Machine = CPU) -> SeverityNet:
     """Fit, saving the state in `work` every 50 steps; the average of the weights."""
     torch.manual_seed(plan.seed)
     net = SeverityNet().train().to(machine.device).to(memory_format=torch.channels_last)
@@ -102,7 +103,7 @@ def train(maker: scenes.Maker, work: Path, plan: Plan, machine: Machine = HERE) 
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=2e-2)
     state = State(work / "state.pt", net=net, average=average, optimizer=optimizer)
     first = state.load()
-    forward = machine.faster(net)
+    forward = machine.forward_of(net)
     running, counted = np.zeros(len(Degradation)), np.zeros(len(Degradation))
     for step, rng, new, kept in scene_batches(maker.make, plan, first, machine.workers):
         batch = new + kept
@@ -139,7 +140,7 @@ def _loss(
     weight[rows, :, kinds] = torch.where(clean, plan.clean, 1.0)
     data, sizes, changed = (part.to(machine.device) for part in _inputs(batch, plan, rng))
     truth, target, weight = (part.to(machine.device) for part in (truth, target, weight))
-    with machine.lower_precision():
+    with machine.autocast():
         strengths, effects = net(data, sizes)
     strengths = strengths.float().reshape(target.shape)
     losses = functional.smooth_l1_loss(strengths, target, reduction="none", beta=plan.beta)

@@ -1,0 +1,1 @@
+"""What the scripts share that train the package's own small networks."""
