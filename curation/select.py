@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from catalog import schemas
 from catalog.degradations import Degradation
-from catalog.layout import Layout
 from catalog.tables import read_table
-from curation.collect.blocklist import read_blocklist
+from catalog.versions import with_versions
 
 
 @dataclass(frozen=True)
@@ -69,12 +66,6 @@ def select_images(
     return sorted(chosen, key=lambda image: image.image_id), dropped
 
 
-def groups_of(duplicates: Path) -> dict[str, str]:
-    """Image id -> group of its near-duplicates; an image that is not in it is a group alone."""
-    table = read_table(duplicates, schemas.DUPLICATES, ["image_id", "group"])
-    return {key: group for key, group in zip(*table.to_pydict().values(), strict=True) if group}
-
-
 def contaminated_ids(contamination: Path, duplicates: Path) -> set[str]:
     """Images that match a benchmark, and the other versions of the same photos.
 
@@ -82,42 +73,4 @@ def contaminated_ids(contamination: Path, duplicates: Path) -> set[str]:
     match it, and is near to one that does.
     """
     table = read_table(contamination, schemas.CONTAMINATION, ["image_id"])
-    return _with_versions(set(table["image_id"].to_pylist()), duplicates)
-
-
-def _with_versions(ids: Set[str], duplicates: Path) -> set[str]:
-    """`ids` and all images that are in a group with one of them."""
-    if not ids:
-        return set()
-    group_of = groups_of(duplicates)
-    found = {group_of[key] for key in ids if key in group_of}
-    return set(ids) | {key for key, group in group_of.items() if group in found}
-
-
-def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:
-    """Collected images that the blocklist names by id, by URL, or by a pHash within `hamming`.
-
-    With each go the other versions of the same photo, where data/duplicates is there to tell: a
-    crop of it has another pHash and may have come from another place.
-    """
-    blocklist = read_blocklist(layout.blocklist)
-    found = set(blocklist.image_ids)
-    if blocklist.urls:
-        for table in sorted(layout.raw.glob("*/outcomes.parquet")):
-            columns = ["url", "final_url", "image_id"]
-            for row in read_table(table, schemas.OUTCOMES, columns).to_pylist():
-                urls = [url for url in (row["url"], row["final_url"]) if url]
-                if row["image_id"] and any(map(blocklist.blocks_url, urls)):
-                    found.add(row["image_id"])
-    if blocklist.phashes and layout.hashes.exists():
-        table = read_table(layout.hashes, schemas.HASHES, ["image_id", "phash"]).to_pylist()
-        known = [row for row in table if row["phash"]]
-        if known:
-            stored = np.frombuffer(b"".join(row["phash"] for row in known), np.uint8)
-            for value in blocklist.phashes:
-                wanted = np.frombuffer(value, np.uint8)
-                bits = np.bitwise_count(stored.reshape(-1, 32) ^ wanted).sum(axis=1)
-                found |= {known[index]["image_id"] for index in np.flatnonzero(bits <= hamming)}
-    if layout.duplicates.exists():
-        found |= _with_versions(found, layout.duplicates)
-    return frozenset(found)
+    return with_versions(set(table["image_id"].to_pylist()), duplicates)

@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from catalog import schemas
+from catalog.blocked import blocked_ids
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.pairs import IMAGES, image_ids
 from catalog.settings import load_params
 from catalog.shards import find_shards
 from catalog.tables import read_table
-from evaluation.takedown import taken_down
 
 Row = dict[str, Any]
 _SHORTEST = 6
@@ -111,7 +111,7 @@ def _blocked(layout: Layout, image_id: str) -> bool:
     """By its id, its URL or its perceptual hash, as the stages block it."""
     if not layout.blocklist.exists():
         return False
-    return bool(taken_down(layout, {image_id}, load_params(layout.params).gate.takedown_bits))
+    return image_id in blocked_ids(layout, load_params(layout.params).gate.takedown_bits)
 
 
 def _rows(path: Path, schema: pa.Schema, **wanted: Sequence[str]) -> list[Row]:

@@ -14,6 +14,7 @@ from catalog.files import atomic_folder
 from catalog.settings.pairs import Assemble
 from catalog.stage import Counts
 from catalog.tables import read_table, write_table
+from catalog.versions import groups_of
 from curation.assemble.caps import apply_caps
 from curation.assemble.card import write_card
 from curation.assemble.croissant import write_croissant
@@ -21,7 +22,7 @@ from curation.assemble.held_out import hold_out
 from curation.assemble.provenance import Origins
 from curation.assemble.sound import sound_pairs
 from curation.assemble.splits import scenes, split_groups
-from curation.select import contaminated_ids, groups_of, select_images
+from curation.select import contaminated_ids, select_images
 
 _OWN = tuple(name for name in schemas.DATASET.names if name != "split")
 _COLUMNS = (*_OWN, "teacher", "verdict", "reason")

@@ -2,11 +2,11 @@
 
 import yaml
 
+from catalog.blocked import blocked_ids
 from catalog.layout import Layout
 from catalog.settings import Params
 from catalog.stage import Counts, run_stage
 from curation.assemble import Inputs, assemble
-from curation.select import blocked_ids
 
 
 def run(layout: Layout, params: Params) -> Counts:

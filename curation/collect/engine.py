@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from yarl import URL
 
+from catalog.blocklist import Blocklist
 from catalog.errors import ImageRefused, UserError
 from catalog.log import logger
 from catalog.settings.collect import Collect
-from curation.collect.blocklist import Blocklist
 from curation.collect.budget import ByteBudget
 from curation.collect.decoders import Decoders
 from curation.collect.examine import Examined

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from catalog.blocklist import Blocklist, url_key
 from catalog.progress import track
-from curation.collect.blocklist import Blocklist, url_key
 from curation.collect.history import History, Past
 from curation.collect.hosts import LOCAL
 from curation.collect.http import host_of, parse_url

@@ -11,10 +11,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from catalog.blocklist import read_blocklist
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
-from curation.collect.blocklist import read_blocklist
 from curation.collect.engine import Engine
 from curation.collect.history import History, stored_ids
 from curation.collect.outcome import GOOD, STORED

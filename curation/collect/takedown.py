@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from catalog.blocklist import IMAGE_ID, PHASH, URL, add_to_blocklist, url_key
 from catalog.errors import ImageRefused, UserError
 from catalog.images import image_id
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
 from catalog.shards import ShardStore
-from curation.collect.blocklist import IMAGE_ID, PHASH, URL, add_to_blocklist, url_key
 from curation.collect.examine import clean, perceptual_hash
 from curation.collect.history import OUTCOMES_FILE, snapshots
 

@@ -1,7 +1,7 @@
 """`python -m curation.synthesize`."""
 
+from catalog.blocked import blocked_ids
 from catalog.stage import run_stage
-from curation.select import blocked_ids
 from curation.synthesize import synthesize
 from curation.synthesize.held_out import HeldOut
 

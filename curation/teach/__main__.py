@@ -1,9 +1,9 @@
 """`python -m curation.teach`."""
 
+from catalog.blocked import blocked_ids
 from catalog.layout import Layout
 from catalog.settings import Params
 from catalog.stage import Counts, run_stage
-from curation.select import blocked_ids
 from curation.teach import teach
 
 

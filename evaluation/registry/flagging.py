@@ -7,12 +7,12 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
+from catalog.blocked import blocked_ids
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.lineage import learned_from
 from evaluation.registry.register import LEARNED
 from evaluation.registry.store import Registry, Version, connect
-from evaluation.takedown import taken_down
 
 
 def pair_list(registry: Registry, run_id: str, folder: Path) -> Path | None:
@@ -40,11 +40,11 @@ def learned(registry: Registry, run_id: str) -> set[str] | None:
 
 
 def blocked(registry: Registry, version: Version, bits: int) -> list[str]:
-    """Ids that a version learned from and that the blocklist names now."""
+    """Ids that a version learned from and that are taken down now, sorted."""
     layout = registry.layout
     if not layout.blocklist.exists():
         return []
-    return taken_down(layout, learned(registry, version.run_id) or set(), bits)
+    return sorted((learned(registry, version.run_id) or set()) & blocked_ids(layout, bits))
 
 
 def uncheckable(registry: Registry, version: Version) -> bool:

@@ -44,10 +44,10 @@ def export(layout: str, out: Path, splits: tuple[str, ...], per_shard: int, root
     The folder appears when it is whole; the same command goes on where a killed one was. Images
     that were taken down since the dataset was assembled are left out.
     """
+    from catalog.blocked import blocked_ids
     from catalog.layout import Layout
     from catalog.settings import load_params
     from curation.export import export as write
-    from curation.select import blocked_ids
 
     tree = Layout(root.resolve())
     params = load_params(tree.params)

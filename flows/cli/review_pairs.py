@@ -35,6 +35,7 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
     MENDLINE_REVIEW_TOKEN and open the page with ?token=...
     """
     from catalog import schemas
+    from catalog.blocked import blocked_ids
     from catalog.layout import Layout
     from catalog.pairs import image_ids
     from catalog.settings import load_params
@@ -43,7 +44,6 @@ def review_pairs(host: str, port: int, share: float, export_only: bool, root: Pa
     from curation.review.agreement import agreement
     from curation.review.decisions import Decisions, by_pair
     from curation.review.export import export
-    from curation.select import blocked_ids
 
     layout = Layout(root.resolve())
     params = load_params(layout.params)

@@ -94,3 +94,35 @@ def test_a_trace_says_what_is_blocked_by_its_hash_alone(layout: Layout, tmp_path
     take_down(layout, "phash", bytes(range(32)).hex())
     assert trace(layout, PHOTO).blocked
     assert not trace(layout, "2" * 64).blocked
+
+
+def test_a_version_that_learned_from_another_version_of_the_photo_is_flagged(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    crop, stranger = "2" * 64, "3" * 64
+    knew, knew_not = bare_version(registry), bare_version(registry)
+    learn(registry, knew, crop)
+    learn(registry, knew_not, stranger)
+    nothing = dict.fromkeys(schemas.DUPLICATES.names)
+    groups = [
+        {**nothing, "image_id": image, "group": group, "relation": "keeper"}
+        for image, group in ((PHOTO, PHOTO), (crop, PHOTO), (stranger, stranger))
+    ]
+    write_table(layout.duplicates, groups, schemas.DUPLICATES)
+    take_down(layout)
+    assert flag_versions(layout, params) == {knew: [crop]}
+
+
+def test_a_url_is_taken_down_however_it_is_spelt(
+    layout: Layout, params: Params, registry: Registry
+) -> None:
+    version = bare_version(registry)
+    learn(registry, version, PHOTO)
+    row = dict.fromkeys(schemas.OUTCOMES.names) | {
+        "image_id": PHOTO,
+        "url": "http://photos.example:80/a.jpg",
+        "outcome": "stored",
+    }
+    write_table(layout.raw / "one/outcomes.parquet", [row], schemas.OUTCOMES)
+    take_down(layout, "url", "https://photos.example/a.jpg")
+    assert flag_versions(layout, params) == {version: [PHOTO]}

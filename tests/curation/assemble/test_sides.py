@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from catalog import images, schemas
+from catalog.blocked import blocked_ids
+from catalog.blocklist import add_to_blocklist
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.pairs import Assemble
@@ -17,8 +19,7 @@ from catalog.shards import ShardWriter
 from catalog.stage import Counts
 from catalog.tables import read_table, write_table
 from curation.assemble import Inputs, assemble
-from curation.collect.blocklist import add_to_blocklist
-from curation.select import blocked_ids, select_images
+from curation.select import select_images
 
 
 @dataclass

@@ -17,9 +17,9 @@ from aiohttp import web as server
 from conftest import outcomes
 from web import Web, photo
 
+from catalog.blocklist import Blocklist
 from catalog.layout import Layout
 from catalog.settings.collect import Collect, Columns
-from curation.collect.blocklist import Blocklist
 from curation.collect.hosts import Hosts
 from curation.collect.http import parse_url, retry_after
 from curation.collect.outcome import FetchError

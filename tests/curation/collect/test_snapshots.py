@@ -14,13 +14,13 @@ from filelock import FileLock
 from web import Web, photo
 
 from catalog import schemas
+from catalog.blocklist import Blocklist
 from catalog.errors import UserError
 from catalog.images import image_id
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
 from catalog.shards import ShardStore
 from catalog.tables import read_table
-from curation.collect.blocklist import Blocklist
 from curation.collect.history import History, snapshots
 from curation.collect.plan import Planner
 from curation.collect.run import collect
