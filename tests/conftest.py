@@ -1,6 +1,7 @@
 """Fixtures that all tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ os.environ.update(
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
 )
+# A shell without job control starts what it puts into the background deaf to Ctrl-C, and so would
+# be all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several workers with a thread for every core each wait for one another: half the speed.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
