@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ os.environ.update(
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
 )
+# As on most machines: what Python keeps beside code must not be taken for part of it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # A shell without job control starts what it puts into the background deaf to Ctrl-C, and so would
 # be all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

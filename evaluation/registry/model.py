@@ -1,7 +1,10 @@
 """Log a trained folder as an MLflow model: its code, its safetensors, signature and example."""
 
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
 
@@ -36,7 +39,7 @@ def log_model(model: Bundle, kept: Path, title: str = "model") -> str:
     The code that loads it (catalog and networks, without weights of other networks) goes along, so
     that a version stays loadable when the project moves on.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _no_bytecode():
         code = [_code(Path(package.__path__[0]), Path(folder)) for package in (catalog, networks)]
         only = Path(folder) / FOLDER
         only.mkdir()
@@ -55,6 +58,16 @@ def log_model(model: Bundle, kept: Path, title: str = "model") -> str:
             ],
         )
     return info.model_uri
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """MLflow loads the code from the folder that it then logs: without this, caches go along."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _code(package: Path, folder: Path) -> Path:

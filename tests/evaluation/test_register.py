@@ -19,6 +19,7 @@ from catalog.layout import Layout
 from catalog.settings import Params
 from catalog.tables import write_table
 from evaluation.registry import decisions
+from evaluation.registry.contents import read_contents
 from evaluation.registry.gating import gate_version
 from evaluation.registry.lock import locked
 from evaluation.registry.register import Candidate, register_candidate
@@ -115,6 +116,7 @@ def test_the_way_of_two_versions(
     layout: Layout, params: Params, register: Register, registry: Registry
 ) -> None:
     first = register(1, 100)
+    assert not [path for path in read_contents(registry, first.version) if "__pycache__" in path]
     gated = gate_version(layout, params, first.version)
     assert gated.verdict.verdict == "promote", gated.verdict.reasons
     assert gated.champion_seen is None
