@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from catalog import images
+from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.progress import track
 from catalog.shards import find_shards
@@ -100,6 +101,11 @@ def map_shards(
     node sees. Results of shards that are gone are removed; those of an earlier run that are not
     final are completed as `unfinished` says.
     """
+    if not layout.raw.is_dir():
+        raise UserError(
+            f"There is no {layout.raw}, where collected images lie.",
+            "`mendline collect` fetches some; `dvc checkout` brings back what `dvc add` kept.",
+        )
     shards = find_shards(layout.raw)
     folder = layout.scratch(stage)
     depends = (f"decoder/{images.VERSION}", *identity)

@@ -185,6 +185,11 @@ def start(
     processes: int = 1,
 ) -> Start:
     """The network with its first weights, its frozen parts and adapters. Raises `UserError`."""
+    if inputs.first is not None and not inputs.first.is_dir():
+        raise UserError(
+            f"{inputs.first}, the model to start from, is not there.",
+            f"`dvc repro {inputs.first.name}` trains it; `dvc checkout` brings back one that was.",
+        )
     if network.family == "student":
         if stage.lora_rank:
             raise UserError(

@@ -84,6 +84,14 @@ def prepared(path: Path, **sections: dict[str, object]) -> Layout:
     return layout
 
 
+def test_a_stage_without_the_one_before_it_names_it(tmp_path: Path) -> None:
+    process = start(prepared(tmp_path), "finetune")
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "models/transfer, the model to start from, is not there" in errors
+    assert "dvc repro transfer" in errors and "Traceback" not in errors
+
+
 def test_a_stage_leaves_a_model_its_curves_and_its_counts(whole: Layout) -> None:
     assert set(outputs(whole, "transfer")) == {
         "config.json",

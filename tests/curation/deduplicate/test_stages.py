@@ -259,6 +259,13 @@ def test_an_error_is_seen_before_the_other_shards_are_done(tmp_path: Path) -> No
     assert len(list(layout.scratch("test").glob("*.parquet"))) < 8
 
 
+def test_no_collected_images_at_all_is_said(tmp_path: Path) -> None:
+    schema = pa.schema([("threads", pa.int32())])
+    with pytest.raises(UserError, match="where collected images lie") as raised:
+        by_shard.map_shards(Layout(tmp_path), "test", _die, schema, ("1",))
+    assert "mendline collect" in raised.value.remedy
+
+
 def _die(shard: Path) -> list[dict[str, object]]:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("it was killed")
