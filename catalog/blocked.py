@@ -6,7 +6,7 @@ from catalog import schemas
 from catalog.blocklist import read_blocklist
 from catalog.layout import Layout
 from catalog.tables import read_table
-from catalog.versions import with_versions
+from catalog.groups import with_versions
 
 
 def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:

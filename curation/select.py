@@ -9,7 +9,7 @@ from typing import Literal
 from catalog import schemas
 from catalog.degradations import Degradation
 from catalog.tables import read_table
-from catalog.versions import with_versions
+from catalog.groups import with_versions
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,7 @@ def test_another_setting_computes_anew_and_drops_the_old_results(layout: Layout)
 
 def test_no_images_at_all_give_empty_tables(tmp_path: Path) -> None:
     layout, params = Layout(tmp_path), _params()
+    layout.raw.mkdir(parents=True)
     hashing.run(layout, params.hash)
     embed.run(layout, params.embed)
     counts = deduplicate.run(layout, params)

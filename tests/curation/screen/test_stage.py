@@ -69,6 +69,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_no_images_give_an_empty_table(tmp_path: Path) -> None:
+    Layout(tmp_path).raw.mkdir(parents=True)
     counts = run(Layout(tmp_path), SETTINGS)
     assert counts.rows_in == 0
     assert len(read_table(Layout(tmp_path).screening, schemas.SCREENING)) == 0

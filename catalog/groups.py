@@ -1,4 +1,4 @@
-"""Versions of one photo: the groups that deduplication found."""
+"""Groups of versions of one photo, as deduplication found them."""
 
 from collections.abc import Set
 from pathlib import Path
