@@ -4,9 +4,9 @@ import numpy as np
 
 from catalog import schemas
 from catalog.blocklist import read_blocklist
+from catalog.groups import with_versions
 from catalog.layout import Layout
 from catalog.tables import read_table
-from catalog.groups import with_versions
 
 
 def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:

@@ -8,8 +8,8 @@ from typing import Literal
 
 from catalog import schemas
 from catalog.degradations import Degradation
-from catalog.tables import read_table
 from catalog.groups import with_versions
+from catalog.tables import read_table
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from catalog import schemas
 from catalog.degradations import Degradation
 from catalog.files import atomic_folder
+from catalog.groups import groups_of
 from catalog.settings.pairs import Assemble
 from catalog.stage import Counts
 from catalog.tables import read_table, write_table
-from catalog.groups import groups_of
 from curation.assemble.caps import apply_caps
 from curation.assemble.card import write_card
 from curation.assemble.croissant import write_croissant

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import mlflow.artifacts
-
 from catalog.errors import UserError
 from catalog.files import atomic_file
 from catalog.layout import Layout
@@ -18,14 +16,13 @@ from evaluation.benchmark import open_benchmark
 from evaluation.evaluate import evaluate_model
 from evaluation.gate import Verdict, decide
 from evaluation.lineage import dataset_digest
-from evaluation.registry.bundles import folder_in
 from evaluation.registry.contents import (
     check_contents,
     contents_digest,
-    contents_in,
     note_contents,
     read_contents,
 )
+from evaluation.registry.fetching import fetched
 from evaluation.registry.flagging import blocked, digest_of, uncheckable
 from evaluation.registry.lock import locked
 from evaluation.registry.records import NONE, report_path
@@ -189,7 +186,6 @@ def _champion(
         )
         return Side(name, table, folder)
     logger(__name__).info("champion is scored again", version=champion, because=differing)
-    files = fetch_model(registry, champion, scratch / "champion-model")
     wanted = mine.table.provenance
     digests = (wanted.judge_digest, wanted.consistency_digest, wanted.benchmark_digest)
     parts = [part[:16] for part in (table.provenance.model_digest, *digests)]
@@ -198,27 +194,9 @@ def _champion(
     # What the settings name may not be what the candidate was scored by: such scores are of no use
     # to a later gate.
     if not kept.exists() or ScoreTable.read(kept).provenance.mismatch(wanted):
-        evaluate_model(layout, params.evaluate, benchmark, files, again)
+        with fetched(registry, champion) as files:
+            evaluate_model(layout, params.evaluate, benchmark, files, again)
     return Side(name, ScoreTable.read(kept), again)
-
-
-def fetch_model(registry: Registry, version: str, target: Path) -> Path:
-    """Download a version's model; return the folder that `load_restorer` takes."""
-    target.mkdir(parents=True, exist_ok=True)
-    with registry.active():
-        root = Path(
-            mlflow.artifacts.download_artifacts(
-                artifact_uri=f"models:/{registry.name}/{version}", dst_path=str(target)
-            )
-        )
-    found = folder_in(root)
-    check_contents(registry, registry.version(version), contents_in(root), caches=True)
-    if found is None:
-        raise UserError(
-            f"Version {version} of {registry.name} holds no model.",
-            "It was not registered by Mendline; register the model anew.",
-        )
-    return found
 
 
 def _repeat(summary: dict) -> Agreement:

@@ -1,6 +1,7 @@
 """Versions and teachers by task, best first; what cannot be compared is in tables of its own."""
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,13 +81,17 @@ def _versions(registry: Registry) -> list[tuple[str, dict[str, Any]]]:
     aliases = registry.aliases()
     found = []
     for version in registry.versions():
-        try:
-            text = registry.client.download_artifacts(version.run_id, f"{EVALUATION}/summary.json")
-        except (MlflowException, OSError):
-            continue  # a version that was not registered by us has no scores
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                path = registry.client.download_artifacts(
+                    version.run_id, f"{EVALUATION}/summary.json", folder
+                )
+            except (MlflowException, OSError):
+                continue  # a version that was not registered by us has no scores
+            summary = json.loads(Path(path).read_text("utf-8"))
         names = sorted(alias for alias, number in aliases.items() if number == version.number)
         title = f"version {version.number}" + "".join(f" @{name}" for name in names)
-        found.append((title, json.loads(Path(text).read_text("utf-8"))))
+        found.append((title, summary))
     return found
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema
 
 import catalog
@@ -33,8 +34,8 @@ def example() -> pd.DataFrame:
     return pd.DataFrame({"image": [encode_png(image)], "degradation": ["noise"]})
 
 
-def log_model(model: Bundle, kept: Path, title: str = "model") -> str:
-    """Log `model` in the active run; return its model URI. See `bundles.put`.
+def log_model(model: Bundle, kept: Path, title: str = "model") -> ModelInfo:
+    """Log `model` in the active run. See `bundles.put`.
 
     The code that loads it (catalog and networks, without weights of other networks) goes along, so
     that a version stays loadable when the project moves on.
@@ -44,7 +45,7 @@ def log_model(model: Bundle, kept: Path, title: str = "model") -> str:
         only = Path(folder) / FOLDER
         only.mkdir()
         put(model, only, kept)
-        info = mlflow.pyfunc.log_model(
+        return mlflow.pyfunc.log_model(
             name=title,
             python_model=str(Path(__file__).with_name("served.py")),
             artifacts={"model": str(only)},
@@ -57,7 +58,6 @@ def log_model(model: Bundle, kept: Path, title: str = "model") -> str:
                 f"{package}=={installed(package)}" for package in requirements(model)
             ],
         )
-    return info.model_uri
 
 
 @contextmanager

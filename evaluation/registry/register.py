@@ -9,6 +9,7 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+from mlflow.models.model import ModelInfo
 
 from catalog.errors import UserError
 from catalog.layout import Layout
@@ -111,13 +112,19 @@ def _key(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _version(registry: Registry, uri: str, run_id: str) -> str:
+def _version(registry: Registry, logged: ModelInfo, run_id: str) -> str:
     existing = registry.client.search_registered_models(f"name = '{registry.name}'")
     if not existing:
         registry.client.create_registered_model(
             registry.name, description="Restoration models of this work tree, gated by Mendline."
         )
-    made = registry.client.create_model_version(registry.name, source=uri, run_id=run_id)
+    made = registry.client.create_model_version(
+        registry.name,
+        source=logged.model_uri,
+        run_id=run_id,
+        # A server refuses a source that is not that of the model it belongs to.
+        model_id=logged.model_id,
+    )
     return str(made.version)
 
 

@@ -111,13 +111,16 @@ def _score(
     from catalog.files import write_json
     from evaluation.evaluate import evaluate_source, restored_by
     from evaluation.restoring import predictions_in
+    from flows.registry_models import local_model
 
     scratch = Layout(Path.cwd()).scratch("evaluate")
     made: Any
     if predictions is not None:
         made = partial(predictions_in, predictions)
     else:
-        made = partial(restored_by, _local(str(restorer), scratch), scratch / "restored")
+        model = local_model(Layout(Path.cwd()), str(restorer))
+        folder = click.get_current_context().with_resource(model)
+        made = partial(restored_by, folder, scratch / "restored")
     found = evaluate_source(settings, opened, made, scratch, out if task is None else None)
     result = found.summary()
     if task is not None:
@@ -128,30 +131,6 @@ def _score(
         write_json(out, {"task": task, **result, "rows": rows})
     _print(result)
     click.echo(f"Written to {out}.")
-
-
-def _local(name: str, scratch: Path) -> str:
-    """A model URI of the registry as a local folder; other names as they are."""
-    if not name.startswith("models:/"):
-        return name
-    from catalog.settings import load_params
-    from evaluation.registry.gating import fetch_model
-    from evaluation.registry.store import connect
-    from flows.registry_models import check_registry
-
-    layout = Layout(Path.cwd())
-    check_registry(layout, name)
-    model, _, which = name.removeprefix("models:/").partition("@" if "@" in name else "/")
-    if not model or not which:
-        raise UserError(
-            f"{name} names no version.", "Write models:/NAME/VERSION or models:/NAME@champion."
-        )
-    default = load_params(layout.params).gate.model_name if layout.params.exists() else model
-    registry = connect(layout, model or default)
-    with registry.reachable():
-        version = registry.aliases().get(which, which) if "@" in name else which
-        found = registry.version(version)
-        return str(fetch_model(registry, found.number, scratch / "models" / found.run_id))
 
 
 def _full_reference(opened: Any, predictions: Path | None, consistency: str, out: Path) -> None:

@@ -6,6 +6,7 @@ import click
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
+from catalog.layout import Layout
 from flows.cli.out import OUT_FOLDER
 
 
@@ -38,11 +39,13 @@ def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
     from catalog.progress import track
     from flows.cli.folders import image_files, no_image_in
     from flows.cli.written import result_name, written
+    from flows.registry_models import local_model
     from networks.restorers import load_restorer
 
     files = image_files(path)
     kind = Degradation(degradation)
-    network = load_restorer(_local(restorer))
+    model = local_model(Layout(Path.cwd()), restorer)
+    network = load_restorer(click.get_current_context().with_resource(model))
     if not network.supports(kind):
         able = [d.value for d in Degradation if network.supports(d)]
         raise UserError(
@@ -66,19 +69,3 @@ def restore(path: Path, degradation: str, restorer: str, out: Path) -> None:
         f"{folder.made + folder.kept} of {len(files)} images restored by {network.identity}"
         f"{folder.summary}: {out}"
     )
-
-
-def _local(name: str) -> str:
-    """A registry URI as the folder of its model; anything else as it is."""
-    import os
-
-    from catalog.layout import Layout
-    from flows.registry_models import URI_STARTS, check_registry, model_folder
-
-    if not name.startswith(URI_STARTS):
-        return name
-    layout = Layout(Path.cwd())
-    check_registry(layout, name)
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        return str(model_folder(name))
-    return str(model_folder(name, f"sqlite:///{layout.mlflow_database}"))

@@ -12,7 +12,7 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.registry.bundles import folder_in, put, read_bundle
-from evaluation.registry.gating import fetch_model
+from evaluation.registry.fetching import fetched
 from evaluation.registry.register import register_candidate
 from evaluation.registry.store import Registry
 from networks.editing import lora
@@ -157,10 +157,10 @@ def test_registered_adapters_load_by_pyfunc_and_for_the_gate(
     assert registry.version(int(made.version)).tags["kind"] == "adapters"
     again = register_candidate(layout, params, adapters, layout.root / "results/evaluation")
     assert not again.created
-    files = fetch_model(registry, made.version, tmp_path / "fetched")
-    assert np.array_equal(restored(files), restored(adapters))
+    with fetched(registry, made.version) as files:
+        assert np.array_equal(restored(files), restored(adapters))
     assert folder_in(tmp_path / "nothing") is None
-    root = next(path.parent for path in (tmp_path / "fetched").rglob("MLmodel"))
+    root = next(path.parent for path in files.parents[1].rglob("MLmodel"))
     suffixes = {path.suffix for path in root.rglob("*") if path.is_file()}
     assert not suffixes & {".pkl", ".pickle", ".pt", ".bin"}
     found = consume(registry, root, CONSUMER)

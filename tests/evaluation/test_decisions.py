@@ -328,12 +328,12 @@ def test_a_lock_that_would_hold_on_this_machine_alone_is_refused(
 def test_a_store_that_is_away_is_named_without_its_password(
     layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.registry_models import model_folder
+    from flows.registry_models import local_model
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:geheim@127.0.0.1:9")
     for ask in (
         lambda: decisions.approve(layout, params, 1, "Ada"),
-        lambda: model_folder("models:/mendline/1"),
+        lambda: local_model(layout, "models:/mendline/1").__enter__(),
     ):
         with pytest.raises(UserError, match=r"127\.0\.0\.1:9") as info:
             ask()

@@ -1,16 +1,10 @@
 """An `mlflow server` that is killed in the middle of a promotion, and the same command after it."""
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-import httpx
 import pytest
 
 from catalog.errors import UserError
@@ -19,52 +13,10 @@ from catalog.settings import Params
 from evaluation.registry import decisions
 from evaluation.registry.records import records
 from evaluation.registry.store import Registry
+from tests.evaluation.mlflow_server import free_port, kill, mlflow_server
 from tests.evaluation.registering import bare_version
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-@contextmanager
-def mlflow_server(registry: Registry, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`mlflow server` on the work tree's SQLite store, in a session of its own."""
-    command = [str(Path(sys.executable).with_name("mlflow")), "server", "--workers", "1"]
-    store = ["--backend-store-uri", registry.uri, "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, *store],
-        cwd=registry.layout.root,
-        env=os.environ | {"MLFLOW_TRACKING_URI": ""},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        transport = httpx.HTTPTransport(retries=0)
-        with httpx.Client(transport=transport, timeout=5) as client:
-            while True:  # until it answers; the test's own limit of time holds
-                assert process.poll() is None, "the server ended"
-                try:
-                    if client.get(f"http://127.0.0.1:{port}/health").is_success:
-                        break
-                except httpx.TransportError:
-                    continue
-        yield process
-    finally:
-        kill(process)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL the server with its workers."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
 
 
 class Wire:

@@ -1,0 +1,107 @@
+"""Models that leave the registry: unchanged, and without a trace on this machine."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import UserError
+from catalog.layout import Layout
+from catalog.settings import Params
+from evaluation.registry.fetching import fetched, registered
+from evaluation.registry.leaderboard import boards
+from evaluation.registry.register import register_candidate
+from evaluation.registry.store import Registry, connect
+from flows.registry_models import local_model
+from tests.evaluation.conftest import score_sharpener
+from tests.evaluation.mlflow_server import free_port, mlflow_server
+
+
+def _register(layout: Layout, params: Params, model: Path) -> None:
+    out = layout.root / "results/evaluation"
+    score_sharpener(layout, 100, out)
+    register_candidate(layout, params, model, out)
+
+
+@pytest.mark.parametrize("uri", ["models:/mendline/1", "models:/mendline@candidate"])
+def test_a_model_of_a_store_on_this_disk_is_read_in_place(
+    layout: Layout,
+    params: Params,
+    registry: Registry,
+    model_folder: Callable[[int], Path],
+    uri: str,
+) -> None:
+    model = model_folder(1)
+    _register(layout, params, model)
+    with local_model(layout, uri) as name:
+        folder = Path(name)
+        assert folder.is_relative_to(layout.mlflow_database.parent)
+        weights = (folder / "model.safetensors").read_bytes()
+        assert weights == (model / "model.safetensors").read_bytes()
+    assert folder.is_dir(), "the store's own files stay"
+
+
+def test_weights_that_were_changed_in_the_store_are_not_loaded(
+    layout: Layout, params: Params, registry: Registry, model_folder: Callable[[int], Path]
+) -> None:
+    _register(layout, params, model_folder(1))
+    with fetched(registry, "1") as folder:
+        weights = folder / "model.safetensors"
+    weights.write_bytes((model_folder(2) / "model.safetensors").read_bytes())
+    with (
+        pytest.raises(UserError, match=r"model\.safetensors was changed"),
+        local_model(layout, "models:/mendline/1"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("models:/mendline", "names no version"),
+        ("models:/mendline/", "names no version"),
+        ("models:/@champion", "names no version"),
+        ("models:/mendline@champion", "mendline has no alias champion; it has: candidate"),
+        ("models:/mendline/7", "There is no version 7"),
+        ("models:/mendline/Production", "names no version"),
+        ("models:/other@champion", "other has no alias champion; it has: none"),
+        ("models:/other/1", "There is no version 1 of other"),
+    ],
+)
+def test_a_uri_that_names_nothing_is_said_so(
+    layout: Layout,
+    params: Params,
+    registry: Registry,
+    model_folder: Callable[[int], Path],
+    uri: str,
+    said: str,
+) -> None:
+    _register(layout, params, model_folder(1))
+    with pytest.raises(UserError, match=said):
+        registered(layout, uri)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_of_a_server_nothing_stays_in_the_temporary_folder(
+    layout: Layout,
+    params: Params,
+    registry: Registry,
+    model_folder: Callable[[int], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, port = model_folder(1), free_port()
+    with mlflow_server(registry, port):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        _register(layout, params, model)
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+        with local_model(layout, "models:/mendline@candidate") as name:
+            assert Path(name).is_relative_to(scratch)
+            weights = (Path(name) / "model.safetensors").read_bytes()
+            assert weights == (model / "model.safetensors").read_bytes()
+        assert boards(connect(layout, "mendline"))[0].entries
+        assert not list(scratch.iterdir())
