@@ -10,9 +10,11 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.digests import read_digest
 from catalog.errors import UserError
 from catalog.files import atomic_file, write_json
 from catalog.layout import Layout
@@ -24,11 +26,12 @@ from flows.template import FILES, ROOMS, profile_path, room_source, template_roo
 log = logger(__name__)
 
 _MARK = ".mendline/workspace.json"
+_PARAMS = "params.yaml"
 _LEFT_OUT = {"__pycache__", "template"}
 _GIT_TIMEOUT = 120.0
 _AT_ONCE = 500
 """Names of files in one command line."""
-OWN = frozenset({*ROOMS, *(name.split("/", 1)[0] for name in FILES), "params.yaml", "results"})
+OWN = frozenset({*ROOMS, *(name.split("/", 1)[0] for name in FILES), _PARAMS, "results"})
 """First parts of the paths of files that a commit of a work tree takes though they are new."""
 
 
@@ -116,9 +119,10 @@ def run_git(root: Path, *arguments: str) -> str:
 def create(root: Path, profile: str = "embedded", params: str | None = None) -> Workspace:
     """Make a work tree at `root`, or bring the one that stands there up to date.
 
-    `params` is the text of a whole params.yaml to take instead of the profile's. A params.yaml
-    that a person has edited since is kept. Raises `UserError` for a folder that holds something
-    else, an unknown profile, or settings that are not valid.
+    `params` is the text of a whole params.yaml to take instead of the profile's. Settings that a
+    person has edited since (params.yaml, prefect.yaml, .dvc/config and their like) are kept; code
+    is overwritten, after a commit of what was changed in it. Raises `UserError` for a folder that
+    holds something else, an unknown profile, or settings that are not valid.
     """
     text = profile_path(profile).read_text("utf-8") if params is None else params
     parse_params(text, f"the profile {profile}")
@@ -131,11 +135,13 @@ def create(root: Path, profile: str = "embedded", params: str | None = None) -> 
     if fresh:
         workspace.git("init", "--quiet", "--initial-branch=main")
     _ensure_identity(workspace)
+    if not fresh:
+        # The rooms are about to be overwritten: what a person changed there stays in the history.
+        workspace.commit("Changes made in the work tree")
     for room in ROOMS:
         _mirror(room_source(room), root / room)
-    for name in FILES:
-        _copy(template_root() / name, root / name)
-    _write_params(workspace, profile, text)
+    files = {name: (template_root() / name).read_bytes() for name in FILES}
+    _write_files(root, profile, files | {_PARAMS: text.encode()})
     workspace.commit(
         f"Work tree of the profile {profile}" if fresh else "Code and settings brought up to date"
     )
@@ -179,8 +185,7 @@ def _ensure_identity(workspace: Workspace) -> None:
             workspace.git("config", key, value)
 
 
-def _copy(source: Path, target: Path) -> None:
-    content = source.read_bytes()
+def _copy(content: bytes, target: Path) -> None:
     if target.is_file() and target.read_bytes() == content:
         return  # the time of the file is what DVC looks at first
     # 450 files: two syncs each take longer than all the rest, and the next start compares again.
@@ -196,7 +201,7 @@ def _mirror(source: Path, target: Path) -> None:
         if path.is_file() and not _LEFT_OUT & set(path.relative_to(source).parts)
     }
     for name in sorted(wanted):
-        _copy(source / name, target / name)
+        _copy((source / name).read_bytes(), target / name)
     for path in sorted(target.rglob("*"), reverse=True):
         if "__pycache__" in path.parts:
             continue
@@ -211,22 +216,36 @@ def _mirror(source: Path, target: Path) -> None:
 
 def has_own_settings(root: Path) -> bool:
     """Whether a person edited the params.yaml of the work tree at `root`: `create` keeps it."""
-    mark, target = root / _MARK, Layout(root).params
-    if not (mark.exists() and target.exists()):
-        return False
-    known = json.loads(mark.read_text("utf-8"))
-    return known.get("params") not in (None, _digest(target.read_bytes()))
+    return _is_edited(root, _PARAMS, _written(root))
 
 
-def _write_params(workspace: Workspace, profile: str, text: str) -> None:
-    mark, target = workspace.root / _MARK, workspace.layout.params
-    if has_own_settings(workspace.root):
-        return
-    if not target.exists() or target.read_bytes() != text.encode():
-        with atomic_file(target) as temporary:
-            temporary.write_text(text, "utf-8")
-    write_json(mark, {"profile": profile, "params": _digest(text.encode())})
+def _written(root: Path) -> dict[str, str]:
+    """Path to SHA-256 of the files that `create` wrote last."""
+    mark = root / _MARK
+    found: dict[str, str] = {}
+    if mark.exists():
+        found = json.loads(mark.read_text("utf-8")).get("files", {})
+    return found
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _is_edited(root: Path, name: str, written: Mapping[str, str]) -> bool:
+    target = root / name
+    return name in written and target.exists() and read_digest(target) != written[name]
+
+
+def _write_files(root: Path, profile: str, files: Mapping[str, bytes]) -> None:
+    """Write all but those that a person edited since they were written."""
+    written = _written(root)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    edited = {
+        name
+        for name in files
+        # What a run that was killed before the mark wrote is no edit.
+        if _is_edited(root, name, written) and read_digest(root / name) != digests[name]
+    }
+    if newer := sorted(name for name in edited if digests[name] != written[name]):
+        log.warning("edited, so kept: delete it and run again to take the new one", files=newer)
+    for name in files.keys() - edited:
+        _copy(files[name], root / name)
+    # Of an edited file the new digest, too: it is still another, and this version was told of.
+    write_json(root / _MARK, {"profile": profile, "files": digests})

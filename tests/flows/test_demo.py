@@ -85,7 +85,7 @@ def test_settings_of_an_older_version_that_nobody_edited_are_brought_up_to_date(
     older = text + "nothing_knows_this: 1\n"
     tree.layout.params.write_text(older)
     mark = json.loads((tree.state / "workspace.json").read_text())
-    mark["params"] = hashlib.sha256(older.encode()).hexdigest()
+    mark["files"]["params.yaml"] = hashlib.sha256(older.encode()).hexdigest()
     (tree.state / "workspace.json").write_text(json.dumps(mark))
     prepare(tmp_path / "tree", Source(), "embedded", text)
     assert tree.layout.params.read_text() == text

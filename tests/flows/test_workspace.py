@@ -97,13 +97,44 @@ def test_changed_code_and_settings_are_brought_up_to_date_and_committed(tmp_path
     assert _log(tree.root)[0] == "Code and settings brought up to date"
 
 
-def test_settings_that_a_person_edited_are_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["params.yaml", "prefect.yaml", ".dvc/config", "dvc.yaml"])
+def test_settings_that_a_person_edited_are_kept(tmp_path: Path, name: str) -> None:
     tree = create(tmp_path / "tree")
-    edited = tree.layout.params.read_text() + "# mine\n"
-    tree.layout.params.write_text(edited)
+    edited = (tree.root / name).read_text() + "# mine\n"
+    (tree.root / name).write_text(edited)
+    with capture_logs() as logs:
+        create(tree.root)
+        create(tree.root)
+    assert (tree.root / name).read_text() == edited
+    assert not logs, "nothing new was kept from it"
+
+
+def test_of_edited_settings_a_new_version_is_told_of_once(tmp_path: Path) -> None:
+    tree = create(tmp_path / "tree")
+    text = tree.layout.params.read_text()
+    tree.layout.params.write_text(text + "# mine\n")
+    told = []
+    for _ in range(2):
+        with capture_logs() as logs:
+            create(tree.root, params=text + "# new\n")
+        told += [entry["files"] for entry in logs]
+    assert told == [["params.yaml"]]
+    assert tree.layout.params.read_text() == text + "# mine\n"
+    tree.layout.params.unlink()
+    create(tree.root, params=text + "# new\n")
+    assert tree.layout.params.read_text() == text + "# new\n"
+    create(tree.root, params=text + "# newer\n")
+    assert tree.layout.params.read_text() == text + "# newer\n", "it is nobody's own any more"
+
+
+def test_code_that_a_person_changed_is_in_the_history(tmp_path: Path) -> None:
+    tree = create(tmp_path / "tree")
+    place = tree.root / "networks/restorers/__init__.py"
+    theirs = place.read_text() + "# mine\n"
+    place.write_text(theirs)
     create(tree.root)
-    create(tree.root)
-    assert tree.layout.params.read_text() == edited
+    assert place.read_text() != theirs
+    assert tree.git("show", "HEAD~1:networks/restorers/__init__.py") == theirs
 
 
 def test_a_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
