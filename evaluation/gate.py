@@ -9,7 +9,7 @@ The lower bound that a promotion needs gets stricter with each further candidate
 with the same champion on the same benchmark (`evaluation.spending`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -81,6 +81,8 @@ class Verdict:
     """Of the mean difference over all images, whatever the judge failed to say."""
     tasks: Mapping[Degradation, TaskResult] = field(default_factory=dict)
     excluded: int = 0
+    left_out: int | None = 0
+    """Images that the other side learned from; None where that is not on record."""
     relaxed: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     """Settings weaker than those for the paper's benchmark: name to (value, default)."""
 
@@ -95,6 +97,7 @@ class Verdict:
             "candidate": self.candidate,
             "confidence": round(self.confidence, 8),
             "better_p": self.better_p,
+            "left_out": self.left_out,
             "tasks": {
                 task.value: {"difference": result.difference.as_json(), "worse_p": result.worse_p}
                 for task, result in self.tasks.items()
@@ -126,14 +129,17 @@ def decide(
     taken_down: Sequence[str] = (),
     obstacles: Sequence[str] = (),
     turn: int = 1,
+    seen: Set[str] | None = frozenset(),
 ) -> Verdict:
     """Compare; `taken_down` names images that the candidate learned from and must not have.
 
     `obstacles` are further reasons, found by the caller, why nothing can be said. `turn` is the
-    candidate's number among those compared with this champion on this benchmark.
+    candidate's number among those compared with this champion on this benchmark. `seen` names
+    images that the champion learned from, which are left out; None where nobody knows.
     """
     against = champion_name if champion is not None else "the unrestored input"
-    rows = _pairs(candidate, champion)
+    pairs = _pairs(candidate, champion)
+    rows = [pair for pair in pairs if pair[0].image_id not in (seen or ())]
     usable = [(mine, theirs) for mine, theirs in rows if mine.counted and _counted(theirs)]
     names = [mine.degradation for mine, _ in usable]
     differences = np.array([_value(m, settings) - _value(t, settings) for m, t in usable])
@@ -180,6 +186,7 @@ def decide(
         _bounds(rows, settings),
         tasks,
         len(rows) - len(usable),
+        None if seen is None else len(pairs) - len(rows),
         relaxed(settings),
     )
 

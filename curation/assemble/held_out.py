@@ -1,13 +1,17 @@
 """Real degraded images that training never sees."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from catalog.degradations import Degradation
 from catalog.settings.pairs import Assemble
-from curation.assemble.order import shuffled
+from curation.assemble.order import draw, shuffled
 from curation.select import Selected
+
+_MOST = 1.5
+"""Times the share that is taken at most."""
 
 
 def hold_out(
@@ -18,6 +22,9 @@ def hold_out(
     Of a degradation with real pairs, a share of the groups is taken, at least one when there are
     two; of one without (no teacher), all, since training cannot use them. Every degraded image of a
     held-out group is held out, up to the cap of its degradation; the group leaves training whole.
+
+    A group is drawn by its name alone. So in a collection that grows, what was trained on is not
+    held out later, but where a few groups make up a degradation or a group gets another name.
     """
     if settings.held_out_share == 0 or settings.held_out_per_degradation == 0:
         return []
@@ -28,11 +35,9 @@ def hold_out(
         by_task[image.degradations[0]].append(image)
     groups: set[str] = set()
     for task, found in sorted(by_task.items()):
-        order = shuffled((image.group for image in found), settings.seed, f"held-out {task}")
+        order = shuffled((image.group for image in found), settings.seed, _purpose(task))
         if task in taught:
-            count = round(settings.held_out_share * len(order))
-            if count == 0 and len(order) > 1:
-                count = 1
+            count = _count(task, order, settings)
         else:
             order = [group for group in order if group not in trained]
             count = len(order)
@@ -48,3 +53,16 @@ def hold_out(
             if image.image_id in kept
         ]
     return sorted(rows, key=lambda row: row["image_id"])
+
+
+def _count(task: Degradation, order: Sequence[str], settings: Assemble) -> int:
+    """How many of `order`, groups by their draw, are below the share."""
+    share = settings.held_out_share
+    drawn = (draw(group, settings.seed, _purpose(task)) for group in order)
+    count = sum(place < share for place in drawn)
+    # Of a few groups chance could take none, or nearly all.
+    return max(min(count, math.ceil(_MOST * share * len(order))), int(len(order) > 1))
+
+
+def _purpose(task: Degradation) -> str:
+    return f"held-out {task}"

@@ -22,6 +22,7 @@ from evaluation.registry.contents import (
     note_contents,
     read_contents,
 )
+from evaluation.registry.exposure import exposed
 from evaluation.registry.fetching import fetched
 from evaluation.registry.flagging import blocked, digest_of, uncheckable
 from evaluation.registry.lock import locked
@@ -76,7 +77,15 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
                 "take-downs cannot be looked up. Register it anew from its work tree."
             )
         blocked_now = blocked(registry, found, params.gate.takedown_bits)
+        asked = {row.image_id for row in mine.table.rows}
+        if own := sorted(exposed(registry, found, asked) or ()):
+            obstacles.append(
+                f"The model learned from {len(own)} of the benchmark's images, or other versions "
+                f"of them, such as {own[0][:12]}; train it again on a dataset without them."
+            )
+        seen: set[str] | None = set()
         if champion is not None:
+            seen = exposed(registry, registry.version(champion), asked)
             theirs = _champion(layout, params, registry, champion, mine, Path(scratch), obstacles)
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         repeat = _repeat(summary)
@@ -90,6 +99,7 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
             blocked_now,
             obstacles,
             turn,
+            seen,
         )
         page = build_report(
             mine,
@@ -104,8 +114,7 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
         )
         if "contents" not in found.tags:  # registered before there were such lists
             note_contents(registry, found, contents)
-        seen = digest_of(blocked_now)
-        return _publish(registry, found, champion, verdict, page, seen)
+        return _publish(registry, found, champion, verdict, page, digest_of(blocked_now))
 
 
 def _publish(
