@@ -6,7 +6,7 @@ of the mean difference decides. Without a champion the other side is the unresto
 score is 0 by definition (RS = 0, LPS = 0).
 
 The lower bound that a promotion needs gets stricter with each further candidate that is compared
-with the same champion on the same benchmark (`evaluation.spending`).
+with the same champion (`evaluation.spending`).
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -70,7 +70,7 @@ class Verdict:
     difference: Interval
     """Its lower bound is at the one-sided level `confidence`, its upper one at the settings'."""
     candidate: int
-    """Which one it is, of those compared with this champion on this benchmark; from 1."""
+    """Which one it is, of those compared with this champion; from 1."""
     confidence: float
     shared: bool
     """Whether all of those share one chance of error, so that `confidence` rises."""
@@ -134,7 +134,7 @@ def decide(
     """Compare; `taken_down` names images that the candidate learned from and must not have.
 
     `obstacles` are further reasons, found by the caller, why nothing can be said. `turn` is the
-    candidate's number among those compared with this champion on this benchmark. `seen` names
+    candidate's number among those compared with this champion. `seen` names
     images that the champion learned from, which are left out; None where nobody knows.
     """
     against = champion_name if champion is not None else "the unrestored input"
@@ -363,7 +363,7 @@ def _said(overall: Interval, settings: Gate, against: str, turn: int, confidence
     )
     if settings.confidence_for == "candidate":
         return f"{said})."
-    return f"{said}; candidate {turn} against it on this benchmark)."
+    return f"{said}; candidate {turn} against it)."
 
 
 def _bounds(

@@ -73,8 +73,8 @@ class Gate(Settings):
     confidence_for: Literal["champion", "candidate"] = Field(
         default="champion",
         description="What `confidence` holds for. `champion`: for all candidates together that are "
-        "compared with one champion on one benchmark, however many; the k-th may use "
-        "1 / (k (k + 1)) of 1 - confidence, so that its bound is at 97.5, 99.2, 99.6 ... %. "
+        "compared with one champion, however many, also on a benchmark that grows; the k-th may "
+        "use 1 / (k (k + 1)) of 1 - confidence, so that its bound is at 97.5, 99.2, 99.6 ... %. "
         "`candidate`: for each by itself; of twenty useless ones, some then pass by chance.",
     )
     min_difference: float = Field(

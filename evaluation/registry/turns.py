@@ -1,8 +1,9 @@
-"""Which candidate it is, of all that were compared with one champion on one benchmark.
+"""Which look it is, of all that were taken at candidates beside one champion.
 
-A tag of the registered model, `mendline.compared.CHAMPION.BENCHMARK`, lists their versions in the
-order in which they came to the gate. So a version that comes again keeps its number, and one that
-was deleted is still counted.
+A tag of the registered model, `mendline.compared.CHAMPION`, lists VERSION@BENCHMARK in the order in
+which they came to the gate. So a version that comes again keeps its number, and one that was
+deleted is still counted. Another benchmark is another look: one that is held out of a collection is
+another every night, and mostly the same images.
 """
 
 import json
@@ -13,26 +14,30 @@ from evaluation.registry.store import TAG, Registry, Version
 
 
 def take_turn(registry: Registry, version: Version, champion: str | None, benchmark: str) -> int:
-    """The number, from 1, of `version` among those compared; taken now where it has none yet.
+    """The number, from 1, of `version` on `benchmark`; taken now where it has none yet.
 
     `benchmark` is the digest of the images that it was scored on.
     """
-    name = f"{TAG}compared.{champion or NONE}.{benchmark[:16]}"
+    name = f"{TAG}compared.{champion or NONE}"
+    look = _look(version.number, benchmark)
     known = _known(registry, name)
-    if version.number not in known:
+    if look not in known:
         with locked(registry):
             known = _known(registry, name)
             # Those that were gated before there was such a tag, or whose tag was taken away.
             earlier = [
-                other.number
+                _look(other.number, other.tags["benchmark"])
                 for other in reversed(registry.versions())
-                if "verdict" in other.tags
+                if {"verdict", "benchmark"} <= other.tags.keys()
                 and other.tags.get("champion_seen") == (champion or NONE)
-                and other.tags.get("benchmark") == benchmark
             ]
-            known = list(dict.fromkeys([*known, *earlier, version.number]))
+            known = list(dict.fromkeys([*known, *earlier, look]))
             registry.client.set_registered_model_tag(registry.name, name, json.dumps(known))
-    return known.index(version.number) + 1
+    return known.index(look) + 1
+
+
+def _look(version: str, benchmark: str) -> str:
+    return f"{version}@{benchmark[:16]}"
 
 
 def _known(registry: Registry, name: str) -> list[str]:
