@@ -1,6 +1,7 @@
 """What the demo shows at its end."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,32 @@ def _number(value: float | None) -> str:
 
 def _places(tree: Workspace, result: dict[str, Any]) -> str:
     root, version = tree.root, result["version"]
-    database = tree.layout.mlflow_database
     return (
         f"\n[bold]Report[/]   {escape(str(Path(result['report'])))}\n"
         f"[bold]Decide[/]   cd {escape(str(root))} && mendline review, then "
         f"mendline approve {version} --by YOU, or mendline reject {version} --by YOU --reason WHY\n"
-        f"[bold]MLflow[/]   mlflow ui --backend-store-uri sqlite:///{escape(str(database))}\n"
-        f"[bold]Prefect[/]  PREFECT_HOME={escape(str(prefect_home(root)))} prefect server start\n"
+        f"[bold]MLflow[/]   {escape(mlflow_at(tree))}\n"
+        f"[bold]Prefect[/]  {escape(prefect_at(tree))}\n"
         f"[bold]Trace[/]    cd {escape(str(root))} && mendline trace IMAGE_ID_OR_URL"
     )
+
+
+def mlflow_at(tree: Workspace) -> str:
+    """The address of the registry that was used, or the command that serves it."""
+    from evaluation.registry.store import public
+
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if server.startswith(("http://", "https://")):
+        return public(server)
+    store = public(server) if server else f"sqlite:///{tree.layout.mlflow_database}"
+    return f"mlflow ui --backend-store-uri {store}"
+
+
+def prefect_at(tree: Workspace) -> str:
+    """The address of the server that was used, or the command that serves its database."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+
+    if PREFECT_API_URL.value():
+        return str(PREFECT_UI_URL.value())
+    home = os.environ.get("PREFECT_HOME", "")
+    return f"PREFECT_HOME={home or prefect_home(tree.root)} prefect server start"
