@@ -61,7 +61,8 @@ def _count(task: Degradation, order: Sequence[str], settings: Assemble) -> int:
     drawn = (draw(group, settings.seed, _purpose(task)) for group in order)
     count = sum(place < share for place in drawn)
     # Of a few groups chance could take none, or nearly all.
-    return max(min(count, math.ceil(_MOST * share * len(order))), int(len(order) > 1))
+    most = min(math.ceil(_MOST * share * len(order)), len(order) - 1)
+    return max(min(count, most), int(len(order) > 1))
 
 
 def _purpose(task: Degradation) -> str:
