@@ -134,8 +134,8 @@ def decide(
     """Compare; `taken_down` names images that the candidate learned from and must not have.
 
     `obstacles` are further reasons, found by the caller, why nothing can be said. `turn` is the
-    candidate's number among those compared with this champion. `seen` names
-    images that the champion learned from, which are left out; None where nobody knows.
+    candidate's number among those compared with this champion. `seen` names images that the
+    champion learned from, which are left out; None where nobody knows.
     """
     against = champion_name if champion is not None else "the unrestored input"
     pairs = _pairs(candidate, champion)

@@ -1,11 +1,11 @@
 """What of the gate's chance of error each candidate may use up, where many try for one place.
 
 Twenty useless candidates that are each let through by chance one time in twenty would often bring
-one through. So the k-th that is compared with one champion may use 1 / (k (k + 1))
-of alpha: a half, a sixth, a twelfth. The shares of K candidates add up to 1 - 1 / (K + 1), never to
-more than one, and by Bonferroni's inequality the chance that any useless one passes is at most
-alpha. How many will come need not be known, and no verdict is changed by a later candidate
-(alpha-spending; Foster and Stine 2008, here without anything earned back).
+one through. So the k-th that is compared with one champion may use 1 / (k (k + 1)) of alpha: a
+half, a sixth, a twelfth. The shares of K candidates add up to 1 - 1 / (K + 1), never to more than
+one, and by Bonferroni's inequality the chance that any useless one passes is at most alpha. How
+many will come need not be known, and no verdict is changed by a later candidate (alpha-spending;
+Foster and Stine 2008, here without anything earned back).
 """
 
 import math

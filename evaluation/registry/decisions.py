@@ -13,7 +13,7 @@ from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.gate import PROMOTE
 from evaluation.registry.contents import check_contents, read_contents
-from evaluation.registry.flagging import blocked, digest_of, uncheckable
+from evaluation.registry.flagging import blocked, digest_of, learned, uncheckable
 from evaluation.registry.lock import locked
 from evaluation.registry.records import (
     NONE,
@@ -117,7 +117,8 @@ def rollback(layout: Layout, params: Params, by: str, reason: str = "") -> Recor
             )
         tainted = registry.find(previous)
         if tainted and not reason.strip():
-            ids = blocked(registry, tainted, params.gate.takedown_bits)
+            known = learned(registry, tainted.run_id)
+            ids = blocked(registry.layout, known, params.gate.takedown_bits)
             if ids:
                 raise UserError(
                     f"Version {previous} learned from {len(ids)} image(s) that have been taken "
@@ -230,8 +231,9 @@ def _approvable(
 
 def _still_clean(registry: Registry, found: Version, bits: int) -> None:
     """Refuse what was taken down after the gate; what the gate saw, it has said."""
-    ids = blocked(registry, found, bits)
-    unknown = found.tags["verdict"] == PROMOTE and uncheckable(registry, found)
+    known = learned(registry, found.run_id)
+    ids = blocked(registry.layout, known, bits)
+    unknown = found.tags["verdict"] == PROMOTE and uncheckable(registry.layout, known)
     if unknown or (ids and digest_of(ids) != found.tags.get("taken_down_seen")):
         raise UserError(
             f"Since version {found.number} went through the gate, "

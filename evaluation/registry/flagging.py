@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
@@ -12,7 +12,7 @@ from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.lineage import learned_from
 from evaluation.registry.register import LEARNED
-from evaluation.registry.store import Registry, Version, connect
+from evaluation.registry.store import Registry, connect
 
 
 def pair_list(registry: Registry, run_id: str, folder: Path) -> Path | None:
@@ -39,17 +39,14 @@ def learned(registry: Registry, run_id: str) -> set[str] | None:
         return None if found is None else learned_from(found)
 
 
-def blocked(registry: Registry, version: Version, bits: int) -> list[str]:
-    """Ids that a version learned from and that are taken down now, sorted."""
-    layout = registry.layout
-    if not layout.blocklist.exists():
-        return []
-    return sorted((learned(registry, version.run_id) or set()) & blocked_ids(layout, bits))
+def blocked(layout: Layout, known: Set[str] | None, bits: int) -> list[str]:
+    """Ids, of those that a version has `learned`, which are taken down now, sorted."""
+    return sorted(known & blocked_ids(layout, bits)) if known and layout.blocklist.exists() else []
 
 
-def uncheckable(registry: Registry, version: Version) -> bool:
-    """Whether something is taken down and nobody knows if the version learned from it."""
-    return registry.layout.blocklist.exists() and learned(registry, version.run_id) is None
+def uncheckable(layout: Layout, known: Set[str] | None) -> bool:
+    """Whether something is taken down and nobody knows if a version has `learned` from it."""
+    return known is None and layout.blocklist.exists()
 
 
 def digest_of(ids: Sequence[str]) -> str:
@@ -66,7 +63,8 @@ def flag_versions(layout: Layout, params: Params) -> dict[str, list[str]]:
     found = {}
     with registry.reachable():
         for version in registry.versions():
-            ids = blocked(registry, version, params.gate.takedown_bits)
+            known = learned(registry, version.run_id)
+            ids = blocked(layout, known, params.gate.takedown_bits)
             if ids:
                 found[version.number] = ids
             if version.tags.get("taken_down", "0") != str(len(ids)):

@@ -14,6 +14,7 @@ from catalog.log import logger
 from catalog.settings import Params
 from evaluation.benchmark import open_benchmark
 from evaluation.evaluate import evaluate_model
+from evaluation.exposure import exposed
 from evaluation.gate import Verdict, decide
 from evaluation.lineage import dataset_digest
 from evaluation.registry.contents import (
@@ -22,9 +23,8 @@ from evaluation.registry.contents import (
     note_contents,
     read_contents,
 )
-from evaluation.registry.exposure import exposed
 from evaluation.registry.fetching import fetched
-from evaluation.registry.flagging import blocked, digest_of, uncheckable
+from evaluation.registry.flagging import blocked, digest_of, learned, uncheckable
 from evaluation.registry.lock import locked
 from evaluation.registry.records import NONE, report_path
 from evaluation.registry.register import EVALUATION
@@ -71,21 +71,22 @@ def gate_version(layout: Layout, params: Params, version: str | int) -> Gated:
         mine = Side(f"version {found.number}", ScoreTable.read(folder / "scores.parquet"), folder)
         obstacles: list[str] = []
         theirs = None
-        if uncheckable(registry, found):
+        known = learned(registry, found.run_id)
+        if uncheckable(layout, known):
             obstacles.append(
                 "What the model learned from is not on record (dataset/pairs.parquet of its run): "
                 "take-downs cannot be looked up. Register it anew from its work tree."
             )
-        blocked_now = blocked(registry, found, params.gate.takedown_bits)
+        blocked_now = blocked(layout, known, params.gate.takedown_bits)
         asked = {row.image_id for row in mine.table.rows}
-        if own := sorted(exposed(registry, found, asked) or ()):
+        if own := sorted(exposed(layout, known, asked) or ()):
             obstacles.append(
                 f"The model learned from {len(own)} of the benchmark's images, or other versions "
                 f"of them, such as {own[0][:12]}; train it again on a dataset without them."
             )
         seen: set[str] | None = set()
         if champion is not None:
-            seen = exposed(registry, registry.version(champion), asked)
+            seen = exposed(layout, learned(registry, registry.version(champion).run_id), asked)
             theirs = _champion(layout, params, registry, champion, mine, Path(scratch), obstacles)
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         repeat = _repeat(summary)

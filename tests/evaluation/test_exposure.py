@@ -8,13 +8,12 @@ from catalog.layout import Layout
 from catalog.settings import Params
 from catalog.tables import write_table
 from evaluation.benchmark import read_benchmark
+from evaluation.exposure import exposed
 from evaluation.registry import decisions
-from evaluation.registry.exposure import exposed
 from evaluation.registry.gating import Gated, gate_version
 from evaluation.registry.register import register_candidate
 from evaluation.registry.store import Registry
 from tests.evaluation.conftest import score_sharpener
-from tests.evaluation.registering import bare_version
 
 ELSEWHERE = "e" * 64
 
@@ -54,27 +53,19 @@ def test_a_candidate_that_learned_from_the_benchmark_is_not_promoted(
     )
 
 
-def test_a_version_of_a_benchmark_image_and_a_match_of_one_count_too(
-    layout: Layout, registry: Registry
-) -> None:
-    version = bare_version(registry)
-    _pairs(layout, ELSEWHERE)
-    place = str(layout.dataset / "pairs.parquet")
-    registry.client.log_artifact(registry.version(version).run_id, place, "dataset")
-    found = registry.version(version)
-    a, b, c = _ids(layout)[:3]
-    assert exposed(registry, found, {a, b, c}) == set()
-    group = [{"image_id": key, "group": a, "keeper": True} for key in (a, ELSEWHERE)]
+def test_a_version_of_a_benchmark_image_and_a_match_of_one_count_too(layout: Layout) -> None:
+    known, benchmark = {ELSEWHERE}, {"a", "b", "c"}
+    assert exposed(layout, None, benchmark) is None
+    assert exposed(layout, known, benchmark) == set()
+    group = [{"image_id": key, "group": "a", "keeper": True} for key in ("a", ELSEWHERE)]
     rows = [dict.fromkeys(schemas.DUPLICATES.names) | row for row in group]
     write_table(layout.duplicates, rows, schemas.DUPLICATES)
-    assert exposed(registry, found, {a, b, c}) == {a}
-    match = dict.fromkeys(schemas.CONTAMINATION.names) | {
-        "image_id": ELSEWHERE,
-        "benchmark_id": b,
-    }
-    write_table(layout.contamination, [match], schemas.CONTAMINATION)
-    assert exposed(registry, found, {a, b, c}) == {a, b}
-    assert exposed(registry, found, {c}) == set()
+    assert exposed(layout, known, benchmark) == {"a"}
+    match = {"image_id": ELSEWHERE, "benchmark_id": "b"}
+    rows = [dict.fromkeys(schemas.CONTAMINATION.names) | match]
+    write_table(layout.contamination, rows, schemas.CONTAMINATION)
+    assert exposed(layout, known, benchmark) == {"a", "b"}
+    assert exposed(layout, known, {"c"}) == set()
 
 
 def test_what_the_champion_learned_from_is_left_out_of_the_comparison(

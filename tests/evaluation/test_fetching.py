@@ -1,21 +1,20 @@
-"""Models that leave the registry: unchanged, and without a trace on this machine."""
+"""Models that leave a registry on this disk; from a server: test_on_a_server.py."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
 from evaluation.registry.fetching import fetched, registered
-from evaluation.registry.leaderboard import boards
 from evaluation.registry.register import register_candidate
-from evaluation.registry.store import Registry, connect
+from evaluation.registry.store import Registry
+from flows.cli import mendline
 from flows.registry_models import local_model
 from tests.evaluation.conftest import score_sharpener
-from tests.evaluation.mlflow_server import free_port, mlflow_server
 
 
 def _register(layout: Layout, params: Params, model: Path) -> None:
@@ -73,26 +72,19 @@ def test_a_uri_that_names_nothing_is_said_so(
             registered(layout, uri)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_of_a_server_nothing_stays_in_the_temporary_folder(
+def test_the_restore_command_finds_a_version_in_the_registry_of_the_work_tree(
     layout: Layout,
     params: Params,
     registry: Registry,
     model_folder: Callable[[int], Path],
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model, port = model_folder(1), free_port()
-    with mlflow_server(registry, port):
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-        _register(layout, params, model)
-        scratch = tmp_path / "scratch"
-        scratch.mkdir()
-        monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-        with local_model(layout, "models:/mendline@candidate") as name:
-            assert Path(name).is_relative_to(scratch)
-            weights = (Path(name) / "model.safetensors").read_bytes()
-            assert weights == (model / "model.safetensors").read_bytes()
-        assert boards(connect(layout, "mendline"))[0].entries
-        assert not list(scratch.iterdir())
+    _register(layout, params, model_folder(1))
+    # MLflow sets it to the store that it is told; afterwards it is gone again.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.chdir(layout.root)
+    photo = str(next((layout.benchmark / "noise").glob("*.png")))
+    command = ["restore", photo, "-d", "noise", "--restorer", "models:/mendline/1", "--out", "out"]
+    done = CliRunner().invoke(mendline, command, catch_exceptions=False)
+    assert "1 of 1 images restored by mendline-student" in done.output
+    assert not (layout.root / "mlflow.db").exists(), "MLflow made a registry of its own"

@@ -15,10 +15,12 @@ from catalog.settings import Params
 from catalog.tables import write_table
 from evaluation.registry import decisions
 from evaluation.registry.gating import gate_version
+from evaluation.registry.leaderboard import boards
 from evaluation.registry.records import records, report_state
 from evaluation.registry.register import register_candidate
 from evaluation.registry.store import Registry, connect
 from flows.cli import mendline
+from flows.registry_models import local_model
 from tests.evaluation.conftest import score_sharpener
 from tests.evaluation.mlflow_server import free_port, mlflow_server
 
@@ -60,6 +62,11 @@ def test_register_gate_approve_flag_restore_and_roll_back(
 
         said = CliRunner().invoke(mendline, ["review", "--all"], catch_exceptions=False).output
         assert "mendline" in said
+        assert len(boards(there)[0].entries) == 2
+        with local_model(layout, "models:/mendline@champion") as name:
+            assert Path(name).is_relative_to(scratch)
+            weights = (Path(name) / "model.safetensors").read_bytes()
+            assert weights == (model_folder(2) / "model.safetensors").read_bytes()
         photo = str(next(layout.benchmark.rglob("*.png")))
         command = ["restore", photo, "-d", "noise", "--restorer", "models:/mendline@champion"]
         done = CliRunner().invoke(mendline, [*command, "--out", "out"], catch_exceptions=False)

@@ -207,22 +207,6 @@ def test_a_model_loads_without_pickle_and_restores(
     assert found["image"][0] == 400 and "not an image" in found["image"][1]
 
 
-def test_the_restore_command_finds_a_version_in_the_registry_of_the_work_tree(
-    layout: Layout, register: Register, registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from catalog.degradations import Degradation
-
-    register(1, 100)
-    # MLflow sets it to the store that it is told; afterwards it is gone again.
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    monkeypatch.chdir(layout.root)
-    photo = str(next((layout.benchmark / Degradation.NOISE).glob("*.png")))
-    command = ["restore", photo, "-d", "noise", "--restorer", "models:/mendline/1", "--out", "out"]
-    done = CliRunner().invoke(mendline, command, catch_exceptions=False)
-    assert "1 of 1 images restored by mendline-student" in done.output
-    assert not (layout.root / "mlflow.db").exists(), "MLflow made a registry of its own"
-
-
 def test_a_champion_of_another_judge_is_scored_again(
     layout: Layout, params: Params, registry: Registry, model_folder: Callable[[int], Path]
 ) -> None:
