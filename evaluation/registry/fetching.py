@@ -1,10 +1,16 @@
 """A registered version's model, as a folder: the one way that weights leave the registry."""
 
+import errno
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psutil
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
@@ -13,6 +19,9 @@ from catalog.layout import Layout
 from evaluation.registry.bundles import folder_in
 from evaluation.registry.contents import check_contents, contents_in
 from evaluation.registry.store import Registry, connect
+
+_PREFIX = "mendline-model-"
+"""Of a temporary folder's name; the number of the process follows."""
 
 
 def registered(layout: Layout, uri: str) -> tuple[Registry, str]:
@@ -54,8 +63,10 @@ def fetched(registry: Registry, number: str) -> Iterator[Path]:
             if isinstance(place, LocalArtifactRepository):
                 root = Path(place.artifact_dir)
             else:
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mendline-model-"))
-                root = Path(place.download_artifacts("", folder))
+                remove_left_behind()
+                prefix = f"{_PREFIX}{os.getpid()}-"
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
+                root = _download(place, folder)
             check_contents(registry, version, contents_in(root), caches=True)
         found = folder_in(root)
         if found is None:
@@ -64,3 +75,26 @@ def fetched(registry: Registry, number: str) -> Iterator[Path]:
                 "It was not registered by Mendline; register the model anew.",
             )
         yield found
+
+
+def _download(place: ArtifactRepository, folder: str) -> Path:
+    try:
+        return Path(place.download_artifacts("", folder))
+    except MlflowException as error:
+        # MLflow gathers what its threads met into one text.
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise UserError(
+            f"No space left on the disk in {tempfile.gettempdir()} while the model was downloaded.",
+            "Free some, or name another folder with TMPDIR; then run the same command again.",
+        ) from error
+
+
+def remove_left_behind() -> None:
+    """Delete what a killed process of this user had downloaded: it may be many gigabytes."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        process = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            with suppress(OSError):
+                if folder.lstat().st_uid == os.getuid():
+                    shutil.rmtree(folder)  # which refuses a link

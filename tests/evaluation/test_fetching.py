@@ -1,5 +1,7 @@
 """Models that leave a registry on this disk; from a server: test_on_a_server.py."""
 
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from click.testing import CliRunner
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings import Params
-from evaluation.registry.fetching import fetched, registered
+from evaluation.registry.fetching import fetched, registered, remove_left_behind
 from evaluation.registry.register import register_candidate
 from evaluation.registry.store import Registry
 from flows.cli import mendline
@@ -88,3 +90,22 @@ def test_the_restore_command_finds_a_version_in_the_registry_of_the_work_tree(
     done = CliRunner().invoke(mendline, command, catch_exceptions=False)
     assert "1 of 1 images restored by mendline-student" in done.output
     assert not (layout.root / "mlflow.db").exists(), "MLflow made a registry of its own"
+
+
+def test_what_a_killed_process_downloaded_is_removed_and_a_living_one_s_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    kept = tmp_path / "precious"
+    kept.mkdir()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        folder = tmp_path / f"mendline-model-{process.pid}-abc"
+        (folder / "artifacts").mkdir(parents=True)
+        link = tmp_path / f"mendline-model-{process.pid}-link"
+        link.symlink_to(kept)
+        remove_left_behind()
+        assert (folder / "artifacts").is_dir()
+        process.kill()
+    remove_left_behind()
+    assert not folder.exists()
+    assert kept.is_dir() and link.is_symlink()

@@ -1,8 +1,9 @@
 """A version's whole life on an `mlflow server` that keeps the artifacts, too."""
 
 import hashlib
+import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,38 @@ def test_register_gate_approve_flag_restore_and_roll_back(
         assert not list(scratch.iterdir()), "what was downloaded is gone"
     report = gated.report.read_bytes()
     assert gated.report_sha256 == hashlib.sha256(report).hexdigest()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 kB."""
+    place = tmp_path / "tiny"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a file system of its own cannot be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_that_is_too_small_for_a_model_is_named_and_left_empty(
+    layout: Layout,
+    params: Params,
+    registry: Registry,
+    model_folder: Callable[[int], Path],
+    tiny_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = free_port()
+    with mlflow_server(registry, port):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        out = layout.root / "results/1"
+        score_sharpener(layout, 100, out)
+        register_candidate(layout, params, model_folder(1), out)
+        monkeypatch.setattr(tempfile, "tempdir", str(tiny_disk))
+        with (
+            pytest.raises(UserError, match=rf"No space left on the disk in {tiny_disk}"),
+            local_model(layout, "models:/mendline/1"),
+        ):
+            pass
+        assert not list(tiny_disk.iterdir())
