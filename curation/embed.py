@@ -5,17 +5,18 @@
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from catalog.batches import batches
+from catalog.batches import MOST_PIXELS, batches
 from catalog.errors import ImageRefused
 from catalog.images import Rgb
 from catalog.layout import Layout
@@ -26,7 +27,9 @@ from catalog.stage import Counts, run_stage
 from catalog.tables import write_table
 from curation.by_shard import fresh_rows, map_shards
 from networks.embedders import load_embedder
-from networks.interfaces import Embedder
+from networks.interfaces import Embedder, PreparingEmbedder
+
+Row = dict[str, Any]
 
 VERSION = "2"
 """Part of the cache's key; to be raised by whoever changes what a row holds."""
@@ -38,19 +41,26 @@ def _loaded(name: str) -> Embedder:
     return load_embedder(name)
 
 
-def _rows(embedder: Embedder, batch: list[Stored]) -> list[dict[str, Any]]:
+def _steps(embedder: Embedder) -> tuple[Callable[[Rgb], Any], Callable[[list[Any]], np.ndarray]]:
+    """What can be done image by image, and what is done for a batch."""
+    if isinstance(embedder, PreparingEmbedder):
+        return embedder.prepare, embedder.embed_prepared
+    return lambda image: image, embedder.embed_images
+
+
+def _rows(embedder: Embedder, batch: list[Stored], images: list[Future[Any]]) -> list[Row]:
     # pyarrow reads no null back from a column of lists of fixed size.
     nothing = np.zeros(embedder.width, np.float32)
-    rows: list[dict[str, Any]] = []
-    good: list[Rgb] = []
-    for stored in batch:
-        row: dict[str, Any] = {"image_id": stored.image_id}
+    rows: list[Row] = []
+    good: list[Any] = []
+    for stored, image in zip(batch, images, strict=True):
+        row: Row = {"image_id": stored.image_id}
         try:
-            good.append(stored.decode())
+            good.append(image.result())
         except ImageRefused as refused:
             row |= {"embedding": nothing, "refused": refused.reason}
         rows.append(row)
-    vectors = iter(embedder.embed_images(good))
+    vectors = iter(_steps(embedder)[1](good))
     return [row if "refused" in row else row | {"embedding": next(vectors)} for row in rows]
 
 
@@ -67,20 +77,30 @@ def _one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def embed_shard(name: str, batch_size: int, shard: Path) -> list[dict[str, Any]]:
+def embed_shard(name: str, batch_size: int, shard: Path) -> list[Row]:
     """One row an image; an image that cannot be decoded has `refused` set and no vector.
 
-    A thread a core takes batch after batch from file to vectors: decoding, scaling and the network
-    let go of the interpreter's lock, and one network serves all.
+    A thread a core: each takes image after image from file to what the network reads, and after
+    the last image of a batch one of them takes the batch to vectors. Decoding, scaling and the
+    network let go of the interpreter's lock, and one network serves all.
     """
     embedder = _loaded(name)
-    rows: list[dict[str, Any]] = []
+    prepare, _ = _steps(embedder)
+    rows: list[Row] = []
     threads = os.cpu_count() or 1
     with _one_thread_each(), ThreadPoolExecutor(threads, "embed") as pool:
-        waiting: deque[Future[list[dict[str, Any]]]] = deque()
-        for batch in batches(read_shard(shard), batch_size):
-            waiting.append(pool.submit(_rows, embedder, batch))
-            if len(waiting) > 2 * threads:
+
+        def ready(stored: Stored) -> Any:
+            return prepare(stored.decode())
+
+        waiting: deque[Future[list[Row]]] = deque()
+        # Of what is prepared image by image, a thread holds one decoded photo, however large.
+        pixels = inf if isinstance(embedder, PreparingEmbedder) else MOST_PIXELS
+        for batch in batches(read_shard(shard), batch_size, pixels):
+            # Threads take tasks in turn, so a batch waits only for images that are under way.
+            images = [pool.submit(ready, stored) for stored in batch]
+            waiting.append(pool.submit(_rows, embedder, batch, images))
+            if len(waiting) > threads:
                 rows += waiting.popleft().result()
         for future in waiting:
             rows += future.result()

@@ -8,7 +8,7 @@ across it.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -85,6 +85,23 @@ class Embedder(Protocol):
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(n, width) float32, each row of length 1."""
+        ...
+
+
+@runtime_checkable
+class PreparingEmbedder(Embedder, Protocol):
+    """An embedder that also takes its two steps apart; together they are `embed_images`.
+
+    Preparation is most of the work where the network is on a GPU, and image by image all cores can
+    share it.
+    """
+
+    def prepare(self, image: Rgb) -> Any:
+        """What the network takes of one image."""
+        ...
+
+    def embed_prepared(self, prepared: Sequence[Any]) -> np.ndarray:
+        """(n, width) float32, each row of length 1; the same vector whatever the batch."""
         ...
 
 

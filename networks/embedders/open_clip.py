@@ -27,6 +27,14 @@ whole of a line of pixels scaled to the model's height would fill the memory. Th
 which the model sees, is the same."""
 
 
+GPU_BATCH = 32
+"""Images in every call of the network on a GPU: fewer are filled up, more are taken in turns.
+
+A GPU's library chooses another kernel, which sums in another order, for another number of images;
+with one number an image has the same vector whatever stands beside it.
+"""
+
+
 def weights_digest(model: torch.nn.Module) -> str:
     """SHA-256 over the names and bytes of all weights, in the order of their names."""
     digest = hashlib.sha256()
@@ -52,24 +60,41 @@ class OpenClipEmbedder:
         self.tokenizer = tokenizer
         preprocessing = PreprocessCfg(**model.visual.preprocess_cfg)
         self.transform = image_transform_v2(preprocessing, is_train=False)
+        self._fixed = GPU_BATCH if self.device.type == "cuda" else None
         self._crops = preprocessing.resize_mode == "shortest"
         self._dtype = next(model.visual.parameters()).dtype
         self.width = self.embed_texts(["a photo"]).shape[1]
 
-    def _prepare(self, image: Rgb) -> torch.Tensor:
+    def prepare(self, image: Rgb) -> torch.Tensor:
+        """(3, side, side) float32 in the host's memory, scaled and normalised for the model."""
         if self._crops:
             image = middle(image, LONGEST_ASPECT)
         return self.transform(Image.fromarray(image))
 
-    @torch.inference_mode()
     def embed_images(self, images: Sequence[Rgb]) -> np.ndarray:
         """(n, width) float32, each row of length 1; no images give (0, width)."""
-        if not images:
+        return self.embed_prepared([self.prepare(image) for image in images])
+
+    @torch.inference_mode()
+    def embed_prepared(self, prepared: Sequence[torch.Tensor]) -> np.ndarray:
+        """(n, width) float32, each row of length 1, of what `prepare` made."""
+        if not prepared:
             return np.zeros((0, self.width), np.float32)
-        batch = torch.stack([self._prepare(image) for image in images])
+        size = self._fixed or len(prepared)
+        parts = [
+            self._encode(prepared[start : start + size]) for start in range(0, len(prepared), size)
+        ]
+        return torch.cat(parts).cpu().numpy()
+
+    def _encode(self, prepared: Sequence[torch.Tensor]) -> torch.Tensor:
+        """(n, width) float32 on the device, in one call of the network."""
+        batch = torch.stack(list(prepared))
         data = batch.to(self.device, self._dtype, memory_format=torch.channels_last)
-        vectors = self.model.encode_image(data, normalize=True)
-        return vectors.float().cpu().numpy()
+        missing = (self._fixed or len(data)) - len(data)
+        if missing:
+            blank = data.new_zeros(missing, *data.shape[1:])
+            data = torch.cat([data, blank]).contiguous(memory_format=torch.channels_last)
+        return self.model.encode_image(data, normalize=True)[: len(prepared)].float()
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:

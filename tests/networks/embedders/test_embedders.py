@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from catalog.errors import UserError
 from networks.embedders import load_embedder
 from networks.embedders.mendline_clip import WEIGHTS, build_model, load_mendline_clip
-from networks.interfaces import Embedder
+from networks.embedders.open_clip import OpenClipEmbedder
+from networks.interfaces import Embedder, Identity
 
 
 def _images(count: int) -> list[np.ndarray]:
@@ -34,6 +35,41 @@ def test_vectors_are_of_length_one_and_do_not_depend_on_the_batch(embedder: Embe
     alone = np.concatenate([embedder.embed_images([image]) for image in images])
     assert np.allclose(together, alone, atol=1e-5)
     assert embedder.embed_images([]).shape == (0, embedder.width)
+
+
+def test_the_network_may_be_asked_in_batches_of_one_size_only(
+    embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: fewer images are filled up, more are taken in turns."""
+    images = _images(5)
+    wanted = embedder.embed_images(images)
+    sizes: list[int] = []
+    encode = embedder.model.encode_image  # type: ignore[attr-defined]
+
+    def counted(data: torch.Tensor, normalize: bool) -> torch.Tensor:
+        sizes.append(len(data))
+        return encode(data, normalize=normalize)
+
+    monkeypatch.setattr(embedder, "_fixed", 3)
+    monkeypatch.setattr(embedder.model, "encode_image", counted)  # type: ignore[attr-defined]
+    assert np.allclose(embedder.embed_images(images), wanted, atol=1e-5)
+    assert sizes == [3, 3]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_on_a_gpu_a_vector_is_the_same_whatever_the_batch(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = open_clip.create_model("ViT-S-32").to(dtype)
+    tokenizer = open_clip.get_tokenizer("ViT-S-32")
+    embedder = OpenClipEmbedder(model, tokenizer, Identity("ViT-S-32", "1", trained=False))
+    images = _images(70)
+    together = embedder.embed_images(images)
+    for size in (1, 7, 32):
+        parts = [embedder.embed_images(images[i : i + size]) for i in range(0, 70, size)]
+        assert np.allclose(np.concatenate(parts), together, atol=1e-5)
+    assert np.abs(together[:-1] - together[1:]).max() > 1e-3, "the vectors tell images apart"
 
 
 def test_texts_and_images_share_a_space(embedder: Embedder) -> None:
