@@ -4,16 +4,21 @@
     python -m benchmarks.embed_rate --photos FOLDER --model ViT-L-14   (random weights; bf16 on GPU)
 
 Both decode the same JPEGs, prepare them as the model asks and run the same model; the DataLoader
-has two workers, which start anew each round as in a script that runs once. Rounds alternate.
+has two workers, or those given (several numbers are taken in turns), which start anew each round as
+in a script that runs once. Rounds alternate.
 """
 
 import argparse
 import copy
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
 from PIL import Image
@@ -55,6 +60,18 @@ def plain_loop(
             model.encode_image(images, normalize=True).cpu()
 
 
+def files(photos: list[Path], count: int) -> Iterator[bytes]:
+    """JPEGs of the photos, again and again each time in another quality."""
+
+    def one(photo: Path, round_: int) -> bytes:
+        return jpeg(decode(photo.read_bytes()), 80 + round_ % 20)
+
+    with ThreadPoolExecutor() as pool:
+        for round_ in range(-(-count // len(photos))):
+            left = count - round_ * len(photos)
+            yield from pool.map(partial(one, round_=round_), photos[:left])
+
+
 def main() -> None:
     """Print rates and their ratio, a line a round."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,14 +79,16 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--workers", type=int, default=2, help="of the DataLoader")
+    parser.add_argument("--workers", type=int, nargs="+", default=[2], help="of the DataLoader")
     parser.add_argument("--model", default="mendline-clip")
     given = parser.parse_args()
     if given.model == "mendline-clip":
         embedder = load_embedder(given.model)
     else:
-        model = open_clip.create_model(given.model)
-        if torch.cuda.is_available():
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        with torch.device(device):
+            model = open_clip.create_model(given.model, device=device)
+        if device == "cuda":
             model = model.bfloat16()
         identity = Identity(given.model, "1", trained=False)
         embedder = OpenClipEmbedder(model, open_clip.get_tokenizer(given.model), identity)
@@ -81,25 +100,26 @@ def main() -> None:
         folder = Path(name)
         paths = []
         with ShardWriter(folder / "shards") as writer:
-            for number in range(given.images):
-                image = decode(photos[number % len(photos)].read_bytes())
-                data = jpeg(image, 80 + number // len(photos) % 20)
+            for number, data in enumerate(files(photos, given.images)):
                 paths.append(folder / f"{number}.jpg")
                 paths[-1].write_bytes(data)
                 writer.add(data, read_header(data), {})
         shards = find_shards(folder / "shards")
+        # The first call of a network on a GPU loads its kernels.
+        embedder.embed_images([np.zeros((64, 64, 3), np.uint8)] * given.batch)
         for number in range(given.rounds):
-            started = time.perf_counter()
-            plain_loop(paths, embedder, plain_model, given.batch, given.workers)
-            plain = time.perf_counter() - started
+            plain = {}
+            for workers in given.workers:
+                started = time.perf_counter()
+                plain_loop(paths, embedder, plain_model, given.batch, workers)
+                plain[workers] = given.images / (time.perf_counter() - started)
             started = time.perf_counter()
             rows = sum(len(embed.embed_shard("", given.batch, shard)) for shard in shards)
-            ours = time.perf_counter() - started
-            print(
-                f"round {number}: plain loop {given.images / plain:.1f}/s, "
-                f"embed {rows / ours:.1f}/s, ratio {plain / ours * rows / given.images:.2f}",
-                flush=True,
-            )
+            ours = rows / (time.perf_counter() - started)
+            print(f"round {number}: embed {ours:.1f}/s", end="")
+            for workers, rate in plain.items():
+                print(f"; plain loop of {workers} {rate:.1f}/s, ratio {ours / rate:.2f}", end="")
+            print(flush=True)
 
 
 if __name__ == "__main__":

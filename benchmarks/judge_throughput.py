@@ -6,9 +6,9 @@
 
 `server` asks a local OpenAI-compatible server that answers every request after the same time, one
 request at a time and many at once: what the client makes of a server that can batch. `model` builds
-a checkpoint of Qwen3-VL-8B's shape with random weights and a tokenizer of bytes (so the question is
-about three times as many tokens as in earnest, and no answer ends before its 32 tokens), and
-judges the same images in batches of 1 and more, in turns. Each prints a line of JSON.
+a Qwen3-VL of 8B's shape on the device, with random weights and a tokenizer of bytes (so the
+question is about three times as many tokens as in earnest, and no answer ends before its 32
+tokens), and judges images in batches of 1 and more, in turns. Each prints a line of JSON.
 """
 
 import argparse
@@ -85,30 +85,11 @@ EIGHT_B: dict[str, dict[str, Any]] = {
 """Qwen/Qwen3-VL-8B-Instruct, config.json."""
 
 
-def random_checkpoint(place: Path, shape: dict[str, dict[str, Any]], device: str = "cpu") -> None:
-    """Save a Qwen3-VL of `shape` with random weights (seed 0), and its processor, to `place`."""
+def random_model(shape: dict[str, dict[str, Any]], device: str = "cpu") -> Any:
+    """A Qwen3-VL of `shape` with random weights (seed 0); float32 on a CPU, bfloat16 elsewhere."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import (
-        PreTrainedTokenizerFast,
-        Qwen2VLImageProcessor,
-        Qwen3VLConfig,
-        Qwen3VLForConditionalGeneration,
-        Qwen3VLProcessor,
-        Qwen3VLVideoProcessor,
-    )
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: index for index, token in enumerate([*SPECIAL, *alphabet])}
-    bytes_only = Tokenizer(models.BPE(vocabulary, []))
-    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bytes_only.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bytes_only,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        additional_special_tokens=SPECIAL,
-    )
     text = dict(shape["text"])
     rope = {
         "rope_type": "default",
@@ -134,7 +115,31 @@ def random_checkpoint(place: Path, shape: dict[str, dict[str, Any]], device: str
         torch.set_default_dtype(before)
     model.generation_config.eos_token_id = 2
     model.generation_config.pad_token_id = 0
-    model.save_pretrained(place)
+    return model
+
+
+def random_checkpoint(place: Path, shape: dict[str, dict[str, Any]]) -> None:
+    """Save a Qwen3-VL of `shape` with random weights (seed 0), and its processor, to `place`."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import (
+        PreTrainedTokenizerFast,
+        Qwen2VLImageProcessor,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate([*SPECIAL, *alphabet])}
+    bytes_only = Tokenizer(models.BPE(vocabulary, []))
+    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytes_only.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bytes_only,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=SPECIAL,
+    )
+    random_model(shape).save_pretrained(place)
     options = {"patch_size": 16, "merge_size": 2, "temporal_patch_size": 2}
     Qwen3VLProcessor(
         image_processor=Qwen2VLImageProcessor(**options),
@@ -151,7 +156,10 @@ def images(count: int) -> list[np.ndarray]:
 
 
 def measure_model(shape: dict[str, Any], sizes: list[int], count: int, rounds: int) -> dict:
-    """Images a second in batches of each of `sizes`, median of `rounds` taken in turns."""
+    """Images a second in batches of each of `sizes`, median of `rounds` taken in turns.
+
+    Of each size at most four batches of the `count` images are judged.
+    """
     import torch
 
     from networks.judges.vlm.qwen import Qwen3VlJudge
@@ -160,16 +168,19 @@ def measure_model(shape: dict[str, Any], sizes: list[int], count: int, rounds: i
     prepared = [prepare(image) for image in images(count)]
     asked = question("released", Degradation.HAZE)
     with tempfile.TemporaryDirectory() as folder:
-        random_checkpoint(Path(folder), shape, device)
+        random_checkpoint(Path(folder), TINY)
         judge = Qwen3VlJudge(Path(folder))
+    # Only sizes differ: a file of 16 GB would be written and read for nothing.
+    judge.model = random_model(shape, device).eval()
     rates: dict[int, list[float]] = {size: [] for size in sizes}
     for turn in range(rounds + 1):
         for size in sizes:
             judge.batch_size = size
+            few = prepared[: 4 * size if turn else size]  # the first turn warms up
             started = time.perf_counter()
-            judge.ask(prepared, asked)
-            if turn:  # the first turn warms up
-                rates[size].append(count / (time.perf_counter() - started))
+            judge.ask(few, asked)
+            if turn:
+                rates[size].append(len(few) / (time.perf_counter() - started))
     found = {str(size): round(statistics.median(values), 3) for size, values in rates.items()}
     parameters = sum(p.numel() for p in judge.model.parameters())
     return {

@@ -2,6 +2,7 @@
 
     python -m benchmarks.train_step1x_gpu            # 1024 x 1024, 8,832 tokens, 12.43 B
     python -m benchmarks.train_step1x_gpu --debug    # the same code at a tiny size, CPU or GPU
+    python -m benchmarks.train_step1x_gpu --variant NAME NAME    # some, in one process
 
 Each variant runs in a process of its own (an attention kernel that dies takes no other with it) and
 prints a line of JSON: seconds a sample (median), peak memory, share of the bf16 peak. The
@@ -10,12 +11,13 @@ checkpointed.
 """
 
 import argparse
+import gc
 import json
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +25,7 @@ import torch
 from torch import nn
 
 from benchmarks.whole_step import Surroundings
+from catalog.errors import UserError
 from catalog.settings.training import Stage
 from networks.editing.attention import kernels
 from networks.editing.base import transformer_flops
@@ -136,7 +139,7 @@ def tflop(config: Step1XConfig, tokens: int) -> float:
     return transformer_flops(config.width, blocks, tokens) / 1e12
 
 
-def run(name: str, debug: bool, repeats: int) -> dict[str, Any]:
+def run(name: str, debug: bool, repeats: int, warm: int = 3) -> dict[str, Any]:
     """Measure one variant in this process."""
     variant = VARIANTS[name]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -145,6 +148,8 @@ def run(name: str, debug: bool, repeats: int) -> dict[str, Any]:
     target = (side // 2) ** 2
     text = 16 if debug else LENGTH
     torch.manual_seed(0)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     model = build(config, device)
     wrap(model, variant)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -224,7 +229,7 @@ def run(name: str, debug: bool, repeats: int) -> dict[str, Any]:
     around = (
         Surroundings(side * 8, config.channels, debug, device) if variant.get("whole") else None
     )
-    seconds, loss = median(once, 1 if kind == "image" else 3)
+    seconds, loss = median(once, 1 if kind == "image" else warm)
     passes = {"training": 2 if variant.get("lora") else 3, "forward": 1, "image": 56}[kind]
     work = tflop(config, text + 2 * target) * passes
     row: dict[str, Any] = {
@@ -251,26 +256,39 @@ def run(name: str, debug: bool, repeats: int) -> dict[str, Any]:
     return row
 
 
+def run_here(names: Iterable[str], debug: bool, repeats: int, warm: int) -> None:
+    """Measure variants in turn in this process; one that fails is a line of its own."""
+    for name in names:
+        try:
+            row = run(name, debug, repeats, warm)
+        except (RuntimeError, UserError) as error:  # out of memory is one
+            row = {"variant": name, "failed": str(error)[:300]}
+        print(json.dumps(row), flush=True)
+        gc.collect()
+        torch.compiler.reset()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
 def main() -> None:
     """Run all variants, or the one that --variant names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--debug", action="store_true")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--variant", choices=VARIANTS)
+    parser.add_argument("--warm", type=int, default=3, help="Steps before those that count.")
+    parser.add_argument("--variant", choices=VARIANTS, nargs="+")
     parser.add_argument("--here", action="store_true", help="All variants in this process.")
     arguments = parser.parse_args()
-    if arguments.variant:
-        print(json.dumps(run(arguments.variant, arguments.debug, arguments.repeats)), flush=True)
-        return
     if not torch.cuda.is_available() and not arguments.debug:
         sys.exit("No CUDA device: run with --debug to test the script.")
-    if arguments.here:
-        for name in VARIANTS:
-            print(json.dumps(run(name, arguments.debug, arguments.repeats)), flush=True)
+    if arguments.variant or arguments.here:
+        names = arguments.variant or VARIANTS
+        run_here(names, arguments.debug, arguments.repeats, arguments.warm)
         return
     for name in VARIANTS:
         command = [sys.executable, "-m", "benchmarks.train_step1x_gpu", "--variant", name]
-        command += ["--repeats", str(arguments.repeats)] + ["--debug"] * arguments.debug
+        command += ["--repeats", str(arguments.repeats), "--warm", str(arguments.warm)]
+        command += ["--debug"] * arguments.debug
         done = subprocess.run(command, capture_output=True, text=True)
         lines = done.stdout.strip().splitlines()
         error = done.stderr.strip().splitlines()[-1:] or [""]

@@ -52,10 +52,14 @@ def psnr(first: Rgb, second: Rgb) -> float:
     return float(10 * np.log10(255**2 / max(error, 1e-4)))
 
 
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, GPU])])
 @pytest.mark.parametrize("name", AGREEMENT)
-def test_both_paths_draw_the_same_and_their_pixels_agree(name: str) -> None:
+def test_both_paths_draw_the_same_and_their_pixels_agree(name: str, device: str) -> None:
     degrader = load_degrader(name, layers=layers())
-    tensors = TensorDegrader(degrader, "cpu", shared_noise=True)
+    tensors = TensorDegrader(degrader, device, shared_noise=True)
     for seed in range(9):
         severity = 1 + seed / 2
         rng, other = np.random.default_rng(seed), np.random.default_rng(seed)
