@@ -6,7 +6,7 @@ across it.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -96,8 +96,12 @@ class PreparingEmbedder(Embedder, Protocol):
     share it.
     """
 
-    def prepare(self, image: Rgb) -> Any:
-        """What the network takes of one image."""
+    on_gpu: bool
+    """The network leaves this machine's cores free."""
+
+    @property
+    def prepare(self) -> Callable[[Rgb], Any]:
+        """What makes of one image what the network takes of it; it can be sent to processes."""
         ...
 
     def embed_prepared(self, prepared: Sequence[Any]) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors import SafetensorError
+from torchvision.transforms import Compose
 
 from catalog.errors import UserError
 from catalog.images import Rgb, middle
@@ -44,6 +47,37 @@ def weights_digest(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
+_FLAGS = threading.Lock()
+"""Held while cuDNN's flags, which all threads of a process share, are not as they were."""
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Products of float32 in float32 on a GPU, where cuDNN takes TF32 unless it is told not to."""
+    with _FLAGS:
+        before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+class Preparation:
+    """An image to the square that a model of open_clip sees; processes may send it to others."""
+
+    def __init__(self, preprocessing: PreprocessCfg) -> None:
+        # Its last two steps, to numbers and their normalisation, are taken for a batch at once.
+        self._scaled = Compose(image_transform_v2(preprocessing, is_train=False).transforms[:-2])
+        self._crops = preprocessing.resize_mode == "shortest"
+
+    def __call__(self, image: Rgb) -> Rgb:
+        """(side, side, 3) uint8, scaled and cut as the model asks."""
+        if self._crops:
+            image = middle(image, LONGEST_ASPECT)
+        return np.asarray(self._scaled(Image.fromarray(image)))
+
+
 class OpenClipEmbedder:
     """An open_clip model with its own preprocessing and tokenizer, on a GPU when there is one.
 
@@ -60,23 +94,23 @@ class OpenClipEmbedder:
         self.tokenizer = tokenizer
         preprocessing = PreprocessCfg(**model.visual.preprocess_cfg)
         self.transform = image_transform_v2(preprocessing, is_train=False)
-        self._fixed = GPU_BATCH if self.device.type == "cuda" else None
-        self._crops = preprocessing.resize_mode == "shortest"
+        self.prepare = Preparation(preprocessing)
+        self.on_gpu = self.device.type == "cuda"
+        self._fixed = GPU_BATCH if self.on_gpu else None
         self._dtype = next(model.visual.parameters()).dtype
+        self._white = torch.tensor(255.0, device=self.device)
+        self._mean, self._std = (
+            torch.tensor(values, device=self.device).view(3, 1, 1)
+            for values in (preprocessing.mean, preprocessing.std)
+        )
         self.width = self.embed_texts(["a photo"]).shape[1]
-
-    def prepare(self, image: Rgb) -> torch.Tensor:
-        """(3, side, side) float32 in the host's memory, scaled and normalised for the model."""
-        if self._crops:
-            image = middle(image, LONGEST_ASPECT)
-        return self.transform(Image.fromarray(image))
 
     def embed_images(self, images: Sequence[Rgb]) -> np.ndarray:
         """(n, width) float32, each row of length 1; no images give (0, width)."""
         return self.embed_prepared([self.prepare(image) for image in images])
 
     @torch.inference_mode()
-    def embed_prepared(self, prepared: Sequence[torch.Tensor]) -> np.ndarray:
+    def embed_prepared(self, prepared: Sequence[Rgb]) -> np.ndarray:
         """(n, width) float32, each row of length 1, of what `prepare` made."""
         if not prepared:
             return np.zeros((0, self.width), np.float32)
@@ -86,15 +120,21 @@ class OpenClipEmbedder:
         ]
         return torch.cat(parts).cpu().numpy()
 
-    def _encode(self, prepared: Sequence[torch.Tensor]) -> torch.Tensor:
+    def _encode(self, prepared: Sequence[Rgb]) -> torch.Tensor:
         """(n, width) float32 on the device, in one call of the network."""
-        batch = torch.stack(list(prepared))
-        data = batch.to(self.device, self._dtype, memory_format=torch.channels_last)
-        missing = (self._fixed or len(data)) - len(data)
-        if missing:
-            blank = data.new_zeros(missing, *data.shape[1:])
-            data = torch.cat([data, blank]).contiguous(memory_format=torch.channels_last)
-        return self.model.encode_image(data, normalize=True)[: len(prepared)].float()
+        count = len(prepared)
+        batch = np.zeros((self._fixed or count, *prepared[0].shape), np.uint8)
+        np.stack(prepared, out=batch[:count])
+        # As bytes to the device, a quarter of what float32 takes; channels are last already. A
+        # tensor as divisor, since by a number a GPU would multiply with its inverse.
+        data = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2).float()
+        data = data.div_(self._white).sub_(self._mean).div_(self._std).to(self._dtype)
+        return self._asked(self.model.encode_image, data)[:count]
+
+    def _asked(self, encode: Any, given: torch.Tensor) -> torch.Tensor:
+        """(n, width) float32 on the device, each row of length 1."""
+        with _full_precision() if self.on_gpu else nullcontext():
+            return encode(given, normalize=True).float()
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -102,7 +142,7 @@ class OpenClipEmbedder:
         if not texts:
             return np.zeros((0, self.width), np.float32)
         tokens = self.tokenizer(list(texts)).to(self.device)
-        return self.model.encode_text(tokens, normalize=True).float().cpu().numpy()
+        return self._asked(self.model.encode_text, tokens).cpu().numpy()
 
 
 def _near(what: str, given: str, valid: Sequence[str]) -> UserError:

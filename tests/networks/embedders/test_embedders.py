@@ -7,6 +7,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from catalog.errors import UserError
@@ -22,8 +23,8 @@ def _images(count: int) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def embedder() -> Embedder:
-    return load_embedder("mendline-clip")
+def embedder() -> OpenClipEmbedder:
+    return load_mendline_clip()
 
 
 def test_vectors_are_of_length_one_and_do_not_depend_on_the_batch(embedder: Embedder) -> None:
@@ -38,22 +39,62 @@ def test_vectors_are_of_length_one_and_do_not_depend_on_the_batch(embedder: Embe
 
 
 def test_the_network_may_be_asked_in_batches_of_one_size_only(
-    embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+    embedder: OpenClipEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU: fewer images are filled up, more are taken in turns."""
     images = _images(5)
     wanted = embedder.embed_images(images)
     sizes: list[int] = []
-    encode = embedder.model.encode_image  # type: ignore[attr-defined]
+    encode = embedder.model.encode_image
 
     def counted(data: torch.Tensor, normalize: bool) -> torch.Tensor:
         sizes.append(len(data))
         return encode(data, normalize=normalize)
 
     monkeypatch.setattr(embedder, "_fixed", 3)
-    monkeypatch.setattr(embedder.model, "encode_image", counted)  # type: ignore[attr-defined]
+    monkeypatch.setattr(embedder.model, "encode_image", counted)
     assert np.allclose(embedder.embed_images(images), wanted, atol=1e-5)
     assert sizes == [3, 3]
+
+
+def test_the_network_reads_what_open_clips_own_preparation_makes(
+    embedder: OpenClipEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit, though scaling is done image by image and normalising for a batch."""
+    images = _images(5)
+    read: list[torch.Tensor] = []
+    encode = embedder.model.encode_image
+
+    def kept(data: torch.Tensor, normalize: bool) -> torch.Tensor:
+        read.append(data.cpu()[:5])
+        return encode(data, normalize=normalize)
+
+    monkeypatch.setattr(embedder.model, "encode_image", kept)
+    embedder.embed_images(images)
+    wanted = torch.stack([embedder.transform(Image.fromarray(image)) for image in images])
+    assert torch.equal(read[0], wanted)
+
+
+def test_a_gpu_computes_float32_in_float32(
+    embedder: OpenClipEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TF32 is off while the network is asked, and afterwards as it was."""
+    seen: list[bool] = []
+
+    def flags() -> list[bool]:
+        return [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
+
+    def asked(data: torch.Tensor, normalize: bool) -> torch.Tensor:
+        seen.extend(flags())
+        return data.float()
+
+    before = flags()
+    assert any(before), "PyTorch's default, without which nothing is tested"
+    monkeypatch.setattr(embedder, "on_gpu", True)
+    monkeypatch.setattr(embedder.model, "encode_text", asked)
+    embedder.embed_texts(["rain"])
+    assert seen == [False, False]
+    assert flags() == before
 
 
 @pytest.mark.gpu
