@@ -5,7 +5,8 @@
 
 Both decode the same JPEGs, prepare them as the model asks and run the same model; the DataLoader
 has two workers, or those given (several numbers are taken in turns), which start anew each round as
-in a script that runs once. Rounds alternate.
+in a script that runs once; so do our processes where there is a GPU, and the first of these rounds
+has their imports too, some seconds once a run. Rounds alternate.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from catalog.images import decode, read_header
 from catalog.shards import ShardWriter, find_shards
 from curation import embed
 from curation.deduplicate.benchmarks import find_images
+from curation.preparing import all_cores
 from networks.embedders import load_embedder
 from networks.embedders.open_clip import OpenClipEmbedder
 from networks.interfaces import Identity
@@ -114,7 +116,8 @@ def main() -> None:
                 plain_loop(paths, embedder, plain_model, given.batch, workers)
                 plain[workers] = given.images / (time.perf_counter() - started)
             started = time.perf_counter()
-            rows = sum(len(embed.embed_shard("", given.batch, shard)) for shard in shards)
+            with all_cores(embedder) as cores:
+                rows = sum(len(embed.embed_shard("", given.batch, at, cores)) for at in shards)
             ours = rows / (time.perf_counter() - started)
             print(f"round {number}: embed {ours:.1f}/s", end="")
             for workers, rate in plain.items():

@@ -1,0 +1,76 @@
+"""All cores of this machine for an embedder."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from catalog.images import Rgb, decode
+from catalog.shards import Stored
+from catalog.threads import limit_threads
+from curation.worker_pool import worker_pool
+from networks.interfaces import Embedder, PreparingEmbedder
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Where the work on images is done."""
+
+    count: int
+
+    prepare: Callable[[Stored], Future[Any]]
+    """Begins with an image. The result is what the embedder takes of it, or `ImageRefused`."""
+
+    threads: Executor
+    """For what is done with a batch: a thread a core."""
+
+
+@contextmanager
+def all_cores(embedder: Embedder) -> Iterator[Cores]:
+    """Threads that prepare images and ask the network; where that is on a GPU, processes prepare.
+
+    Of a photo's six milliseconds more than one is spent holding the interpreter's lock, in copies
+    between Pillow, NumPy and torch and in handing the lock on. Beside a network on the CPU that
+    does not matter; to a GPU, threads of one process bring no more images however many cores.
+    Processes begin with the first image.
+    """
+    count = os.cpu_count() or 1
+    with _one_thread_each(), ThreadPoolExecutor(count, "embed") as threads:
+        if not isinstance(embedder, PreparingEmbedder):
+            yield Cores(count, lambda stored: threads.submit(stored.decode), threads)
+        elif not embedder.on_gpu:
+            step = embedder.prepare
+            yield Cores(count, lambda stored: threads.submit(_prepared, stored.data, step), threads)
+        else:
+            modules = ("curation.embed", type(embedder.prepare).__module__)
+            with worker_pool(count, "embed", _begin, (embedder.prepare,), modules) as pool:
+                yield Cores(count, lambda stored: pool.submit(_prepared, stored.data), threads)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """PyTorch takes one thread for every thread that asks it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_prepare: Callable[[Rgb], Any]
+"""Of this process where it is one of a pool; with every image it would take long to unpickle."""
+
+
+def _begin(prepare: Callable[[Rgb], Any]) -> None:
+    global _prepare
+    _prepare = prepare
+    limit_threads(1)
+
+
+def _prepared(data: bytes, prepare: Callable[[Rgb], Any] | None = None) -> Any:
+    return (prepare or _prepare)(decode(data))
