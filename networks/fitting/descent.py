@@ -58,8 +58,10 @@ def held(step: int, steps: int, warmup: int, cooldown: float) -> float:
 @torch.no_grad()
 def follow(average: torch.nn.Module, net: torch.nn.Module, kept: float) -> None:
     """Move the running average of the weights towards `net`'s, keeping the share `kept` of it."""
-    for mean, now in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(now, 1 - kept)
-        else:
+    pairs = list(zip(average.state_dict().values(), net.state_dict().values(), strict=True))
+    moved = [pair for pair in pairs if pair[0].is_floating_point()]
+    means, values = map(list, zip(*moved, strict=True))
+    torch._foreach_lerp_(means, values, 1 - kept)  # one launch on a GPU, not one a tensor
+    for mean, now in pairs:
+        if not mean.is_floating_point():
             mean.copy_(now)

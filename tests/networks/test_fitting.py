@@ -66,7 +66,7 @@ def test_a_training_goes_on_on_a_gpu(tmp_path: Path) -> None:
     from tests.networks.judges.test_proxy_network import FewPhotos
 
     for device, steps in (("cpu", 2), ("cuda", 4)):
-        plan = train.Plan(steps=steps, batch=2, fresh=1, primed=4, side=64)
+        plan = train.Plan(steps=steps, batch=2, fresh=1, side=64, last_side=96)
         net = train.train(FewPhotos(), tmp_path, plan, Machine(device=device))
     assert next(net.parameters()).device.type == "cpu"
     assert all(value.isfinite().all() for value in net.state_dict().values())

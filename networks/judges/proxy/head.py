@@ -14,9 +14,9 @@ from catalog.degradations import Degradation
 from networks.judges.proxy.kernel import Kernel, load_kernels
 from networks.weights import read_pinned
 
-VERSION = "v4"
-PLACE = Path(__file__).with_name("proxy-judge-v4.json")
-SHA256 = "91123bac6126116836b342e0cb335340a8bab4979d016693ae48a92163209866"
+VERSION = "v5"
+PLACE = Path(__file__).with_name("proxy-judge-v5.json")
+SHA256 = "9722c1a0ac169f9c687aba1fd4c9cb6f2118a79069f11ab1017442dce529b8ee"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0

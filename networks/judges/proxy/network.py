@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -9,13 +10,15 @@ import torch
 from torch import nn
 
 from catalog.degradations import Degradation
-from networks.pyramid import MULTIPLE, WIDTHS, Pyramid, planes
+from networks.pyramid import MULTIPLE, Pyramid, Residual, planes
 from networks.weights import read_pinned
 
-PLACE = Path(__file__).with_name("proxy-judge-v4-network.safetensors")
+PLACE = Path(__file__).with_name("proxy-judge-v5-network.safetensors")
 
 CELL = 8
 """Pixels to one cell of the map of effects."""
+WIDTHS = (64, 112, 224, 304)
+DEPTHS = (1, 1, 2, 2, 1, 1)
 HIDDEN = 192
 TOP = 8
 """One in so many cells counts as the strongest part."""
@@ -26,23 +29,36 @@ BORDER = cv2.BORDER_REFLECT_101
 """How views are filled up to a multiple of 32."""
 
 
+class Said(NamedTuple):
+    """What the network says of n images of h x w pixels."""
+
+    strengths: torch.Tensor
+    """(n, 9): 0 (none) .. 1 (severity 1)"""
+    effects: torch.Tensor
+    """(n, 9, h / 8, w / 8): how much of each cell is the degradation's doing, 0 .. about 1"""
+    shifts: torch.Tensor
+    """(n, 3, h / 8, w / 8): how much redder, greener and bluer each cell became, of 0 .. 1"""
+
+
 class SeverityNet(Pyramid):
-    """(n, 4, h, w) `planes` and (n,) `size` to (n, 9) strengths, 0 (none) .. 1 (severity 1), and
-    (n, 9, h / 8, w / 8) effects, how much of each cell is the degradation's doing, 0 .. about 1.
+    """(n, 4, h, w) `planes` and (n,) `size` to what is `Said` of them.
 
     What is said of the image is the sum of two answers: one from the mean
     and the deviation of each level over the cells and from the strongest effects, one the mean of
-    what every cell of the third level says, weighted by how sure it is. Effects are what it learns
-    from more than from nine numbers an image: they say where to look.
+    what every cell of the third level says, weighted by how sure it is. Effects and shifts are
+    what it learns from more than from nine numbers an image: they say where to look.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(WIDTHS, DEPTHS, Residual)
         a, b, c, d = WIDTHS
         self.effect = nn.Conv2d(b, COUNT, 1)
+        self.shift = nn.Conv2d(b, 3, 1)
         self.local = nn.Conv2d(c, 2 * COUNT, 1)
         wide = 2 * (a + b + c + d + c + b) + d + 2 * COUNT + 1
         self.norm = nn.BatchNorm1d(wide)
+        # Thousands of inputs of size 1 would make each step of Adam a leap of the answer.
+        nn.init.constant_(self.norm.weight, 0.1)
         self.head = nn.Sequential(
             nn.Linear(wide, HIDDEN),
             nn.ReLU(inplace=True),
@@ -50,9 +66,7 @@ class SeverityNet(Pyramid):
             nn.Linear(HIDDEN, COUNT),
         )
 
-    def forward(
-        self, planes: torch.Tensor, size: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, planes: torch.Tensor, size: torch.Tensor) -> Said:
         """See the class."""
         quarter, eighth, sixteenth, deep, up16, up8 = self.levels(planes)
         effect = self.effect(up8).float()
@@ -68,7 +82,7 @@ class SeverityNet(Pyramid):
         strengths: torch.Tensor = self.head(self.norm(torch.cat(found, dim=1))).float()
         said, sure = self.local(up16).float().flatten(2).chunk(2, dim=1)
         strengths = strengths + (said * sure.softmax(dim=2)).sum(dim=2)
-        return strengths, effect
+        return Said(strengths, effect, self.shift(up8).float())
 
 
 def size_of(shape: tuple[int, ...]) -> float:
@@ -88,7 +102,7 @@ def severities(net: SeverityNet, view: np.ndarray) -> dict[Degradation, float]:
     padded = cv2.copyMakeBorder(planes(view).transpose(1, 2, 0), 0, rows, 0, columns, BORDER)
     data = torch.from_numpy(padded.transpose(2, 0, 1)[None].copy())
     data = data.contiguous(memory_format=torch.channels_last)
-    strengths = net(data, torch.tensor([size_of(view.shape)]))[0][0].tolist()
+    strengths = net(data, torch.tensor([size_of(view.shape)])).strengths[0].tolist()
     return {
         degradation: min(max(5 - 4 * strength, 0.0), 6.0)
         for degradation, strength in zip(Degradation, strengths, strict=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import data
 
 from catalog.degradations import Degradation
@@ -13,6 +14,8 @@ from networks.degraders import load_degrader
 from networks.fitting.state import write_network
 from networks.judges.proxy import head
 from networks.judges.proxy.fit import scenes, train
+from networks.judges.proxy.fit.packed import unpack
+from networks.judges.proxy.fit.pool import Pool, mirrored
 from networks.judges.proxy.fit.said import blended
 from networks.judges.proxy.measures import measure
 from networks.judges.proxy.network import (
@@ -23,14 +26,14 @@ from networks.judges.proxy.network import (
     severities,
 )
 from networks.judges.proxy.views import coarse_of, look
+from networks.pyramid import planes, planes_of
 
 
 class FewPhotos(scenes.Maker):
     """A maker of scenes of photos at hand; the packages are not."""
 
     def __init__(self) -> None:
-        self.photos = [data.astronaut(), data.coffee(), data.chelsea()]
-        self.others = [data.rocket()]
+        super().__init__([data.astronaut(), data.coffee(), data.chelsea()], [data.rocket()])
 
 
 def test_weights_survive_saving_and_others_are_refused(tmp_path: Path) -> None:
@@ -75,33 +78,82 @@ def test_a_scene_differs_in_what_is_said_of_it() -> None:
     assert 5 <= len(clean) <= 35
     for scene in made:
         assert scene.images[0].shape == scene.images[1].shape
-        assert scene.effects[0].shape == tuple(-(-s // CELL) for s in scene.images[0].shape[:2])
+        assert scene.effects[0].shape == (*(-(-s // CELL) for s in scene.images[0].shape[:2]), 4)
         # What was done more strongly changed more, where nothing else differs.
         if scene.strengths[1] < 0:
             assert not scene.effects[1].any()
             assert scene.effects[0].any()
 
 
-def test_a_window_cuts_images_and_effects_at_one_place() -> None:
-    photo = data.astronaut()
-    image = np.ascontiguousarray(photo[:200, :400])
+def _marked(rows: int, columns: int, cell: tuple[int, int]) -> scenes.Scene:
+    """A photo, and the same with one cell inverted."""
+    image = np.ascontiguousarray(data.astronaut()[:rows, :columns])
+    down, right = (CELL * at for at in cell)
     marked = image.copy()
-    marked[64:72, 128:136] = 255 - marked[64:72, 128:136]
-    effect = np.zeros((25, 50), np.float16)
-    effect[8, 16] = 1
-    scene = scenes.Scene((image, marked), 0, (0.5, 0.5), (effect * 0, effect))
-    for seed in range(6):
-        rng = np.random.default_rng(seed)
-        (before, after), (none, there) = scenes.window(scene, 256, rng)
-        assert before.shape == after.shape == (256, 256, 3)
-        assert none.shape == there.shape == (32, 32)
-        changed = (before != after).any(axis=2).reshape(32, CELL, 32, CELL).any(axis=(1, 3))
-        np.testing.assert_array_equal(changed, there > 0)
-        assert not none.any()
+    marked[down : down + CELL, right : right + CELL] ^= 255
+    effect = np.zeros((-(-rows // CELL), -(-columns // CELL), 4), np.float16)
+    effect[(*cell, 0)] = 1
+    return scenes.Scene((image, marked), 3, (0.25, -1.0), (effect * 0, effect))
+
+
+def test_a_window_cuts_images_and_effects_at_one_place() -> None:
+    pool = Pool(3, "cpu")
+    rng = np.random.default_rng(0)
+    # The first makes way for the last; those that stay are smaller than the window in a side.
+    shapes = [(100, 80), (200, 400), (400, 200), (120, 136)]
+    pool.put([_marked(*shape, (9, 9)) for shape in shapes])
+    assert len(pool) == 3
+    places = pool.last(3).repeat(8)
+    windows = pool.windows(places, 256, rng)
+    assert windows.images.shape == (24, 2, 256, 256, 3)
+    assert windows.effects.shape == (24, 2, 32, 32, 4)
+    assert windows.kinds.tolist() == [3] * 24
+    assert windows.strengths.tolist() == [[0.25, -1.0]] * 24
+    before, after = windows.images.unbind(1)
+    changed = (before != after).any(dim=3).unflatten(2, (32, CELL)).unflatten(1, (32, CELL))
+    none, there = windows.effects[..., 0].unbind(1)
+    np.testing.assert_array_equal(changed.any(dim=4).any(dim=2)[:16], there[:16] > 0)
+    assert not none.any()
+    assert len({image.numpy().tobytes() for image in before}) > 12
+    # Of the wide one, each window is a part of the photo in full height, mirrored or not.
+    photo = data.astronaut()[:200, :400]
+    for image in before[:8, :200].numpy():
+        assert any(
+            np.array_equal(photo[:, right : right + 256], one)
+            for one in (image, image[:, ::-1])
+            for right in range(0, 400 - 256 + 1, CELL)
+        )
+
+
+def test_a_window_larger_than_its_scene_is_mirrored_at_the_border() -> None:
+    extent = torch.tensor([[5], [1]])
+    found = mirrored(torch.arange(12).expand(2, -1), extent)
+    assert found.tolist() == [[0, 1, 2, 3, 4, 3, 2, 1, 0, 1, 2, 3], [0] * 12]
+
+
+def test_a_pack_is_read_as_it_was_written_and_others_are_refused(tmp_path: Path) -> None:
+    for name, photo in (("photos", data.coffee()), ("others", data.rocket())):
+        (tmp_path / name).mkdir()
+        Image.fromarray(photo).save(tmp_path / name / "0000.webp", lossless=True)
+    photos, others = unpack(tmp_path)
+    np.testing.assert_array_equal(photos[0], data.coffee())
+    np.testing.assert_array_equal(others[0], data.rocket())
+    (tmp_path / "others" / "0000.webp").unlink()
+    with pytest.raises(UserError, match="lacks the folders photos and others"):
+        unpack(tmp_path)
+
+
+def test_planes_on_a_device_are_those_of_the_judge() -> None:
+    images = np.stack([data.astronaut()[:160, :200], data.coffee()[100:260, 200:400]])
+    images[0, :40] = 0  # calm, where the deviation is least
+    found = planes_of(torch.from_numpy(images))
+    for image, one in zip(images, found, strict=True):
+        expected = planes(image.astype(np.float32) / np.float32(255))
+        np.testing.assert_allclose(one.numpy(), expected, atol=2e-5)
 
 
 def test_training_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
-    plan = train.Plan(steps=2, batch=2, fresh=1, primed=4, side=64)
+    plan = train.Plan(steps=2, batch=2, fresh=1, side=64, last_side=96)
     net = train.train(FewPhotos(), tmp_path, plan)
     assert not any(part.training for part in net.modules() if "Norm" in type(part).__name__)
     place = tmp_path / "state.pt"

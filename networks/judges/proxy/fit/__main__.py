@@ -1,4 +1,4 @@
-"""`python -m networks.judges.proxy.fit samples|ladder|heads|network|said|within`."""
+"""`python -m networks.judges.proxy.fit samples|ladder|heads|pack|network|said|within`."""
 
 import hashlib
 import json
@@ -100,12 +100,22 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
 
 @fit.command()
 @click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
+@click.option("--out", type=PATH, required=True, help="Folder of the pack, 50 MB.")
+def pack(photos: Path, out: Path) -> None:
+    """Write what the network is trained on, to be carried to a machine with a GPU."""
+    from networks.judges.proxy.fit.packed import pack as write
+
+    write(photos, out)
+
+
+@fit.command()
+@click.option("--pack", "folder", type=PATH, required=True, help="Folder that `pack` wrote.")
 @click.option("--work", type=PATH, required=True, help="Folder of the state.")
 @click.option("--steps", type=int, help="A run that is cut off goes on with the same.")
 @earlier_options
 @machine_options
 def network(
-    photos: Path,
+    folder: Path,
     work: Path,
     steps: int | None,
     earlier: Path | None,
@@ -115,12 +125,14 @@ def network(
     """Train the network (or go on), write its weights and print their SHA-256."""
     from networks.fitting.machine import Machine
     from networks.fitting.state import averaged, write_network
+    from networks.judges.proxy.fit.packed import unpack
     from networks.judges.proxy.fit.scenes import Maker
     from networks.judges.proxy.fit.train import Plan, train
     from networks.judges.proxy.network import PLACE
 
     work.mkdir(parents=True, exist_ok=True)
-    net = train(Maker(photos), work, Plan(steps=steps) if steps else Plan(), Machine(**machine))
+    plan = Plan(steps=steps) if steps else Plan()
+    net = train(Maker(*unpack(folder)), work, plan, Machine(**machine))
     digest = write_network(averaged(net, earlier, earlier_share), PLACE)
     click.echo(f"{PLACE.name} SHA-256 {digest}")
 

@@ -9,8 +9,9 @@ import numpy as np
 from catalog.degradations import Degradation
 from catalog.files import atomic_file
 from catalog.progress import track
-from networks.judges.proxy.fit import ladder, scenes
+from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.heads import Data
+from networks.judges.proxy.fit.packed import is_held_out
 from networks.judges.proxy.fit.within import across
 from networks.judges.proxy.network import SeverityNet, severities
 from networks.judges.proxy.views import look
@@ -36,7 +37,7 @@ class Said:
 def ask(photos: Path, net: SeverityNet) -> Said:
     """What `net` says of all versions of the sources whose photos were kept from it."""
     cv2.setNumThreads(1)
-    held = [s for s in range(ladder.SOURCES) if scenes.is_held_out(ladder.photo_of(s))]
+    held = [s for s in range(ladder.SOURCES) if is_held_out(ladder.photo_of(s))]
     rows = [
         list(severities(net, look(image).coarse).values())
         for source in track(held, "network")

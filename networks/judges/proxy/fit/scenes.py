@@ -1,8 +1,8 @@
 """Photos degraded twice for the network, to two severities, as the judge sees them."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,16 +11,11 @@ from PIL import Image
 from catalog.degradations import Degradation
 from catalog.images import Rgb, decode
 from networks.degraders import load_degrader
-from networks.judges.proxy.fit import ladder, sources
+from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.samples import develop, publish
 from networks.judges.proxy.network import BORDER, CELL
 from networks.judges.proxy.views import coarse_of
 
-HELD_OUT_EVERY = 6
-"""Every sixth photo of `sources` is kept from the network."""
-FIRST_HELD_OUT = 2
-LONGEST = 1200
-"""Pixels of the longer side at which photos are kept in memory."""
 SHARES = {
     Degradation.BLUR: 2.5, Degradation.COMPRESSION: 0.4, Degradation.MOIRE: 1.5,
     Degradation.LOW_LIGHT: 0.4, Degradation.NOISE: 0.4, Degradation.FLARE: 0.6,
@@ -31,22 +26,20 @@ CLEAN = 0.35
 """Share of the scenes whose second version is clean."""
 ALIKE = 0.6
 """Share of the others in which nothing but the severity differs."""
-LEAST = 0.35
+LEAST = 0.45
 """Smallest crop, of the largest of its aspect."""
 SIDES = (400, 560)
 """Longer side, px, of most of the photos that are degraded."""
 LARGE = (560, 1100)
 OFTEN_LARGE = 0.25
 OTHERS = 0.2
-"""Share of the pictures that are textures, cut-out things and panoramas, not `sources.load`'s."""
+"""Share of the pictures that are textures, cut-out things and panoramas, not photos."""
 JOINED = 0.2
 """Share of the pictures that a part of another is put into."""
 PUBLISHED = 0.25
 """Share of the versions that go through a web codec; their size stays."""
 NONE = 9.0
 """Stands for the severity of a clean version."""
-LEAST_SIDE = 300
-"""Shorter side, px, of the other pictures that are taken."""
 LAYERED = 0.8
 """Share of the reflections that mirror a photo; the others mirror a generated scene."""
 
@@ -62,26 +55,16 @@ class Scene:
     strengths: tuple[float, float]
     """0 at severity 5 .. 1 at severity 1; -1 for a clean version"""
     effects: tuple[np.ndarray, np.ndarray]
-    """(ceil(h / 8), ceil(w / 8)) float16 each: 0 (nothing was changed) .. about 1"""
-
-
-def is_held_out(photo: int) -> bool:
-    """Whether a photo of `sources` is kept from the network."""
-    return photo % HELD_OUT_EVERY == FIRST_HELD_OUT
+    """(ceil(h / 8), ceil(w / 8), 4) float16 each: 0 (nothing was changed) .. about 1, and by how
+    much the mean of the cell's red, green and blue went up, -1 .. 1"""
 
 
 class Maker:
-    """Makes scenes of the photos that the network is trained on, and of other pictures."""
+    """Makes scenes of photos and of other pictures."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read all of them; `folder` as in `sources.load`, whose errors are raised."""
-        count = sources.COUNT
-        self.photos = [_kept(sources.load(folder, n)) for n in range(count) if not is_held_out(n)]
-        self.others = [
-            image
-            for image in map(np.load, sources.other_pictures(folder))
-            if min(image.shape[:2]) >= LEAST_SIDE
-        ]
+    def __init__(self, photos: Sequence[Rgb], others: Sequence[Rgb]) -> None:
+        """`others` are textures, cut-out things and panoramas."""
+        self.photos, self.others = photos, others
 
     def make(self, rng: np.random.Generator) -> Scene:
         """Two versions of a random picture.
@@ -126,36 +109,6 @@ class Maker:
     def _pick(self, rng: np.random.Generator) -> Rgb:
         chosen = self.others if rng.random() < OTHERS else self.photos
         return chosen[int(rng.integers(len(chosen)))]
-
-
-def _kept(image: Rgb) -> Rgb:
-    share = LONGEST / max(image.shape[:2])
-    if share >= 1:
-        return image
-    return cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-
-
-def window(
-    scene: Scene, side: int, rng: np.random.Generator
-) -> tuple[tuple[Rgb, Rgb], tuple[np.ndarray, np.ndarray]]:
-    """(side, side, 3) of both versions, one place of the scene, mirrored at random; and effects."""
-    height, width = scene.images[0].shape[:2]
-    rows, columns = max(side - height, 0), max(side - width, 0)
-    down = int(rng.integers(0, (height + rows - side) // CELL + 1)) * CELL
-    right = int(rng.integers(0, (width + columns - side) // CELL + 1)) * CELL
-    turned = rng.random() < 0.5
-
-    def cut(image: np.ndarray, scale: int) -> np.ndarray:
-        extent, first, second = side // scale, down // scale, right // scale
-        image = image[first : first + extent, second : second + extent]
-        lack = (extent - image.shape[0], extent - image.shape[1])
-        if any(lack):
-            image = cv2.copyMakeBorder(image, 0, lack[0], 0, lack[1], BORDER)
-        return np.ascontiguousarray(image[:, ::-1] if turned else image)
-
-    a, b = scene.images
-    x, y = (effect.astype(np.float32) for effect in scene.effects)
-    return (cut(a, 1), cut(b, 1)), (cut(x, CELL), cut(y, CELL))
 
 
 def _joined(first: Rgb, second: Rgb, rng: np.random.Generator) -> Rgb:
@@ -204,12 +157,18 @@ def _used(photo: Rgb, rng: np.random.Generator) -> Rgb:
 
 
 def _effect(base: Rgb, image: Rgb) -> np.ndarray:
-    """The root mean square change of each cell, on a scale that tells faint ones apart."""
-    square = ((image.astype(np.float32) - base.astype(np.float32)) ** 2).mean(axis=2)
-    height, width = square.shape
-    square = cv2.copyMakeBorder(square, 0, -height % CELL, 0, -width % CELL, BORDER)
+    """The root mean square change of each cell, on a scale that tells faint ones apart, and the
+    mean change of each colour."""
+    height, width = base.shape[:2]
+    change = cv2.copyMakeBorder(
+        image.astype(np.float32) - base.astype(np.float32),
+        0, -height % CELL, 0, -width % CELL, BORDER,
+    )  # fmt: skip
+    square = (change**2).mean(axis=2)
     rms = np.sqrt(cv2.resize(square, None, fx=1 / CELL, fy=1 / CELL, interpolation=cv2.INTER_AREA))
-    return (np.log1p(cv2.blur(rms, (3, 3)) / 3) / np.log1p(20)).astype(np.float16)
+    share = np.log1p(cv2.blur(rms, (3, 3)) / 3) / np.log1p(20)
+    mean = cv2.resize(change, None, fx=1 / CELL, fy=1 / CELL, interpolation=cv2.INTER_AREA) / 255
+    return np.dstack([share, mean]).astype(np.float16)
 
 
 def _crop(photo: Rgb, rng: np.random.Generator) -> Rgb:
