@@ -1,9 +1,20 @@
-"""How many threads the libraries of a worker process take."""
+"""How many cores there are, and how many threads the libraries of a worker process take."""
 
 import os
 import sys
 
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def cores() -> int:
+    """Cores that this process may use, at least 1.
+
+    Those of the machine, but no more than its affinity (taskset, Slurm) and its control group's
+    quota (Docker, Kubernetes) leave it, and than LOKY_MAX_CPU_COUNT where that is set.
+    """
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def limit_threads(count: int) -> None:

@@ -6,7 +6,6 @@ goes on at the shard it was in.
 """
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
@@ -23,7 +22,7 @@ from catalog.layout import Layout
 from catalog.progress import track
 from catalog.shards import find_shards
 from catalog.tables import read_table, write_table
-from catalog.threads import limit_threads
+from catalog.threads import cores, limit_threads
 from curation.on_ray import run_on_ray
 from curation.worker_pool import worker_pool
 
@@ -73,11 +72,11 @@ def _complete(
 
 
 def _local(tasks: Sequence[partial[Path]], what: str, processes: int | None) -> Iterator[Path]:
-    workers = min(processes or os.cpu_count() or 1, len(tasks))
+    workers = min(processes or cores(), len(tasks))
     if workers <= 1:
         yield from (task() for task in tasks)
         return
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, cores() // workers)
     with worker_pool(workers, what, limit_threads, (threads,)) as pool:
         for future in as_completed([pool.submit(task) for task in tasks]):
             yield future.result()

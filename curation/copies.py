@@ -1,10 +1,11 @@
 """How many processes may hold the networks: each has a copy of its own."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 
 import torch
+
+from catalog.threads import cores
 
 LARGE = 1 << 31
 """Bytes of weights from which the main memory holds one copy only."""
@@ -27,5 +28,5 @@ def most_copies(networks: Iterable[object]) -> int | None:
             sizes[weight.device.type] += weight.numel() * weight.element_size()
     if sizes["cuda"]:
         free, _ = torch.cuda.mem_get_info()
-        return max(1, min(os.cpu_count() or 1, free // (sizes["cuda"] * 3 // 2 + SPARE)))
+        return max(1, min(cores(), free // (sizes["cuda"] * 3 // 2 + SPARE)))
     return 1 if sizes["cpu"] > LARGE else None

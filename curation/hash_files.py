@@ -1,6 +1,5 @@
 """Hashes of plain files, by as many processes as there are cores."""
 
-import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from catalog.errors import ImageRefused
 from catalog.images import image_id, read_header
-from catalog.threads import limit_threads
+from catalog.threads import cores, limit_threads
 from curation.hash import hash_image
 from curation.worker_pool import worker_pool
 
@@ -35,7 +34,7 @@ def hash_files(
 ) -> Iterator[dict[str, Any]]:
     """`hash_file` of every path, in order; `processes` is by default the number of cores."""
     function = partial(hash_file, thumbnail_side)
-    count = min(processes or os.cpu_count() or 1, len(paths) // _FEW)
+    count = min(processes or cores(), len(paths) // _FEW)
     if count <= 1:
         yield from map(function, paths)
         return

@@ -1,6 +1,5 @@
 """All cores of this machine for an embedder."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from typing import Any
 
 from catalog.images import Rgb, decode
 from catalog.shards import Stored
-from catalog.threads import limit_threads
+from catalog.threads import cores, limit_threads
 from curation.worker_pool import worker_pool
 from networks.interfaces import Embedder, PreparingEmbedder
 
@@ -36,7 +35,7 @@ def all_cores(embedder: Embedder) -> Iterator[Cores]:
     does not matter; to a GPU, threads of one process bring no more images however many cores.
     Processes begin with the first image.
     """
-    count = os.cpu_count() or 1
+    count = cores()
     with _one_thread_each(), ThreadPoolExecutor(count, "embed") as threads:
         if not isinstance(embedder, PreparingEmbedder):
             yield Cores(count, lambda stored: threads.submit(stored.decode), threads)

@@ -7,7 +7,6 @@ so that the outputs do not depend on how often the work was interrupted.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from catalog import images
 from catalog.files import atomic_file
 from catalog.progress import track
 from catalog.shards import ShardWriter
-from catalog.threads import limit_threads
+from catalog.threads import cores, limit_threads
 from curation.worker_pool import worker_pool
 
 U_contra = TypeVar("U_contra", contravariant=True)
@@ -76,7 +75,7 @@ def compute(
             if path.exists() and not is_final(_saved_rows(path)):
                 path.unlink(missing_ok=True)
     missing = [(unit, path) for unit, path in zip(units, paths, strict=True) if not path.exists()]
-    count = min(processes or os.cpu_count() or 1, len(missing) // _SMALL)
+    count = min(processes or cores(), len(missing) // _SMALL)
     if threads > 1 or batch > 1:
         _threaded(missing, worker, what, threads, batch)
     elif count <= 1:

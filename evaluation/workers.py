@@ -21,7 +21,7 @@ from pebble import ProcessExpired, ProcessPool
 from catalog.errors import UserError
 from catalog.log import logger
 from catalog.progress import track
-from catalog.threads import limit_threads
+from catalog.threads import cores, limit_threads
 from evaluation.batches import batches, work
 from evaluation.benchmark import Benchmark
 from evaluation.judging import CachedJudge
@@ -59,7 +59,7 @@ def share(work: Work, count: int, devices: Sequence[str | None]) -> None:
 
     Raises `UserError` when workers die too often, and what a worker raised.
     """
-    threads = max(1, (os.cpu_count() or 1) // len(devices))
+    threads = max(1, cores() // len(devices))
     pools = [
         ProcessPool(
             max_workers=1,

@@ -1,6 +1,5 @@
 """Candidate pairs to verdicts: the same photo or not, how much of it, and how alike."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from itertools import islice
 import numpy as np
 
 from catalog.settings.curation import Deduplicate
+from catalog.threads import cores
 from curation.deduplicate.align import Alignment, align, content_overlap, trim_matrix
 from curation.deduplicate.layouts import VIEWS, layouts
 from curation.deduplicate.prints import Prints
@@ -128,7 +128,7 @@ def answer(
 
     Threads share the work: nearly all of it is in OpenCV, which frees the interpreter.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         asked = iter(questions)
         while batch := list(islice(asked, _BATCH)):
             found = pool.map(lambda question: _answer(a, b, question, settings), batch)

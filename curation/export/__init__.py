@@ -13,6 +13,7 @@ from catalog.errors import UserError
 from catalog.files import TEMPORARY_SUFFIX, atomic_file, write_json
 from catalog.progress import track
 from catalog.shards import ShardStore
+from catalog.threads import cores
 from curation.export.card import write_card
 from curation.export.formats import LAYOUTS, Layout
 from curation.export.samples import Part, plan, read
@@ -63,7 +64,7 @@ def export(
     missing = [pair for pair in zip(parts, paths, strict=True) if not pair[1].exists()]
     if missing:
         store = ShardStore(*(folder for folder in sources if folder.exists()))
-        threads = os.cpu_count() or 1
+        threads = cores()
         for part, path in track(missing, "export"):
             with atomic_file(path) as temporary:
                 form.write(temporary, read(part, store, threads, work))

@@ -1,9 +1,11 @@
-"""How many threads a worker's libraries take."""
+"""How many cores there are for a process, and how many threads a worker's libraries take."""
 
 import json
 import os
 import subprocess
 import sys
+
+import pytest
 
 ASK = """
 import json, sys
@@ -25,6 +27,17 @@ def ask(count: int, **environment: str) -> list[int]:
     found: list[int] = json.loads(done.stdout)
     assert len(found) > 3  # a BLAS at least was there to be limited
     return found
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_cores_are_those_that_the_process_may_use() -> None:
+    asked = (
+        "import os, joblib; from catalog.threads import cores;"
+        "print(cores() == min(joblib.cpu_count(), len(os.sched_getaffinity(0))));"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(cores())"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "1"]
 
 
 def test_libraries_loaded_before_and_after_take_one_thread() -> None:

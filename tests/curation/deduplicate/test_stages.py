@@ -18,6 +18,7 @@ from catalog.layout import Layout
 from catalog.settings import Params, load_params
 from catalog.shards import ShardWriter
 from catalog.tables import read_table, write_table
+from catalog.threads import cores
 from curation import by_shard, embed
 from curation import hash as hashing
 from curation.deduplicate import __main__ as deduplicate
@@ -237,7 +238,7 @@ def test_processes_share_the_cores(layout: Layout, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     schema = pa.schema([("threads", pa.int32())])
     found = by_shard.map_shards(layout, "test", _threads, schema, ("1",), processes=2)
-    share = max(1, (os.cpu_count() or 1) // 2)
+    share = max(1, cores() // 2)
     assert [table["threads"].to_pylist() for _, table in found] == [[share], [share]]
 
 

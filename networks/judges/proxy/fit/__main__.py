@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from catalog.progress import track
+from catalog.threads import cores
 from networks.fitting.machine import machine_options
 from networks.fitting.state import earlier_options
 
@@ -32,7 +32,7 @@ def fit() -> None:
 @click.option("--out", type=PATH, required=True, help="Folder of the samples.")
 @click.option("--first", default=0, help="First round.")
 @click.option("--rounds", default=3, help="Each makes twelve samples of each photo; v1 took three.")
-@click.option("--processes", default=os.cpu_count() or 1)
+@click.option("--processes", default=cores)
 def samples(photos: Path, out: Path, first: int, rounds: int, processes: int) -> None:
     """Degrade the photos of photos.json; a run that was cut off goes on."""
     from networks.judges.proxy.fit.photos import all_photos
@@ -53,7 +53,7 @@ def samples(photos: Path, out: Path, first: int, rounds: int, processes: int) ->
 @fit.command()
 @click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
 @click.option("--out", type=PATH, required=True, help="Folder of the measures.")
-@click.option("--processes", default=os.cpu_count() or 1)
+@click.option("--processes", default=cores)
 def ladder(photos: Path, out: Path, processes: int) -> None:
     """Measure single degradations of many photos; a run that was cut off goes on."""
     from networks.judges.proxy.fit.ladder import SOURCES, measure_source
@@ -69,7 +69,7 @@ def ladder(photos: Path, out: Path, processes: int) -> None:
 @click.option("--samples", "folder", type=PATH, help="Folder of the samples.")
 @click.option("--table", type=PATH, help="Parquet of their measures; made when absent.")
 @click.option("--ladder", "steps", type=PATH, help="Folder of the ladder's measures.")
-@click.option("--processes", default=os.cpu_count() or 1)
+@click.option("--processes", default=cores)
 def heads(folder: Path | None, table: Path | None, steps: Path | None, processes: int) -> None:
     """Fit the heads, write the weights and print their SHA-256.
 
