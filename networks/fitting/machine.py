@@ -12,8 +12,9 @@ import torch
 class Machine:
     """What a training runs on. The scenes are the same on any; the sums differ in their last bits.
 
-    The processor suffices: hours for a network of this size. On a GPU, making scenes is what takes
-    the time, so it wants as many `workers` as there are cores.
+    For the smaller networks the processor suffices, in hours; that of the judge wants a GPU. There
+    making scenes takes as long as learning from them, so it wants as many `workers` as there are
+    cores.
     """
 
     device: str = "cpu"

@@ -34,6 +34,7 @@ class Plan(ScenePlan):
     batch: int = 96
     fresh: int = 8
     kept: int = 8000
+    """13 GB of the device's memory."""
     saved: int = 500
     """Steps after which the state is saved."""
     learning_rate: float = 8e-4
