@@ -99,7 +99,7 @@ def train(maker: scenes.Maker, work: Path, plan: Plan, machine: Machine = CPU) -
         descend(loss, net, average, optimizer, plan, step)
         running.index_add_(1, windows.kinds, torch.stack([errors, torch.ones_like(errors)]))
         if (step + 1) % plan.saved == 0 or step + 1 == plan.steps:
-            means = (running[0] / running[1].clamp(min=1)).cpu().numpy().round(3).tolist()
+            means = (running[0] / running[1].clamp(min=1)).double().cpu().numpy().round(3).tolist()
             log.info("step", step=step + 1, **dict(zip(Degradation, means, strict=True)))
             running.zero_()
             state.save(step + 1)
