@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -53,7 +52,7 @@ def pack(folder: Path, out: Path) -> None:
             (temporary / name).mkdir()
             for number, image in enumerate(track(pictures[name], name)):
                 place = temporary / name / f"{number:04d}.webp"
-                Image.fromarray(_reduced(image, kind.longest)).save(
+                Image.fromarray(sources.reduced(image, kind.longest)).save(
                     place, quality=kind.quality, method=4
                 )
 
@@ -68,10 +67,3 @@ def unpack(folder: Path) -> tuple[list[Rgb], list[Rgb]]:
         )
     photos, others = ([decode(path.read_bytes()) for path in paths] for paths in found.values())
     return photos, others
-
-
-def _reduced(image: Rgb, longest: int) -> Rgb:
-    share = longest / max(image.shape[:2])
-    if share >= 1:
-        return image
-    return cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)

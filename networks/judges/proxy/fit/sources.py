@@ -44,7 +44,7 @@ def load(folder: Path, photo: int) -> Rgb:
     """
     listed, landscape, _ = COUNTS
     if photo < listed:
-        return _reduced(all_photos()[photo].load(folder))
+        return reduced(all_photos()[photo].load(folder), LONGEST)
     if photo < listed + landscape:
         return decode(landscapes(folder)[photo - listed].read_bytes())
     return np.load(pictures(folder)[photo - listed - landscape])
@@ -97,8 +97,9 @@ def _digest(contents: list[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _reduced(image: Rgb) -> Rgb:
-    share = LONGEST / max(image.shape[:2])
+def reduced(image: Rgb, longest: int) -> Rgb:
+    """The image with a longer side of at most `longest` pixels."""
+    share = longest / max(image.shape[:2])
     if share >= 1:
         return image
     return cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
