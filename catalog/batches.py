@@ -19,12 +19,12 @@ class Sized(Protocol):
 T = TypeVar("T", bound=Sized)
 
 
-def batches(images: Iterable[T], most: int, most_pixels: float = MOST_PIXELS) -> Iterator[list[T]]:
-    """Runs of `images`, at most `most` and `most_pixels` each; a larger image is one by itself."""
+def batches(images: Iterable[T], most: int) -> Iterator[list[T]]:
+    """Runs of `images`, at most `most` and `MOST_PIXELS` each; a larger image is one by itself."""
     batch: list[T] = []
     pixels = 0
     for image in images:
-        if batch and (len(batch) == most or pixels + image.pixels > most_pixels):
+        if batch and (len(batch) == most or pixels + image.pixels > MOST_PIXELS):
             yield batch
             batch, pixels = [], 0
         batch.append(image)

@@ -7,14 +7,13 @@ from collections import Counter, deque
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import lru_cache, partial
-from math import inf
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from catalog.batches import MOST_PIXELS, batches
 from catalog.errors import ImageRefused
 from catalog.layout import Layout
 from catalog.schemas import embeddings
@@ -23,9 +22,9 @@ from catalog.shards import Stored, read_shard
 from catalog.stage import Counts, run_stage
 from catalog.tables import write_table
 from curation.by_shard import fresh_rows, map_shards
-from curation.preparing import Cores, all_cores
+from curation.preparing import Workers, all_cores
 from networks.embedders import load_embedder
-from networks.interfaces import Embedder, PreparingEmbedder
+from networks.interfaces import Embedder
 
 Row = dict[str, Any]
 
@@ -39,45 +38,43 @@ def _loaded(name: str) -> Embedder:
     return load_embedder(name)
 
 
-def _rows(embedder: Embedder, batch: list[Stored], images: list[Future[Any]]) -> list[Row]:
+def _rows(embedder: Embedder, batch: list[Stored], prepared: list[Future[Any]]) -> list[Row]:
     # pyarrow reads no null back from a column of lists of fixed size.
     nothing = np.zeros(embedder.width, np.float32)
     rows: list[Row] = []
     good: list[Any] = []
-    for stored, image in zip(batch, images, strict=True):
+    for stored, image in zip(batch, prepared, strict=True):
         row: Row = {"image_id": stored.image_id}
         try:
             good.append(image.result())
         except ImageRefused as refused:
             row |= {"embedding": nothing, "refused": refused.reason}
         rows.append(row)
-    if isinstance(embedder, PreparingEmbedder):
-        vectors = iter(embedder.embed_prepared(good))
-    else:
-        vectors = iter(embedder.embed_images(good))
+    vectors = iter(embedder.embed_prepared(good))
     return [row if "refused" in row else row | {"embedding": next(vectors)} for row in rows]
 
 
-def embed_shard(name: str, batch_size: int, shard: Path, cores: Cores | None = None) -> list[Row]:
+def embed_shard(
+    name: str, batch_size: int, shard: Path, workers: Workers | None = None
+) -> list[Row]:
     """One row an image; an image that cannot be decoded has `refused` set and no vector.
 
-    Cores take image after image from file to what the network reads, and after the last image of a
-    batch one of them takes the batch to vectors. The network lets go of the interpreter's lock, and
-    one network serves all. `cores` are by default taken for this shard alone.
+    Workers take image after image from file to what the network reads, and after the last image of
+    a batch one of them takes the batch to vectors. The network lets go of the interpreter's lock,
+    and one network serves all. `workers` are by default taken for this shard alone.
     """
     embedder = _loaded(name)
-    if cores is None:
-        with all_cores(embedder) as cores:
-            return embed_shard(name, batch_size, shard, cores)
+    if workers is None:
+        with all_cores(embedder) as workers:
+            return embed_shard(name, batch_size, shard, workers)
     rows: list[Row] = []
     waiting: deque[Future[list[Row]]] = deque()
-    # Of what is prepared image by image, a core holds one decoded photo, however large.
-    pixels = inf if isinstance(embedder, PreparingEmbedder) else MOST_PIXELS
-    for batch in batches(read_shard(shard), batch_size, pixels):
-        # Cores take tasks in turn, so a batch waits only for images that are under way.
-        images = [cores.prepare(stored) for stored in batch]
-        waiting.append(cores.threads.submit(_rows, embedder, batch, images))
-        if len(waiting) > cores.count:
+    images = iter(read_shard(shard))
+    while batch := list(islice(images, batch_size)):
+        # Workers take tasks in turn, so a batch waits only for images that are under way.
+        prepared = [workers.prepare(stored) for stored in batch]
+        waiting.append(workers.threads.submit(_rows, embedder, batch, prepared))
+        if len(waiting) > workers.count:
             rows += waiting.popleft().result()
     for future in waiting:
         rows += future.result()
@@ -95,7 +92,7 @@ def run(layout: Layout, settings: Embed) -> Counts:
     with ExitStack() as stack:
         function = partial(embed_shard, settings.embedder, settings.batch_size)
         if settings.executor == "local":
-            function = partial(function, cores=stack.enter_context(all_cores(embedder)))
+            function = partial(function, workers=stack.enter_context(all_cores(embedder)))
         results = map_shards(
             layout,
             "embed",

@@ -1,4 +1,4 @@
-"""All cores of this machine for an embedder."""
+"""All cores of this machine at work for an embedder."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -10,14 +10,15 @@ from catalog.images import Rgb, decode
 from catalog.shards import Stored
 from catalog.threads import cores, limit_threads
 from curation.worker_pool import worker_pool
-from networks.interfaces import Embedder, PreparingEmbedder
+from networks.interfaces import Embedder
 
 
 @dataclass(frozen=True)
-class Cores:
+class Workers:
     """Where the work on images is done."""
 
     count: int
+    """Cores."""
 
     prepare: Callable[[Stored], Future[Any]]
     """Begins with an image. The result is what the embedder takes of it, or `ImageRefused`."""
@@ -27,7 +28,7 @@ class Cores:
 
 
 @contextmanager
-def all_cores(embedder: Embedder) -> Iterator[Cores]:
+def all_cores(embedder: Embedder) -> Iterator[Workers]:
     """Threads that prepare images and ask the network; where that is on a GPU, processes prepare.
 
     Of a photo's six milliseconds more than one is spent holding the interpreter's lock, in copies
@@ -37,15 +38,13 @@ def all_cores(embedder: Embedder) -> Iterator[Cores]:
     """
     count = cores()
     with _one_thread_each(), ThreadPoolExecutor(count, "embed") as threads:
-        if not isinstance(embedder, PreparingEmbedder):
-            yield Cores(count, lambda stored: threads.submit(stored.decode), threads)
-        elif not embedder.on_gpu:
-            step = embedder.prepare
-            yield Cores(count, lambda stored: threads.submit(_prepared, stored.data, step), threads)
-        else:
-            modules = ("curation.embed", type(embedder.prepare).__module__)
-            with worker_pool(count, "embed", _begin, (embedder.prepare,), modules) as pool:
-                yield Cores(count, lambda stored: pool.submit(_prepared, stored.data), threads)
+        step = embedder.prepare
+        if not embedder.on_gpu:
+            yield Workers(count, lambda it: threads.submit(_prepared, it.data, step), threads)
+            return
+        modules = ("curation.embed", type(step).__module__)
+        with worker_pool(count, "embed", _begin, (step,), modules) as pool:
+            yield Workers(count, lambda it: pool.submit(_prepared, it.data), threads)
 
 
 @contextmanager

@@ -74,27 +74,13 @@ class Judgement:
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Images and texts to unit vectors in one space. Several threads may ask one at once."""
+    """Images and texts to unit vectors in one space. Several threads may ask one at once.
+
+    `embed_images` is `prepare` for each image, which any core can do, and `embed_prepared`.
+    """
 
     identity: Identity
     width: int
-
-    def embed_images(self, images: Sequence[Rgb]) -> np.ndarray:
-        """(n, width) float32, each row of length 1; the same vector whatever the batch."""
-        ...
-
-    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """(n, width) float32, each row of length 1."""
-        ...
-
-
-@runtime_checkable
-class PreparingEmbedder(Embedder, Protocol):
-    """An embedder that also takes its two steps apart; together they are `embed_images`.
-
-    Preparation is most of the work where the network is on a GPU, and image by image all cores can
-    share it.
-    """
 
     on_gpu: bool
     """The network leaves this machine's cores free."""
@@ -106,6 +92,14 @@ class PreparingEmbedder(Embedder, Protocol):
 
     def embed_prepared(self, prepared: Sequence[Any]) -> np.ndarray:
         """(n, width) float32, each row of length 1; the same vector whatever the batch."""
+        ...
+
+    def embed_images(self, images: Sequence[Rgb]) -> np.ndarray:
+        """(n, width) float32, each row of length 1; the same vector whatever the batch."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, width) float32, each row of length 1."""
         ...
 
 
