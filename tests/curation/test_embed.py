@@ -1,11 +1,15 @@
 """The stage embed where the network is on a GPU: processes prepare the images."""
 
+import os
+import signal
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
 import pytest
 
-from catalog.images import Header, encode_png, read_header
+from catalog.errors import UserError
+from catalog.images import Header, Rgb, encode_png, read_header
 from catalog.layout import Layout
 from catalog.schemas import embeddings
 from catalog.settings.curation import Embed
@@ -51,3 +55,23 @@ def test_processes_that_prepare_change_no_row(
     found = run("processes")
     assert found[0] == wanted[0]
     assert found[1].equals(wanted[1])
+
+
+def _killed(image: Rgb) -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_a_killed_process_is_named_and_the_next_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = load_mendline_clip()
+    monkeypatch.setattr(embed, "_loaded", lambda name: embedder)
+    monkeypatch.setattr(embedder, "on_gpu", True)
+    layout = _stored(Layout(tmp_path))
+    with monkeypatch.context() as broken:
+        broken.setattr(embedder, "prepare", _killed)
+        with pytest.raises(UserError, match="process"):
+            embed.run(layout, Embed(batch_size=4))
+    assert not layout.embeddings.exists()
+    assert embed.run(layout, Embed(batch_size=4)).rows_out == 12
