@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import click
 import torch
 
+from catalog.errors import UserError
 from catalog.files import atomic_file
 
 
@@ -21,14 +23,22 @@ class State:
     def load(self) -> int:
         """Put what an earlier run left into the parts; the number of steps it had done.
 
-        The parts may lie on another device than that run's.
+        The parts may lie on another device than that run's. Raises `UserError` for a file that is
+        damaged, or of another network.
         """
         if not self.path.is_file():
             return 0
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
-        return int(state["step"])
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+            return int(state["step"])
+        except (KeyError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise UserError(
+                f"{self.path} is damaged, or the state of another network: "
+                f"{' '.join(str(error).split())[:200]}",
+                "Go on with the code that wrote it, or begin anew in another folder.",
+            ) from error
 
     def save(self, step: int) -> None:
         """Write the parts after `step` steps, whole or not at all."""

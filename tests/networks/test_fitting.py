@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from catalog.errors import UserError
 from networks.fitting.descent import ScenePlan
 from networks.fitting.machine import Machine
 from networks.fitting.scenes import FILLING, scene_batches
@@ -57,6 +58,18 @@ def test_an_earlier_average_counts_its_share(tmp_path: Path) -> None:
     assert between.weight.tolist() == [0.5] * 3
     assert between.running_mean.tolist() == [1.0] * 3
     assert averaged(between, None, 0.25).weight.tolist() == [0.5] * 3
+
+
+def test_a_state_of_another_network_or_half_of_one_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "state.pt"
+    State(place, net=torch.nn.Linear(2, 3)).save(1)
+    with pytest.raises(UserError, match=r"the state of another network: .*size mismatch"):
+        State(place, net=torch.nn.Linear(4, 3)).load()
+    for content in (place.read_bytes()[:-100], b"", b"no archive"):
+        place.write_bytes(content)
+        with pytest.raises(UserError, match="begin anew in another folder"):
+            State(place, net=torch.nn.Linear(2, 3)).load()
+        assert place.read_bytes() == content
 
 
 @pytest.mark.gpu

@@ -29,7 +29,7 @@ BORDER = cv2.BORDER_REFLECT_101
 """How views are filled up to a multiple of 32."""
 
 
-class Said(NamedTuple):
+class Prediction(NamedTuple):
     """What the network says of n images of h x w pixels."""
 
     strengths: torch.Tensor
@@ -41,7 +41,7 @@ class Said(NamedTuple):
 
 
 class SeverityNet(Pyramid):
-    """(n, 4, h, w) `planes` and (n,) `size` to what is `Said` of them.
+    """(n, 4, h, w) `planes` and (n,) `size` to a `Prediction` of them.
 
     What is said of the image is the sum of two answers: one from the mean
     and the deviation of each level over the cells and from the strongest effects, one the mean of
@@ -66,7 +66,7 @@ class SeverityNet(Pyramid):
             nn.Linear(HIDDEN, COUNT),
         )
 
-    def forward(self, planes: torch.Tensor, size: torch.Tensor) -> Said:
+    def forward(self, planes: torch.Tensor, size: torch.Tensor) -> Prediction:
         """See the class."""
         quarter, eighth, sixteenth, deep, up16, up8 = self.levels(planes)
         effect = self.effect(up8).float()
@@ -82,7 +82,7 @@ class SeverityNet(Pyramid):
         strengths: torch.Tensor = self.head(self.norm(torch.cat(found, dim=1))).float()
         said, sure = self.local(up16).float().flatten(2).chunk(2, dim=1)
         strengths = strengths + (said * sure.softmax(dim=2)).sum(dim=2)
-        return Said(strengths, effect, self.shift(up8).float())
+        return Prediction(strengths, effect, self.shift(up8).float())
 
 
 def size_of(shape: tuple[int, ...]) -> float:

@@ -125,6 +125,11 @@ def test_a_window_cuts_images_and_effects_at_one_place() -> None:
         )
 
 
+def test_scenes_that_do_not_fit_are_refused_at_once() -> None:
+    with pytest.raises(UserError, match="scenes do not fit into the memory of cpu"):
+        Pool(10**9, "cpu")
+
+
 def test_a_window_larger_than_its_scene_is_mirrored_at_the_border() -> None:
     extent = torch.tensor([[5], [1]])
     found = mirrored(torch.arange(12).expand(2, -1), extent)
@@ -138,7 +143,11 @@ def test_a_pack_is_read_as_it_was_written_and_others_are_refused(tmp_path: Path)
     photos, others = unpack(tmp_path)
     np.testing.assert_array_equal(photos[0], data.coffee())
     np.testing.assert_array_equal(others[0], data.rocket())
-    (tmp_path / "others" / "0000.webp").unlink()
+    other = tmp_path / "others" / "0000.webp"
+    other.write_bytes(other.read_bytes()[:-500])  # as a copy that was cut off
+    with pytest.raises(UserError, match="is no whole picture"):
+        unpack(tmp_path)
+    other.unlink()
     with pytest.raises(UserError, match="lacks the folders photos and others"):
         unpack(tmp_path)
 

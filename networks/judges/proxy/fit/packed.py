@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from catalog.errors import UserError
+from catalog.errors import ImageRefused, UserError
 from catalog.files import atomic_folder
 from catalog.images import Rgb, decode
 from catalog.progress import track
@@ -58,12 +58,24 @@ def pack(folder: Path, out: Path) -> None:
 
 
 def unpack(folder: Path) -> tuple[list[Rgb], list[Rgb]]:
-    """The photos and the other pictures that `pack` wrote. Raises `UserError` for none."""
+    """The photos and the other pictures that `pack` wrote.
+
+    Raises `UserError` where there are none, and for a file that is no picture.
+    """
     found = {name: sorted((folder / name).glob("*.webp")) for name in KINDS}
     if not all(found.values()):
         raise UserError(
             f"{folder} lacks the folders {' and '.join(KINDS)} of WebP files.",
             "`python -m networks.judges.proxy.fit pack` writes them.",
         )
-    photos, others = ([decode(path.read_bytes()) for path in paths] for paths in found.values())
+    photos, others = ([_read(path) for path in paths] for paths in found.values())
     return photos, others
+
+
+def _read(path: Path) -> Rgb:
+    try:
+        return decode(path.read_bytes())
+    except ImageRefused as refused:
+        raise UserError(
+            f"{path} is no whole picture ({refused.reason}).", "Copy the pack here once more."
+        ) from refused

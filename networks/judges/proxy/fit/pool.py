@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from catalog.errors import UserError
 from networks.judges.proxy.fit.scenes import Scene
 from networks.judges.proxy.network import CELL, size_of
 from networks.judges.proxy.views import COARSE_SIDE
@@ -29,6 +30,7 @@ class Pool:
     """Keeps up to `room` scenes, 1.6 MB each; the oldest make way."""
 
     def __init__(self, room: int, device: str) -> None:
+        """Raises `UserError` where the device has too little memory."""
         side, cells = COARSE_SIDE, COARSE_SIDE // CELL
         self.room, self.device, self.made = room, torch.device(device), 0
         self._images = self._empty((room, 2, side, side, 3), torch.uint8)
@@ -100,7 +102,15 @@ class Pool:
         )
 
     def _empty(self, shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor:
-        return torch.empty(shape, dtype=kind, device=self.device)
+        try:
+            return torch.empty(shape, dtype=kind, device=self.device)
+        except RuntimeError as error:
+            raise UserError(
+                f"{self.room} scenes do not fit into the memory of {self.device}: "
+                f"{' '.join(str(error).split())[:200]}",
+                "Train where there is more, or keep fewer: `kept` of networks.judges.proxy.fit."
+                "train.Plan.",
+            ) from error
 
     def _there(self, values: np.ndarray) -> torch.Tensor:
         tensor = torch.from_numpy(values)

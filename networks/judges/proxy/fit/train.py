@@ -121,17 +121,17 @@ def _loss(
     data = planes_of(windows.images.flatten(0, 1))
     sizes = windows.sizes.repeat_interleave(2)
     with machine.autocast():
-        said = net(data.contiguous(memory_format=torch.channels_last), sizes)
-    strengths = said.strengths.float().reshape(target.shape)
+        found = net(data.contiguous(memory_format=torch.channels_last), sizes)
+    strengths = found.strengths.float().reshape(target.shape)
     losses = _smooth(strengths, target, plan)
     own = strengths[rows, :, windows.kinds]
     apart = _smooth(own[:, 0] - own[:, 1], truth[:, 0] - truth[:, 1], plan)
     cells = windows.effects.float().permute(0, 1, 4, 2, 3)
-    maps = said.effects.reshape(count, 2, len(Degradation), *cells.shape[3:])
+    maps = found.effects.reshape(count, 2, len(Degradation), *cells.shape[3:])
     wanted = torch.zeros_like(maps)
     wanted[rows, :, windows.kinds] = cells[:, :, 0]
     effects = _smooth(maps, wanted, plan).mean(dim=(3, 4))
-    shifts = _smooth(said.shifts.reshape(cells[:, :, 1:].shape), cells[:, :, 1:], plan)
+    shifts = _smooth(found.shifts.reshape(cells[:, :, 1:].shape), cells[:, :, 1:], plan)
     loss = ((losses + plan.effect * effects) * weight).sum() / 2 + plan.apart * apart.sum()
     loss = loss / count + plan.shift * shifts.mean()
     return loss, (own - truth).detach().abs().mean(dim=1)
