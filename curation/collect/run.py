@@ -3,14 +3,12 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from catalog.alone import alone
 from catalog.blocklist import read_blocklist
 from catalog.errors import UserError
 from catalog.layout import Layout
@@ -52,23 +50,6 @@ class Summary:
     def tried(self) -> int:
         """URLs with an outcome in this snapshot."""
         return sum(self.outcomes.values())
-
-
-@contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
-    layout.collecting.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(layout.collecting / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(
-            f"Another collection is running in {layout.root}.",
-            "Wait for its end, or stop it; the same command then goes on where it was.",
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _plan(
@@ -155,7 +136,7 @@ def collect(
     full disk, another collection running.
     """
     began = time.monotonic()
-    with _alone(layout):
+    with alone(layout.collecting, f"Another collection is running in {layout.root}."):
         described = [source.describe() for source in sources]
         mode = f"retry={retry_failed} revisit={revisit}"
         work = find_work(layout, described, settings, mode)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from catalog.alone import alone
 from catalog.errors import UserError
 from networks.fitting.descent import ScenePlan
 from networks.fitting.machine import Machine
@@ -70,6 +71,20 @@ def test_a_state_of_another_network_or_half_of_one_is_named(tmp_path: Path) -> N
         with pytest.raises(UserError, match="begin anew in another folder"):
             State(place, net=torch.nn.Linear(2, 3)).load()
         assert place.read_bytes() == content
+
+
+def test_two_trainings_of_one_folder_do_not_mix(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from networks.judges.proxy.fit.__main__ import fit
+
+    asked = ["network", "--pack", str(tmp_path), "--work", str(tmp_path / "work")]
+    with alone(tmp_path / "work", "This test is."):
+        found = CliRunner().invoke(fit, asked)
+    assert isinstance(found.exception, UserError)
+    assert "Another training is running in" in str(found.exception)
+    # The holder gone, it comes as far as the pack, which is none.
+    assert "lacks the folders" in str(CliRunner().invoke(fit, asked).exception)
 
 
 @pytest.mark.gpu

@@ -7,6 +7,7 @@ import click
 import numpy as np
 import torch
 
+from catalog.alone import alone
 from networks.fitting.machine import Machine, machine_options
 from networks.fitting.state import averaged, earlier_options, write_network
 from networks.watermark.detector import PLACE
@@ -36,12 +37,13 @@ def fit(
     **machine: Any,
 ) -> None:
     """Train (or go on), calibrate on held-out pictures, write the weights, print their SHA-256."""
-    pictures, fonts = prepare(debs, work)
-    held, held_fonts = pictures[1::HELD_OUT_EVERY], fonts[1::HELD_OUT_EVERY]
-    others = [path for path in pictures if path not in set(held)]
-    other_fonts = [path for path in fonts if path not in set(held_fonts)]
-    click.echo(f"{len(others)} pictures and {len(other_fonts)} fonts; {len(held)} held out")
-    net = train(others, other_fonts, work, Plan(steps=steps), Machine(**machine)).eval()
+    with alone(work, f"Another training is running in {work}."):
+        pictures, fonts = prepare(debs, work)
+        held, held_fonts = pictures[1::HELD_OUT_EVERY], fonts[1::HELD_OUT_EVERY]
+        others = [path for path in pictures if path not in set(held)]
+        other_fonts = [path for path in fonts if path not in set(held_fonts)]
+        click.echo(f"{len(others)} pictures and {len(other_fonts)} fonts; {len(held)} held out")
+        net = train(others, other_fonts, work, Plan(steps=steps), Machine(**machine)).eval()
     averaged(net, earlier, earlier_share)
     rng = np.random.default_rng(Plan.seed + 1)
     score, recall = calibrate(net, held, held_fonts, tests, rng)

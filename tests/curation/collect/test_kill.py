@@ -13,10 +13,13 @@ from aiohttp import web as server
 from conftest import outcomes
 from web import Web, photo
 
+from catalog.alone import alone
+from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
 from catalog.shards import ShardStore, read_shard
 from curation.collect.rows import Pending, Result
+from curation.collect.run import collect
 from curation.collect.snapshot import Work
 from curation.collect.state import State
 
@@ -164,3 +167,13 @@ def test_the_journal_is_whole_after_a_crash_or_the_url_is_fetched_again(
         f"u{n}" for n in range(10)
     ]
     again.close()
+
+
+def test_two_collections_of_one_tree_do_not_mix(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    with (
+        alone(layout.collecting, "This test is."),
+        pytest.raises(UserError, match="Another collection is running in"),
+    ):
+        collect([], layout, Collect())
+    assert [path.name for path in layout.collecting.iterdir()] == [".lock"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from catalog.alone import alone
 from catalog.progress import track
 from catalog.threads import cores
 from networks.fitting.machine import machine_options
@@ -130,9 +131,9 @@ def network(
     from networks.judges.proxy.fit.train import Plan, train
     from networks.judges.proxy.network import PLACE
 
-    work.mkdir(parents=True, exist_ok=True)
     plan = Plan(steps=steps) if steps else Plan()
-    net = train(Maker(*unpack(folder)), work, plan, Machine(**machine))
+    with alone(work, f"Another training is running in {work}."):
+        net = train(Maker(*unpack(folder)), work, plan, Machine(**machine))
     digest = write_network(averaged(net, earlier, earlier_share), PLACE)
     click.echo(f"{PLACE.name} SHA-256 {digest}")
 
