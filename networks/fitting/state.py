@@ -1,6 +1,7 @@
 """The state of a training on the disk, and what is made of it in the end."""
 
 import hashlib
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -44,7 +45,10 @@ class State:
         """Write the parts after `step` steps, whole or not at all."""
         with atomic_file(self.path) as temporary:
             state = {name: part.state_dict() for name, part in self.parts.items()}
-            torch.save({**state, "step": step}, temporary)
+            # Not by torch's writer, which does not say when the disk is full.
+            content = io.BytesIO()
+            torch.save({**state, "step": step}, content)
+            temporary.write_bytes(content.getbuffer())
 
 
 def earlier_options(command: Callable[..., Any]) -> Callable[..., Any]:

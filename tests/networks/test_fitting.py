@@ -1,11 +1,15 @@
 """Scenes that trainings of the small networks are made of."""
 
+import errno
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from catalog import files
 from catalog.alone import alone
 from catalog.errors import UserError
 from networks.fitting.descent import ScenePlan
@@ -71,6 +75,26 @@ def test_a_state_of_another_network_or_half_of_one_is_named(tmp_path: Path) -> N
         with pytest.raises(UserError, match="begin anew in another folder"):
             State(place, net=torch.nn.Linear(2, 3)).load()
         assert place.read_bytes() == content
+
+
+def test_a_full_disk_leaves_the_state_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's limit on a file's size stands in for a full disk: writes fail in the middle."""
+    monkeypatch.setattr(files, "_NO_SPACE", {errno.EFBIG})
+    place = tmp_path / "state.pt"
+    State(place, net=torch.nn.Linear(2, 3)).save(7)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, old[1]))
+    try:
+        with pytest.raises(UserError, match="No space left on the disk"):
+            State(place, net=torch.nn.Linear(200, 200)).save(8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, before)
+    assert State(place, net=torch.nn.Linear(2, 3)).load() == 7
+    assert list(tmp_path.iterdir()) == [place]
 
 
 def test_two_trainings_of_one_folder_do_not_mix(tmp_path: Path) -> None:
