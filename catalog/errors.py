@@ -1,6 +1,9 @@
 """Errors that a user can cause and can mend."""
 
 import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR}
 """What the system refuses because of the place it was given, not because of a fault of ours."""
@@ -43,3 +46,24 @@ def refused_by_system(error: OSError) -> UserError | None:
         f"{error.filename}: {error.strerror}.",
         "Mend that, or name another place, and run the same command again.",
     )
+
+
+@contextmanager
+def said_plainly(name: str = "") -> Iterator[None]:
+    """Around what a command does: errors that a user can mend end it in two sentences and status 1.
+
+    Those are `UserError` and what the system refuses of a place. `name` is put before the words.
+    """
+    try:
+        yield
+        return
+    except UserError as error:
+        said = error
+    except OSError as error:
+        refused = refused_by_system(error)
+        if refused is None:
+            raise
+        said = refused
+    before = f"{name}: " if name else ""
+    sys.stderr.write(f"{before}{said.what}\n{said.remedy}\n")
+    sys.exit(1)

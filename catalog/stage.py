@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from catalog.errors import UserError, refused_by_system
+from catalog.errors import UserError, said_plainly
 from catalog.files import write_json
 from catalog.layout import Layout
 from catalog.settings import Params, load_params
@@ -70,22 +70,11 @@ def run_stage(name: str, run: Callable[[Layout, Params], Counts]) -> None:
     """
     layout = Layout(Path.cwd())
     try:
-        params = load_params(layout.params)
-        with alone(layout, name):
-            counts = run(layout, params)
-            write_json(layout.metrics(name), counts.as_json())
-    except UserError as error:
-        _end(name, error)
-    except OSError as error:
-        refused = refused_by_system(error)
-        if refused is None:
-            raise
-        _end(name, refused)
+        with said_plainly(name):
+            params = load_params(layout.params)
+            with alone(layout, name):
+                counts = run(layout, params)
+                write_json(layout.metrics(name), counts.as_json())
     except KeyboardInterrupt:
         print(f"{name}: Interrupted. Run it again: what it has so far is kept.", file=sys.stderr)
         sys.exit(130)
-
-
-def _end(name: str, error: UserError) -> None:
-    print(f"{name}: {error.what}\n{error.remedy}", file=sys.stderr)
-    sys.exit(1)

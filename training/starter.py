@@ -19,7 +19,7 @@ from PIL import Image
 
 from catalog import images, schemas
 from catalog.degradations import Degradation
-from catalog.errors import UserError
+from catalog.errors import UserError, said_plainly
 from catalog.files import write_json
 from catalog.layout import Layout
 from catalog.pairs import pair_id
@@ -294,4 +294,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with said_plainly():
+        main()

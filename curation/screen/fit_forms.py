@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from catalog.degradations import Degradation
+from catalog.errors import said_plainly
 from catalog.files import write_json
 from catalog.images import Rgb
 from catalog.progress import track
@@ -114,4 +115,5 @@ def fit(photos: Path, versions: int) -> None:
 
 
 if __name__ == "__main__":
-    fit()
+    with said_plainly():
+        fit()

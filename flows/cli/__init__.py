@@ -2,12 +2,11 @@
 
 import difflib
 import importlib
-import sys
 from typing import Any
 
 import click
 
-from catalog.errors import UserError, refused_by_system
+from catalog.errors import said_plainly
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("flows.cli.demo:demo", "Run the whole way on a small web of photos, or on your own."),
@@ -73,14 +72,5 @@ def mendline() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point: errors of the user's making end in two sentences and status 1."""
-    try:
+    with said_plainly():
         return mendline.main(args=arguments, prog_name="mendline")
-    except UserError as error:
-        click.echo(f"{error.what}\n{error.remedy}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        refused = refused_by_system(error)
-        if refused is None:
-            raise
-        click.echo(f"{refused.what}\n{refused.remedy}", err=True)
-        sys.exit(1)

@@ -3,6 +3,8 @@
 import errno
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +111,29 @@ def test_two_trainings_of_one_folder_do_not_mix(tmp_path: Path) -> None:
     assert "Another training is running in" in str(found.exception)
     # The holder gone, it comes as far as the pack, which is none.
     assert "lacks the folders" in str(CliRunner().invoke(fit, asked).exception)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("networks.judges.proxy.fit network --pack none --work work", "none lacks the folders"),
+        ("networks.changes.fit scenes --photos none --out out", "is missing"),
+        ("networks.watermark.fit --debs none --work work", "none lacks cube2-data"),
+        ("curation.screen.fit_forms --photos none", "is missing"),
+    ],
+)
+def test_a_script_says_in_words_what_it_lacks(command: str, said: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", *command.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert ended.returncode == 1
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.gpu

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from catalog.errors import said_plainly
 from catalog.progress import track
 
 PATH = click.Path(path_type=Path)
@@ -61,4 +62,5 @@ def train(folder: Path, work: Path, steps: int | None) -> None:
 
 
 if __name__ == "__main__":
-    fit()
+    with said_plainly():
+        fit()

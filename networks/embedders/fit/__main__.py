@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from catalog.errors import said_plainly
 from catalog.files import write_json
 from networks.embedders.fit import pictures
 from networks.embedders.fit.train import Plan, train
@@ -34,4 +35,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with said_plainly():
+        main()

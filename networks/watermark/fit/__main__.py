@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from catalog.alone import alone
+from catalog.errors import said_plainly
 from networks.fitting.machine import Machine, machine_options
 from networks.fitting.state import averaged, earlier_options, write_network
 from networks.watermark.detector import PLACE
@@ -53,4 +54,5 @@ def fit(
 
 
 if __name__ == "__main__":
-    fit()
+    with said_plainly():
+        fit()

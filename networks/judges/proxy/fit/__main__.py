@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from catalog.alone import alone
+from catalog.errors import said_plainly
 from catalog.progress import track
 from catalog.threads import cores
 from networks.fitting.machine import machine_options
@@ -220,4 +221,5 @@ def _fit(data: "Data", degradation: "Degradation") -> "Head":
 
 
 if __name__ == "__main__":
-    fit()
+    with said_plainly():
+        fit()
