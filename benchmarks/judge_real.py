@@ -2,8 +2,8 @@
 
 Reads ../shared/data (never trained on). Prints the degradation named for each degraded image of
 realir, in how many pairs the restored side is judged cleaner, how many low-light photos are called
-so, how many clean photos are called degraded at the thresholds of params.yaml or the defaults, and
-which of the five levels real images get.
+so, how many clean photos are called degraded at the thresholds of params.yaml or the defaults, all
+verdicts, and which of the five levels real images get.
 """
 
 from collections import Counter
@@ -41,6 +41,7 @@ def main(name: str) -> None:
 
     right = cleaner = 0
     levels: list[float] = []
+    verdicts: list[tuple[str, str]] = []
     for path in sorted((DATA / "realir").glob("*/*_degraded.webp")):
         truth = path.parent.name
         degraded, restored = row(path), row(Path(str(path).replace("_degraded", "_restored")))
@@ -48,17 +49,20 @@ def main(name: str) -> None:
         right += degraded["degradation"] == truth
         cleaner += after > before
         levels.append(before)
+        verdicts.append((degraded["verdict"], degraded["reason"]))
         others = {d.value: round(severity(degraded, d.value), 1) for d in Degradation}
         print(
             f"{truth}/{path.stem:11} named {degraded['degradation']:11} ({degraded['verdict']}) "
             f"{before:.2f} -> {after:.2f}  {others}"
         )
     print(f"realir: named right {right} of {len(levels)}, restored cleaner {cleaner}")
+    print(f"realir: verdicts {Counter(verdicts).most_common()}")
     print(f"realir: severities {sorted(round(v, 1) for v in levels)}")
     dark = [row(path) for path in track(sorted((DATA / "real/low-light").iterdir()), "low-light")]
     named = Counter(found["degradation"] for found in dark)
     kept = sum(f["degradation"] == "low-light" and f["verdict"] == "degraded" for f in dark)
     print(f"low-light: {named.most_common()} of {len(dark)}, {kept} of them at the threshold")
+    print(f"low-light: verdicts {Counter((f['verdict'], f['reason']) for f in dark).most_common()}")
     clean = [row(path) for path in track(sorted((DATA / "clean").glob("*.jpg")), "clean")]
     called = Counter(f["degradation"] for f in clean if f["verdict"] == "degraded")
     share = sum(called.values()) / len(clean)

@@ -41,7 +41,7 @@ class Screen(Settings):
         3.2,
         ge=1.0,
         le=5.0,
-        description="Severity (1 extreme .. 5 none) at or below which a degradation is present.",
+        description="Presence (1 extreme .. 5 none) at or below which a degradation is present.",
     )
     degraded_at_by: dict[Degradation, float] = Field(
         {Degradation.LOW_LIGHT: 3.4},
@@ -51,8 +51,15 @@ class Screen(Settings):
         3.5,
         ge=1.0,
         le=5.0,
-        description="A clean source has no severity below this. What lies between is dropped as "
+        description="A clean source has no presence below this. What lies between is dropped as "
         "unsure.",
+    )
+    clean_severity: float = Field(
+        3.8,
+        ge=1.0,
+        le=5.0,
+        description="A clean source has no severity below this, whatever the presence: what the "
+        "judge finds traces of is dropped. 1 asks for none.",
     )
     min_confidence: float = Field(
         0.0, ge=0.0, le=1.0, description="Less sure answers do not make an image degraded."

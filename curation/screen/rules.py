@@ -54,6 +54,8 @@ RULES = {
     "severity": "at least one presence is at or below its threshold (degraded_at)",
     "prompt": "at least one margin over a clean photo is at or above its threshold (prompt_margin)",
     "too-mild": "prompts name what the judge finds milder than degraded_at, or is not sure of",
+    "traces": "no degradation is near its threshold, but the judge's severity of one is below "
+    "clean_severity",
     "clean": "no degradation is near its threshold, and it is good enough as a source",
     "clean-but-small": "no degradation, but the shorter side is below clean_min_side",
     "clean-but-noisy": "no degradation, but noisier than clean_max_noise",
@@ -157,6 +159,11 @@ def _judged(found: Found, present: frozenset[Degradation], settings: Screen) -> 
     presences = [j.presence for j in found.judgements.values() if j.presence is not None]
     if min(presences) < settings.clean_at:
         return "drop", "unsure"
+    # Presence is made for few false alarms. In a source a degradation that is missed does harm,
+    # and a clean photo that is not taken does none.
+    severities = [j.severity for j in found.judgements.values() if j.severity is not None]
+    if min(severities) < settings.clean_severity:
+        return "drop", "traces"
     return _clean(found, settings)
 
 
@@ -245,6 +252,9 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
         for name, (how, limit) in sources.items()
         if f"quality/{name}" in scores
     ]
+    if found and qualities and not by_prompt:
+        lowest = min(scores[f"severity/{d}"] for d in found)
+        qualities.append(f"lowest severity {lowest:.2f} (at least {settings.clean_severity:g})")
     if qualities:
         lines.append("    as a source  " + ", ".join(qualities))
     return lines

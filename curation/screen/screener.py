@@ -21,7 +21,7 @@ from networks.judges import load_judge
 from networks.judges.answers import Silence, ask
 from networks.watermark.detector import load_detector
 
-VERSION = "8"
+VERSION = "9"
 """Of the rules and the explicit detectors; results of another version are computed again."""
 
 

@@ -14,9 +14,9 @@ from catalog.degradations import Degradation
 from networks.judges.proxy.kernel import Kernel, load_kernels
 from networks.weights import read_pinned
 
-VERSION = "v5"
-PLACE = Path(__file__).with_name("proxy-judge-v5.json")
-SHA256 = "9722c1a0ac169f9c687aba1fd4c9cb6f2118a79069f11ab1017442dce529b8ee"
+VERSION = "v6"
+PLACE = Path(__file__).with_name("proxy-judge-v6.json")
+SHA256 = "34a9975ba8f5ba2ab64062b45e273b67f79c4595eb8ba456c342e16efc61e5b4"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0
@@ -81,6 +81,13 @@ class Head:
     """Evidence from which more of it counts little in the score."""
     listened: float = 0.0
     """0 .. 1: what the network counts beside the kernel in the severity within."""
+    either: bool = False
+    """Whether the severity within is the lower of the two in place of their mean."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether the network counts at all."""
+        return self.either or self.listened > 0
 
     def evidence(self, values: np.ndarray) -> np.ndarray:
         """(n, measures) raw measures to (n,): the more, the surer that the degradation is there."""
@@ -98,6 +105,8 @@ class Head:
 
     def blend(self, kernel: np.ndarray, network: np.ndarray) -> np.ndarray:
         """(n,) severities by the kernel and by the network to the (n,) that count."""
+        if self.either:
+            return np.minimum(kernel, network)
         return (1 - self.listened) * kernel + self.listened * network
 
     def score(self, evidence: np.ndarray, within: np.ndarray) -> np.ndarray:
@@ -137,6 +146,7 @@ def write_heads(heads: Mapping[Degradation, Head], kernels: str, network: str, p
             "share": float(f"{head.share:.6g}"),
             "enough": float(f"{head.enough:.6g}"),
             "listened": float(f"{head.listened:.6g}"),
+            "either": head.either,
         }
         for degradation, head in heads.items()
     }
@@ -176,6 +186,7 @@ def parse(data: bytes) -> dict[Degradation, Head]:
             part["share"],
             part["enough"],
             part["listened"],
+            part["either"],
         )
         for name, part in content["heads"].items()
     }

@@ -61,7 +61,7 @@ class ProxyJudge:
 
         views = look(image)
         measures: Mapping[str, float] = measure_views(views)
-        said = severities(load_network(network_sha256()), views.coarse)
+        said = severities(load_network(network_sha256()), views)
         found = {}
         for degradation, head in self._heads.items():
             severity, presence, probability = head.answer(measures, said[degradation])

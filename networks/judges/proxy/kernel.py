@@ -11,7 +11,7 @@ import numpy as np
 from catalog.degradations import Degradation
 from networks.weights import read_pinned
 
-PLACE = Path(__file__).with_name("proxy-judge-v5.safetensors")
+PLACE = Path(__file__).with_name("proxy-judge-v6.safetensors")
 
 LIMIT = 3.0
 """Measures count up to so many standard deviations from their mean: beyond, nothing was learnt."""

@@ -115,6 +115,29 @@ def test_rules(
     assert decision.also == also
 
 
+@pytest.mark.parametrize(
+    ("severity", "presence", "limit", "reason"),
+    [
+        (2.0, 4.0, 3.8, "traces"),
+        (3.79, 4.0, 3.8, "traces"),
+        (3.8, 4.0, 3.8, "clean"),
+        (2.0, 4.0, 1.0, "clean"),
+        # Presence decides first.
+        (2.0, 3.4, 3.8, "unsure"),
+        (2.0, 3.0, 3.8, "severity"),
+    ],
+)
+def test_a_clean_source_shows_no_traces(
+    severity: float, presence: float, limit: float, reason: str
+) -> None:
+    judged = _judgements() | {Degradation.MOIRE: Judgement(severity, 1.0, presence=presence)}
+    settings = SETTINGS.model_copy(update={"clean_severity": limit})
+    decision = decide(Found(_good(400), judged), settings)
+    assert decision.reason == reason
+    assert decision.degradation == Degradation.MOIRE
+    assert (decision.verdict == "clean") == (reason == "clean")
+
+
 def _good(side: int) -> Quality:
     return Quality(side, 1.0, 1.0, 0.0, 200.0)
 

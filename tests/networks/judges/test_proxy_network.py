@@ -1,5 +1,7 @@
 """The judge's network: what it is shown, and how it counts."""
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from skimage import data
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
+from catalog.images import decode
 from networks.degraders import load_degrader
 from networks.fitting.state import write_network
 from networks.judges.proxy import head
@@ -20,7 +23,9 @@ from networks.judges.proxy.fit.said import blended
 from networks.judges.proxy.measures import measure
 from networks.judges.proxy.network import (
     CELL,
+    MEAN,
     PLACE,
+    STRONGER,
     SeverityNet,
     load_network,
     severities,
@@ -41,8 +46,8 @@ def test_weights_survive_saving_and_others_are_refused(tmp_path: Path) -> None:
     net = SeverityNet().eval()
     place = tmp_path / "net.safetensors"
     sha256 = write_network(net, place)
-    view = look(data.coffee()).coarse
-    first, second = severities(net, view), severities(load_network(sha256, place), view)
+    views = look(data.coffee())
+    first, second = severities(net, views), severities(load_network(sha256, place), views)
     assert [first[d] for d in Degradation] == pytest.approx([second[d] for d in Degradation], 0.01)
     place.write_bytes(PLACE.read_bytes())
     with pytest.raises(UserError, match="have the SHA-256"):
@@ -53,7 +58,7 @@ def test_weights_survive_saving_and_others_are_refused(tmp_path: Path) -> None:
 def test_views_of_any_shape_have_severities_within_bounds(size: tuple[int, int]) -> None:
     net = load_network(head.network_sha256())
     for value in (0, 255):
-        found = severities(net, look(np.full((*size, 3), value, np.uint8)).coarse)
+        found = severities(net, look(np.full((*size, 3), value, np.uint8)))
         assert all(0 <= severity <= 6 for severity in found.values())
 
 
@@ -65,7 +70,7 @@ def test_the_network_ranks_versions_of_a_photo(name: str) -> None:
         degrader.degrade(data.astronaut(), severity, np.random.default_rng(1))
         for severity in (1.2, 4.6)
     )
-    worse, better = (severities(net, look(one).coarse)[Degradation(name)] for one in (strong, mild))
+    worse, better = (severities(net, look(one))[Degradation(name)] for one in (strong, mild))
     assert worse + 0.5 < better
 
 
@@ -181,15 +186,34 @@ def test_the_share_that_is_listened_to_counts() -> None:
     alone, _, both, _, other = blended(kernel, network, drawn)
     assert both > max(alone, other)
     heads = head.load_heads()
-    listening = [one for one in heads.values() if one.listened]
-    assert listening
+    listening = [one for one in heads.values() if one.hears]
+    assert {one.either for one in listening} == {True, False}
     measures = measure(data.coffee())
     for one in listening:
         strong, mild = (one.answer(measures, severity).severity for severity in (1.0, 5.0))
         assert strong < mild
-        assert 0 < one.listened <= 1
-        middle = one.blend(np.array([2.0]), np.array([4.0]))
-        assert middle == pytest.approx(2 + 2 * one.listened)
+        found = [float(one.blend(*np.array([pair]).T)[0]) for pair in ((2.0, 4.0), (4.0, 2.0))]
+        if one.either:
+            assert found == [2.0, 2.0]
+        else:
+            assert 0 < one.listened <= 1
+            assert found == pytest.approx([2 + 2 * one.listened, 4 - 2 * one.listened])
+
+
+def test_what_is_fine_is_looked_at_in_full_size() -> None:
+    net = load_network(head.network_sha256())
+    large = np.tile(data.coffee(), (2, 2, 1))
+    views = look(large)
+    coded = io.BytesIO()
+    Image.fromarray(large).save(coded, "JPEG", quality=8)
+    other = replace(views, fine=look(decode(coded.getvalue())).fine)
+    before, after = severities(net, views), severities(net, other)
+    assert after[Degradation.COMPRESSION] < before[Degradation.COMPRESSION] - 1
+    same = set(Degradation) - set(STRONGER) - set(MEAN)
+    assert {d: before[d] for d in same} == {d: after[d] for d in same}
+    # Of a small image the coarse view has all there is.
+    small, blank = look(data.chelsea()[:400, :400]), np.zeros((400, 400, 3), np.float32)
+    assert severities(net, small) == severities(net, replace(small, fine=blank))
 
 
 def test_the_coarse_view_is_what_the_judge_looks_at() -> None:

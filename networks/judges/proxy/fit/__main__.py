@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from networks.judges.proxy.head import Head
 
 PATH = click.Path(path_type=Path)
+processes_option = click.option(
+    # click takes what a function returns for text where no type is named.
+    "--processes",
+    type=click.IntRange(min=1),
+    default=cores,
+    help="As many as there are cores.",
+)
 
 
 @click.group()
@@ -34,7 +41,7 @@ def fit() -> None:
 @click.option("--out", type=PATH, required=True, help="Folder of the samples.")
 @click.option("--first", default=0, help="First round.")
 @click.option("--rounds", default=3, help="Each makes twelve samples of each photo; v1 took three.")
-@click.option("--processes", default=cores)
+@processes_option
 def samples(photos: Path, out: Path, first: int, rounds: int, processes: int) -> None:
     """Degrade the photos of photos.json; a run that was cut off goes on."""
     from networks.judges.proxy.fit.photos import all_photos
@@ -55,7 +62,7 @@ def samples(photos: Path, out: Path, first: int, rounds: int, processes: int) ->
 @fit.command()
 @click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
 @click.option("--out", type=PATH, required=True, help="Folder of the measures.")
-@click.option("--processes", default=cores)
+@processes_option
 def ladder(photos: Path, out: Path, processes: int) -> None:
     """Measure single degradations of many photos; a run that was cut off goes on."""
     from networks.judges.proxy.fit.ladder import SOURCES, measure_source
@@ -71,7 +78,7 @@ def ladder(photos: Path, out: Path, processes: int) -> None:
 @click.option("--samples", "folder", type=PATH, help="Folder of the samples.")
 @click.option("--table", type=PATH, help="Parquet of their measures; made when absent.")
 @click.option("--ladder", "steps", type=PATH, help="Folder of the ladder's measures.")
-@click.option("--processes", default=cores)
+@processes_option
 def heads(folder: Path | None, table: Path | None, steps: Path | None, processes: int) -> None:
     """Fit the heads, write the weights and print their SHA-256.
 
@@ -182,7 +189,7 @@ def within(steps: Path, place: Path) -> None:
         joined[degradation], score = join(
             data, old, degradation, found.asked, found.of(degradation)
         )
-        known = found.asked if joined[degradation].listened else found.asked | True
+        known = found.asked if joined[degradation].hears else found.asked | True
         own = data.kinds == degradation.value
         clean = score[known & (data.kinds == "clean")]
         alone = spearmanr(across(data, degradation)[own], data.drawn[own])[0]

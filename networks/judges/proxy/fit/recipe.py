@@ -119,7 +119,7 @@ LISTENED: dict[Degradation, float] = {
     Degradation.BLUR: 0.75,
     Degradation.MOIRE: 0.75,
     Degradation.LOW_LIGHT: 0.25,
-    Degradation.NOISE: 0.25,
+    Degradation.NOISE: 0.5,
     Degradation.FLARE: 0.25,
     Degradation.REFLECTION: 1.0,
     Degradation.HAZE: 0.75,
@@ -132,6 +132,13 @@ Chosen on the photos kept from it and on 88 photos of ../shared/data that
 counts beside the evidence (`SHARES`) is as much as leaves the real pairs told apart: of one of each
 the network alone says the opposite. Where the kernel is good it counts more than it would for the
 ranks alone: the kernel tells strong real degradations from mild ones by more.
+"""
+
+EITHER = frozenset({Degradation.COMPRESSION})
+"""Where the lower of the two counts in place of their mean.
+
+The kernel tells old and strong coding of real images that the network does not know; the network
+tells that of large photos, where the kernel's measures say less.
 """
 
 BEYOND: dict[Degradation, float] = {Degradation.LOW_LIGHT: 4.0}

@@ -39,7 +39,7 @@ def ask(photos: Path, net: SeverityNet) -> Said:
     cv2.setNumThreads(1)
     held = [s for s in range(ladder.SOURCES) if is_held_out(ladder.photo_of(s))]
     rows = [
-        list(severities(net, look(image).coarse).values())
+        list(severities(net, look(image)).values())
         for source in track(held, "network")
         for _, _, image in ladder.versions(photos, source)
     ]

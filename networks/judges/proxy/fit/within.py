@@ -7,7 +7,7 @@ import numpy as np
 from catalog.degradations import Degradation
 from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.heads import Data
-from networks.judges.proxy.fit.recipe import BEYOND, FIRST, LISTENED, SHARE, SHARES, WITHIN
+from networks.judges.proxy.fit.recipe import BEYOND, EITHER, FIRST, LISTENED, SHARE, SHARES, WITHIN
 from networks.judges.proxy.head import Curve, Head
 from networks.judges.proxy.kernel import Kernel, standardise
 
@@ -83,11 +83,12 @@ def join(
         share=SHARES.get(degradation, SHARE),
         enough=head.threshold + BEYOND.get(degradation, 0.0),
         listened=LISTENED.get(degradation, 0.0),
+        either=degradation in EITHER,
     )
     evidence = head.evidence(data.matrix(head.names))
     within = across(data, degradation)
     known = np.ones(len(data), bool)
-    if head.listened:
+    if head.hears:
         known = asked
         within[asked] = head.blend(within[asked], said)
     score = head.score(evidence, within)
