@@ -2,8 +2,8 @@
 
 Photos of ../shared/data/clean, none of them trained on, or of another folder, reduced to 1,600
 pixels, degraded by `networks.degraders` at known severities, three of each photo and degradation.
-Prints SRCC by degradation with its 95 % interval
-over photos (percentile bootstrap), and what the judge says of the photos as they are.
+Prints SRCC by degradation with its 95 % interval over photos (percentile bootstrap), and what the
+judge says of the photos as they are.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -44,6 +44,8 @@ def main(
 ) -> None:
     """Measure and print."""
     paths = sorted(folder.glob("*.jpg"))
+    if not paths:
+        raise click.UsageError(f"There is no *.jpg in {folder}: name a --folder of photos.")
     chosen = paths[:: max(len(paths) // photos, 1)][:photos]
     pairs = [(index, chosen[index], chosen[index - 1]) for index in range(len(chosen))]
     with ProcessPoolExecutor(processes, initializer=limit_threads, initargs=(1,)) as pool:

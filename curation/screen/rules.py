@@ -54,6 +54,8 @@ RULES = {
     "severity": "at least one presence is at or below its threshold (degraded_at)",
     "prompt": "at least one margin over a clean photo is at or above its threshold (prompt_margin)",
     "too-mild": "prompts name what the judge finds milder than degraded_at, or is not sure of",
+    "unsure": "the strongest degradation lies between its threshold and that of clean photos, or "
+    "the judge is not sure of it (min_confidence)",
     "traces": "no degradation is near its threshold, but the judge's severity of one is below "
     "clean_severity",
     "clean": "no degradation is near its threshold, and it is good enough as a source",
@@ -61,8 +63,6 @@ RULES = {
     "clean-but-noisy": "no degradation, but noisier than clean_max_noise",
     "clean-but-soft": "no degradation, but softer than clean_max_softness",
     "clean-but-compressed": "no degradation, but blockier than clean_max_blockiness",
-    "unsure": "the strongest degradation lies between its threshold and that of clean photos, or "
-    "the judge is not sure of it (min_confidence)",
 }
 """Reasons in words; all but "severity", "prompt" (degraded) and "clean" mean the verdict drop."""
 

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from catalog.degradations import Degradation
+from catalog.files import atomic_file
 from networks.judges.proxy.kernel import Kernel, load_kernels
 from networks.weights import read_pinned
 
 VERSION = "v6"
 PLACE = Path(__file__).with_name("proxy-judge-v6.json")
-SHA256 = "34a9975ba8f5ba2ab64062b45e273b67f79c4595eb8ba456c342e16efc61e5b4"
+SHA256 = "f06b3da4c24071eca62700d0a9ccf7543494726943b8aec5545768139b9c6468"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0
@@ -81,13 +82,13 @@ class Head:
     """Evidence from which more of it counts little in the score."""
     listened: float = 0.0
     """0 .. 1: what the network counts beside the kernel in the severity within."""
-    either: bool = False
+    takes_lower: bool = False
     """Whether the severity within is the lower of the two in place of their mean."""
 
     @property
     def hears(self) -> bool:
         """Whether the network counts at all."""
-        return self.either or self.listened > 0
+        return self.takes_lower or self.listened > 0
 
     def evidence(self, values: np.ndarray) -> np.ndarray:
         """(n, measures) raw measures to (n,): the more, the surer that the degradation is there."""
@@ -105,7 +106,7 @@ class Head:
 
     def blend(self, kernel: np.ndarray, network: np.ndarray) -> np.ndarray:
         """(n,) severities by the kernel and by the network to the (n,) that count."""
-        if self.either:
+        if self.takes_lower:
             return np.minimum(kernel, network)
         return (1 - self.listened) * kernel + self.listened * network
 
@@ -146,13 +147,14 @@ def write_heads(heads: Mapping[Degradation, Head], kernels: str, network: str, p
             "share": float(f"{head.share:.6g}"),
             "enough": float(f"{head.enough:.6g}"),
             "listened": float(f"{head.listened:.6g}"),
-            "either": head.either,
+            "takes_lower": head.takes_lower,
         }
         for degradation, head in heads.items()
     }
     content = {"kernels": kernels, "network": network, "heads": parts}
     data = (json.dumps(content, separators=(",", ":")) + "\n").encode()
-    place.write_bytes(data)
+    with atomic_file(place) as temporary:
+        temporary.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -186,7 +188,7 @@ def parse(data: bytes) -> dict[Degradation, Head]:
             part["share"],
             part["enough"],
             part["listened"],
-            part["either"],
+            part["takes_lower"],
         )
         for name, part in content["heads"].items()
     }

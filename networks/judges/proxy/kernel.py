@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from catalog.degradations import Degradation
+from catalog.files import atomic_file
 from networks.weights import read_pinned
 
 PLACE = Path(__file__).with_name("proxy-judge-v6.safetensors")
@@ -72,7 +73,8 @@ def write_kernels(kernels: Mapping[Degradation, Kernel], place: Path) -> str:
         text = " ".join(kernel.names).encode()
         tensors[f"{degradation.value}/names"] = np.frombuffer(text, np.uint8)
     data = save(tensors)
-    place.write_bytes(data)
+    with atomic_file(place) as temporary:
+        temporary.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
 
 

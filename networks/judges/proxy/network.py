@@ -28,10 +28,10 @@ USUAL_SIDE = 320.0
 COUNT = len(Degradation)
 WINDOW = 512
 """Pixels a side of what is looked at in full size."""
-STRONGER = (Degradation.COMPRESSION, Degradation.LOW_LIGHT, Degradation.NOISE)
+STRONGER_VIEW = (Degradation.COMPRESSION, Degradation.LOW_LIGHT, Degradation.NOISE)
 """What the view in full size is asked about too where the coarse view is smaller than the image:
 whichever finds more of it counts. The coarse view takes traces of a codec and grain away."""
-MEAN = (Degradation.MOIRE,)
+MEAN_OF_VIEWS = (Degradation.MOIRE,)
 """Where the mean of the two counts. What is not named is seen as a whole: the coarse view counts.
 
 Both were chosen on 20 and 25 photos of 1,200 px or more that were not trained on.
@@ -106,13 +106,14 @@ def severities(net: SeverityNet, views: Views) -> dict[Degradation, float]:
 
     It is meant where the degradation is there: a clean image is mostly, not always, near 5. Not
     limited to 1 .. 5, so that two clean images can be told apart. Of an image that the coarse view
-    makes smaller the middle is looked at in full size too, for what `STRONGER` and `MEAN` name.
+    makes smaller the middle is looked at in full size too, for what `STRONGER_VIEW` and
+    `MEAN_OF_VIEWS` name.
     """
     strengths = _strengths(net, views.coarse)
     if views.scale > 1:
         fine = _strengths(net, _window(views.fine))
-        strengths = np.where(_among(STRONGER), np.maximum(strengths, fine), strengths)
-        strengths = np.where(_among(MEAN), (strengths + fine) / 2, strengths)
+        strengths = np.where(_among(STRONGER_VIEW), np.maximum(strengths, fine), strengths)
+        strengths = np.where(_among(MEAN_OF_VIEWS), (strengths + fine) / 2, strengths)
     return {
         degradation: min(max(5 - 4 * strength, 0.0), 6.0)
         for degradation, strength in zip(Degradation, strengths.tolist(), strict=True)

@@ -250,6 +250,17 @@ def test_presence_decides_where_a_judge_tells_it_apart() -> None:
     assert decision.severity == 4.0
 
 
+def test_the_explanation_says_what_a_source_lacks() -> None:
+    scores = {"severity/haze": 4.5, "severity/moire": 3.1, "quality/side": 300.0}
+    for name in ("haze", "moire"):
+        scores |= {f"presence/{name}": 4.0, f"confidence/{name}": 1.0}
+    row = {"verdict": "drop", "reason": "traces", "degradation": "moire", "scores": scores}
+    first, *_, last = explanation("a.jpg", row, SETTINGS)
+    assert "by rule traces" in first
+    assert "clean_severity" in first
+    assert last.endswith("lowest severity 3.10 (at least 3.8)")
+
+
 def test_the_explanation_marks_only_what_counts_as_present() -> None:
     settings = Screen(min_confidence=0.8)
     scores = {"severity/haze": 2.0, "presence/haze": 2.0, "confidence/haze": 0.6}

@@ -23,9 +23,9 @@ from networks.judges.proxy.fit.said import blended
 from networks.judges.proxy.measures import measure
 from networks.judges.proxy.network import (
     CELL,
-    MEAN,
+    MEAN_OF_VIEWS,
     PLACE,
-    STRONGER,
+    STRONGER_VIEW,
     SeverityNet,
     load_network,
     severities,
@@ -187,13 +187,13 @@ def test_the_share_that_is_listened_to_counts() -> None:
     assert both > max(alone, other)
     heads = head.load_heads()
     listening = [one for one in heads.values() if one.hears]
-    assert {one.either for one in listening} == {True, False}
+    assert {one.takes_lower for one in listening} == {True, False}
     measures = measure(data.coffee())
     for one in listening:
         strong, mild = (one.answer(measures, severity).severity for severity in (1.0, 5.0))
         assert strong < mild
         found = [float(one.blend(*np.array([pair]).T)[0]) for pair in ((2.0, 4.0), (4.0, 2.0))]
-        if one.either:
+        if one.takes_lower:
             assert found == [2.0, 2.0]
         else:
             assert 0 < one.listened <= 1
@@ -209,7 +209,7 @@ def test_what_is_fine_is_looked_at_in_full_size() -> None:
     other = replace(views, fine=look(decode(coded.getvalue())).fine)
     before, after = severities(net, views), severities(net, other)
     assert after[Degradation.COMPRESSION] < before[Degradation.COMPRESSION] - 1
-    same = set(Degradation) - set(STRONGER) - set(MEAN)
+    same = set(Degradation) - set(STRONGER_VIEW) - set(MEAN_OF_VIEWS)
     assert {d: before[d] for d in same} == {d: after[d] for d in same}
     # Of a small image the coarse view has all there is.
     small, blank = look(data.chelsea()[:400, :400]), np.zeros((400, 400, 3), np.float32)

@@ -125,7 +125,7 @@ LISTENED: dict[Degradation, float] = {
     Degradation.HAZE: 0.75,
     Degradation.RAIN: 0.5,
 }
-"""What the network counts in the severity within, beside the kernel; 0 for the others.
+"""What the network counts in a mean of it and the kernel, the severity within; 0 for the others.
 
 Chosen on the photos kept from it and on 88 photos of ../shared/data that
 `benchmarks.judge_synthesis` does not use. What the severity within of a flare or a reflection
@@ -134,7 +134,7 @@ the network alone says the opposite. Where the kernel is good it counts more tha
 ranks alone: the kernel tells strong real degradations from mild ones by more.
 """
 
-EITHER = frozenset({Degradation.COMPRESSION})
+LOWER_OF_BOTH = frozenset({Degradation.COMPRESSION})
 """Where the lower of the two counts in place of their mean.
 
 The kernel tells old and strong coding of real images that the network does not know; the network

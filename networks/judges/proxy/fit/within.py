@@ -7,7 +7,15 @@ import numpy as np
 from catalog.degradations import Degradation
 from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.heads import Data
-from networks.judges.proxy.fit.recipe import BEYOND, EITHER, FIRST, LISTENED, SHARE, SHARES, WITHIN
+from networks.judges.proxy.fit.recipe import (
+    BEYOND,
+    FIRST,
+    LISTENED,
+    LOWER_OF_BOTH,
+    SHARE,
+    SHARES,
+    WITHIN,
+)
 from networks.judges.proxy.head import Curve, Head
 from networks.judges.proxy.kernel import Kernel, standardise
 
@@ -83,7 +91,7 @@ def join(
         share=SHARES.get(degradation, SHARE),
         enough=head.threshold + BEYOND.get(degradation, 0.0),
         listened=LISTENED.get(degradation, 0.0),
-        either=degradation in EITHER,
+        takes_lower=degradation in LOWER_OF_BOTH,
     )
     evidence = head.evidence(data.matrix(head.names))
     within = across(data, degradation)
