@@ -40,6 +40,7 @@ class Decision:
 
 
 JUDGE_FAILED = "judge-failed"
+TRACES = "traces"
 
 RULES = {
     "too-small": "the shorter side is below min_side",
@@ -56,7 +57,7 @@ RULES = {
     "too-mild": "prompts name what the judge finds milder than degraded_at, or is not sure of",
     "unsure": "the strongest degradation lies between its threshold and that of clean photos, or "
     "the judge is not sure of it (min_confidence)",
-    "traces": "no degradation is near its threshold, but the judge's severity of one is below "
+    TRACES: "no degradation is near its threshold, but the judge's severity of one is below "
     "clean_severity",
     "clean": "no degradation is near its threshold, and it is good enough as a source",
     "clean-but-small": "no degradation, but the shorter side is below clean_min_side",
@@ -163,7 +164,7 @@ def _judged(found: Found, present: frozenset[Degradation], settings: Screen) -> 
     # and a clean photo that is not taken does none.
     severities = [j.severity for j in found.judgements.values() if j.severity is not None]
     if min(severities) < settings.clean_severity:
-        return "drop", "traces"
+        return "drop", TRACES
     return _clean(found, settings)
 
 
@@ -199,6 +200,27 @@ def is_final(row: Mapping[str, Any], settings: Screen) -> bool:
         for d in Degradation
         if row["reason"] == "severity" or scores[f"margin/{d}"] >= settings.margin(d)
     )
+
+
+def what_decided(row: Mapping[str, Any]) -> str:
+    """The degradation and the number that decided on an image, by its row of SCREENING.
+
+    That is the presence of the one that is named, since a severity of 2 may be that of a clean
+    photo; for `TRACES` it is the lowest severity. "" where none is named, no number where the judge
+    was not asked.
+    """
+    scores = row.get("scores", {})
+    if row["reason"] == TRACES:
+        lowest = _lowest_severity(scores)
+        return f"{lowest} {scores[f'severity/{lowest}']:.1f}"
+    named = row.get("degradation") or ""
+    presence = scores.get(f"presence/{named}")
+    return named if presence is None else f"{named} {presence:.1f}"
+
+
+def _lowest_severity(scores: Mapping[str, float]) -> Degradation:
+    judged = [d for d in Degradation if f"severity/{d}" in scores]
+    return min(judged, key=lambda d: scores[f"severity/{d}"])
 
 
 def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str]:
@@ -253,8 +275,11 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
         if f"quality/{name}" in scores
     ]
     if found and qualities and not by_prompt:
-        lowest = min(scores[f"severity/{d}"] for d in found)
-        qualities.append(f"lowest severity {lowest:.2f} (at least {settings.clean_severity:g})")
+        lowest = _lowest_severity(scores)
+        qualities.append(
+            f"lowest severity {scores[f'severity/{lowest}']:.2f}, of {lowest} "
+            f"(at least {settings.clean_severity:g})"
+        )
     if qualities:
         lines.append("    as a source  " + ", ".join(qualities))
     return lines

@@ -12,7 +12,7 @@ from PIL import Image
 
 from catalog.files import atomic_file
 from catalog.images import Rgb
-from curation.screen.rules import RULES
+from curation.screen.rules import RULES, what_decided
 
 SIDE = 200
 MOST_PER_GROUP = 60
@@ -28,7 +28,8 @@ background:#eee}
 figcaption{font-size:12px;overflow-wrap:anywhere}
 bdi{display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:3;overflow:hidden}
 </style><h1>Screening</h1>
-<p>The number is the presence of the strongest degradation, 1 (extreme) to 5 (none).</p>
+<p>The number decided: the presence of the strongest degradation, 1 (extreme) to 5 (none); for
+traces its severity.</p>
 """
 
 
@@ -53,8 +54,7 @@ class ContactSheet:
         self._counts[group] += 1
         if len(self._groups[group]) >= MOST_PER_GROUP:
             return
-        presence = row.get("scores", {}).get(f"presence/{row.get('degradation')}")
-        said = f"{row['degradation']} {presence:.1f}" if presence else ""
+        said = what_decided(row)
         title = html.escape(name)
         picture = f'<img src="{_thumbnail(image)}" alt="">' if image is not None else _NO_PICTURE
         self._groups[group].append(

@@ -31,8 +31,8 @@ def screen(folder: Path, out: Path | None, sheet: Path | None, explain: bool) ->
     A row a file: path, degradation, confidence, severity (1 extreme .. 5 none), watermark
     (probability), verdict (degraded, clean, drop), reason, further degradations and all scores.
     Settings are those of params.yaml in the current folder, or the defaults. Without --out the
-    verdicts are printed, with the presence of the strongest degradation (1 .. 5 as a severity),
-    which is what decides. FOLDER may be a single image.
+    verdicts are printed, with what decided: the presence of the strongest degradation (1 .. 5 as a
+    severity), for traces its severity. FOLDER may be a single image.
 
     Interrupted or killed, the same command goes on where it was; what it has so far is beside the
     table (or the sheet) until that is whole.
@@ -116,10 +116,7 @@ def _screened(
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
-    """The number is the presence, which decides; a severity of 2 may be that of a clean photo."""
-    said = f"{row['path']}  {row['verdict']} ({row['reason']})"
-    if row.get("degradation"):
-        said += f"  {row['degradation']}"
-    # Where prompts decide, the judge is not asked about what they do not name.
-    presence = row["scores"].get(f"presence/{row.get('degradation')}")
-    return said if presence is None else f"{said} {presence:.1f}"
+    from curation.screen.rules import what_decided
+
+    said = what_decided(row)
+    return f"{row['path']}  {row['verdict']} ({row['reason']})" + (f"  {said}" if said else "")

@@ -121,6 +121,12 @@ def test_what_is_printed_is_what_decided() -> None:
     scores = {"presence/noise": 4.6, "severity/noise": 2.3}
     said = _verdict(row | {"severity": 2.3, "scores": scores})
     assert said == "a.jpg  clean (clean)  noise 4.6"
+    scores |= {"presence/haze": 4.7, "severity/haze": 2.1}
+    said = _verdict(row | {"verdict": "drop", "reason": "traces", "scores": scores})
+    assert said == "a.jpg  drop (traces)  haze 2.1"
+    said = _verdict(row | {"reason": "prompt", "scores": {}})
+    assert said == "a.jpg  clean (prompt)  noise"
+    assert _verdict(row | {"degradation": None, "scores": {}}) == "a.jpg  clean (clean)"
 
 
 def test_judge_names_what_failed(

@@ -258,7 +258,7 @@ def test_the_explanation_says_what_a_source_lacks() -> None:
     first, *_, last = explanation("a.jpg", row, SETTINGS)
     assert "by rule traces" in first
     assert "clean_severity" in first
-    assert last.endswith("lowest severity 3.10 (at least 3.8)")
+    assert last.endswith("lowest severity 3.10, of moire (at least 3.8)")
 
 
 def test_the_explanation_marks_only_what_counts_as_present() -> None:
