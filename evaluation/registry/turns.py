@@ -1,9 +1,10 @@
 """Which look it is, of all that were taken at candidates beside one champion.
 
-A tag of the registered model, `mendline.compared.CHAMPION`, lists VERSION@BENCHMARK in the order in
-which they came to the gate. So a version that comes again keeps its number, and one that was
-deleted is still counted. Another benchmark is another look: one that is held out of a collection is
-another every night, and mostly the same images.
+A tag of the registered model a look, `mendline.compared.CHAMPION.00001`, holds VERSION@BENCHMARK, in
+the order in which they came to the gate. So a version that comes again keeps its number, and one
+that was deleted is still counted. Another benchmark is another look: one that is held out of a
+collection is another every night, and mostly the same images. (One tag for all would be full after
+200: a server's database holds 5,000 characters in each.)
 """
 
 import json
@@ -31,8 +32,12 @@ def take_turn(registry: Registry, version: Version, champion: str | None, benchm
                 if {"verdict", "benchmark"} <= other.tags.keys()
                 and other.tags.get("champion_seen") == (champion or NONE)
             ]
-            known = list(dict.fromkeys([*known, *earlier, look]))
-            registry.client.set_registered_model_tag(registry.name, name, json.dumps(known))
+            for new in dict.fromkeys([*earlier, look]):
+                if new not in known:
+                    known.append(new)
+                    registry.client.set_registered_model_tag(
+                        registry.name, f"{name}.{len(known):05d}", new
+                    )
     return known.index(look) + 1
 
 
@@ -41,5 +46,7 @@ def _look(version: str, benchmark: str) -> str:
 
 
 def _known(registry: Registry, name: str) -> list[str]:
-    text = model_tags(registry).get(name)
-    return [] if text is None else list(map(str, json.loads(text)))
+    tags = model_tags(registry)
+    # Before there was a tag a look, one listed them all.
+    listed = map(str, json.loads(tags.get(name, "[]")))
+    return [*listed, *(tags[key] for key in sorted(tags) if key.startswith(f"{name}."))]

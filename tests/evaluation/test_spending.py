@@ -1,5 +1,6 @@
 """Many candidates against one champion: what each may use up of the chance of error."""
 
+import json
 from collections.abc import Callable
 from statistics import NormalDist
 
@@ -11,6 +12,7 @@ from catalog.settings import Params
 from catalog.settings.evaluation import Gate
 from evaluation.registry import decisions
 from evaluation.registry.gating import gate_version
+from evaluation.registry.records import model_tags
 from evaluation.registry.register import Candidate, register_candidate
 from evaluation.registry.store import Registry
 from evaluation.registry.turns import take_turn
@@ -112,6 +114,19 @@ def test_each_version_is_counted_once_a_benchmark_beside_one_champion(registry: 
     assert take(third) == 3, "one that was deleted has had its chance"
     assert take(first, "9", "a night later") == 4, "nearly the same images are another chance"
     assert [take(first), take(first, "9", "a night later")] == [1, 4]
+
+
+def test_looks_beyond_what_one_tag_of_a_server_holds_are_counted(registry: Registry) -> None:
+    version = registry.version(bare_version(registry))
+    # As it was written before: one tag for all.
+    before = [f"{version.number}@{night:016d}" for night in range(250)]
+    name = "mendline.compared.9"
+    registry.client.set_registered_model_tag(registry.name, name, json.dumps(before))
+    turns = [take_turn(registry, version, "9", f"{night:016d}") for night in (249, 250, 251, 250)]
+    assert turns == [250, 251, 252, 251]
+    written = {key: tag for key, tag in model_tags(registry).items() if key != name}
+    # MLflow's column on a server: VARCHAR(5000).
+    assert sum(map(len, written.values())) < 5000 / 2
 
 
 def test_what_was_gated_before_there_was_a_count_is_counted(registry: Registry) -> None:
