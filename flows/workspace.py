@@ -28,7 +28,13 @@ log = logger(__name__)
 _MARK = ".mendline/workspace.json"
 _PARAMS = "params.yaml"
 _LEFT_OUT = {"__pycache__", "template"}
-_GIT_TIMEOUT = 120.0
+NOBODY = "Mendline"
+"""Who commits where Git knows no name: the pipeline. It is nobody who could decide anything."""
+_IDENTITY = {"user.name": NOBODY, "user.email": "mendline@localhost"}
+_SECONDS = 120
+_SECONDS_OF_EXCHANGE = 3600
+"""What a git command may take; what asks another machine may have a slow line and much to send."""
+_EXCHANGE = frozenset({"clone", "fetch", "ls-remote", "pull", "push"})
 _AT_ONCE = 500
 """Names of files in one command line."""
 OWN = frozenset({*ROOMS, *(name.split("/", 1)[0] for name in FILES), _PARAMS, "results"})
@@ -78,8 +84,16 @@ class Workspace:
             self.git("add", "--", *names)
         if not self.git("status", "--porcelain", "--untracked-files=no"):
             return None
-        self.git("-c", "commit.gpgsign=false", "commit", "--quiet", "--no-verify", "-m", message)
+        settings = {"commit.gpgsign": "false"} | self._missing_identity()
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self.git(*options, "commit", "--quiet", "--no-verify", "-m", message)
         return self.head()
+
+    def _missing_identity(self) -> dict[str, str]:
+        """What Git does not know of who commits. Not written down, or a person would be named so
+        who decides on a model here."""
+        known = self.git("config", "--list", "--name-only").split()
+        return {name: value for name, value in _IDENTITY.items() if name not in known}
 
     def head(self) -> str:
         """The current commit, 40 hexadecimal digits."""
@@ -91,7 +105,9 @@ def _is_in(path: str, place: str) -> bool:
 
 
 def run_git(root: Path, *arguments: str) -> str:
-    """Run git in `root`; raises `UserError` when git is missing or says no."""
+    """Run git in `root`; raises `UserError` when git is missing, says no, or does not end."""
+    command = next(one for one in arguments if not one.startswith("-") and "=" not in one)
+    limit = _SECONDS_OF_EXCHANGE if command in _EXCHANGE else _SECONDS
     # A GIT_DIR of a caller (a hook, say) would lead away from this folder.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
     try:
@@ -101,16 +117,22 @@ def run_git(root: Path, *arguments: str) -> str:
             capture_output=True,
             text=True,
             errors="surrogateescape",  # names of files are bytes
-            timeout=_GIT_TIMEOUT,
+            timeout=limit,
             env=clean | {"GIT_TERMINAL_PROMPT": "0"},
         )
     except FileNotFoundError:
         raise UserError(
             "There is no git on this machine.", "Install it: apt-get install git."
         ) from None
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"git {command} has not ended in {limit} s in {root}.",
+            f"Run `git {command}` there by hand to see what it waits for (a line, a disk, a "
+            "key), then the same command again.",
+        ) from None
     if done.returncode:
         raise UserError(
-            f"git {arguments[0]} failed in {root}: {done.stderr.strip() or done.stdout.strip()}",
+            f"git {command} failed in {root}: {done.stderr.strip() or done.stdout.strip()}",
             "Mend what git names and run the same command again.",
         )
     return done.stdout
@@ -134,7 +156,6 @@ def create(root: Path, profile: str = "embedded", params: str | None = None) -> 
     fresh = not (root / ".git").exists()
     if fresh:
         workspace.git("init", "--quiet", "--initial-branch=main")
-    _ensure_identity(workspace)
     if not fresh:
         # The rooms are about to be overwritten: what a person changed there stays in the history.
         workspace.commit("Changes made in the work tree")
@@ -157,9 +178,7 @@ def open_workspace(root: Path) -> Workspace:
                 f"{root} is no work tree of Mendline: it has no {name}.",
                 "Run in the folder that holds dvc.yaml, or make a work tree with `mendline demo`.",
             )
-    workspace = Workspace(root)
-    _ensure_identity(workspace)
-    return workspace
+    return Workspace(root)
 
 
 def _check_place(root: Path) -> None:
@@ -175,14 +194,6 @@ def _check_place(root: Path) -> None:
     if not ours:
         # The mark comes first: a run killed while copying can then be taken up again.
         write_json(root / _MARK, {})
-
-
-def _ensure_identity(workspace: Workspace) -> None:
-    for key, value in (("user.name", "Mendline"), ("user.email", "mendline@localhost")):
-        try:
-            workspace.git("config", key)
-        except UserError:
-            workspace.git("config", key, value)
 
 
 def _copy(content: bytes, target: Path) -> None:

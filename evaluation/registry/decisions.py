@@ -48,6 +48,7 @@ def approve(
     """
     registry = connect(layout, params.gate.model_name)
     _named(by)
+    override = (override or "").strip() or None
     with registry.reachable():
         # Before the lock, which nobody should hold for as long as gigabytes take.
         contents = read_contents(registry, registry.version(version).number)

@@ -38,16 +38,20 @@ def _console(least: int = 0, record: bool = False) -> "Console":
 
 
 def _who(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    """The given name, or that of Git, or the login."""
-    if value:
-        return value
+    """The given name, or that of a person that Git knows, or the login."""
+    from flows.workspace import NOBODY
+
+    if value and value.strip():
+        return value.strip()
     try:
         done = subprocess.run(
             ["git", "config", "user.name"], capture_output=True, text=True, timeout=10, check=False
         )
-        return done.stdout.strip() or getpass.getuser()
+        name = done.stdout.strip()
     except OSError:
-        return getpass.getuser()
+        name = ""
+    # Work trees of before have it in their Git's settings.
+    return name if name not in ("", NOBODY) else getpass.getuser()
 
 
 _BY = click.option(

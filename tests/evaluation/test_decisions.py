@@ -142,6 +142,8 @@ def test_only_promote_is_approved_unless_overridden(
     with pytest.raises(UserError, match=f"verdict on version 1 is {verdict}"):
         decisions.approve(layout, params, version, "Ada")
     assert registry.champion() is None
+    with pytest.raises(UserError, match=f"verdict on version 1 is {verdict}"):
+        decisions.approve(layout, params, version, "Ada", override=" ")
     record = decisions.approve(layout, params, version, "Ada", override="looked at every picture")
     assert record.reason == "override: looked at every picture"
     assert (registry.champion(), record.verdict) == (version, verdict)

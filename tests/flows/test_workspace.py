@@ -12,7 +12,8 @@ import yaml
 from structlog.testing import capture_logs
 
 from catalog.errors import UserError
-from flows import template
+from flows import template, workspace
+from flows.cli.registry import reject
 from flows.workspace import create, open_workspace
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,45 @@ def test_a_work_tree_is_made_once_and_then_left_alone(tmp_path: Path) -> None:
     for room in template.ROOMS:
         assert (first.root / room / "__init__.py").is_file()
     assert open_workspace(first.root).head() == head
+
+
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose Git knows no name."""
+    for place in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(place, os.devnull)
+
+
+@pytest.mark.usefixtures("nameless")
+def test_the_pipelines_name_is_nobodys_who_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = create(tmp_path / "tree")
+    assert tree.git("log", "--format=%an <%ae>").split("\n")[0] == "Mendline <mendline@localhost>"
+    monkeypatch.chdir(tree.root)
+    monkeypatch.setenv("LOGNAME", "ada")
+    assert _who_decides() == "ada"
+    tree.git("config", "user.name", "Mendline")  # as trees of before have it
+    assert _who_decides() == "ada"
+    tree.git("config", "user.name", "Ada Lovelace")
+    assert _who_decides() == "Ada Lovelace"
+    (tree.root / "dvc.yaml").write_text("stages: {}")
+    tree.commit("By her")
+    assert tree.git("log", "-1", "--format=%an") == "Ada Lovelace\n"
+
+
+def _who_decides() -> str:
+    """What `mendline reject` would record as `by`."""
+    return str(reject.make_context("reject", ["1", "--reason", "dull"]).params["by"])
+
+
+def test_a_git_command_that_does_not_end_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = create(tmp_path / "tree")
+    monkeypatch.setattr(workspace, "_SECONDS", 0.2)
+    with pytest.raises(UserError, match=r"git wait has not ended in 0\.2 s"):
+        tree.git("-c", "alias.wait=!exec sleep 30", "wait")
 
 
 def test_a_downloaded_model_and_a_commit_of_all_do_not_meet(tmp_path: Path) -> None:
