@@ -64,7 +64,6 @@ def evaluate_source(
 
     consistency = load_consistency(settings.consistency)
     answers = scratch / "judgements.db"
-    source = opened(benchmark)
     if settings.workers != 1 and len(devices := places(settings.workers)) > 1:
         if benchmark.reopen is None:
             raise RuntimeError(f"The benchmark {benchmark.source} cannot be opened by workers.")
@@ -77,6 +76,8 @@ def evaluate_source(
             settings.batch_size,
         )
         share(job, len(batches(benchmark.items, settings.batch_size)), devices)
+    # After the workers have ended: beside them a large model would not fit on the first GPU.
+    source = opened(benchmark)
     with CachedJudge(load_judge(settings.judge), answers, settings.batch_size) as judge:
         found = score(benchmark, source, judge, consistency, settings, out)
     source.discard()

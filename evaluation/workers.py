@@ -64,7 +64,7 @@ def share(work: Work, count: int, devices: Sequence[str | None]) -> None:
         ProcessPool(
             max_workers=1,
             context=get_context("spawn"),  # CUDA does not survive a fork
-            initializer=_start,
+            initializer=_place,
             initargs=(work, device, threads),
         )
         for device in devices
@@ -119,27 +119,37 @@ class _Worker:
     batch_size: int
 
 
+_given: Work | None = None
 _worker: _Worker | None = None
 
 
-def _start(given: Work, device: str | None, threads: int) -> None:
-    global _worker
+def _place(given: Work, device: str | None, threads: int) -> None:
+    """What a new process is told. Nothing that may fail: that is for `_do`, whose errors and death
+    reach the stage, while a process that ends before its first batch takes the pool with it."""
+    global _given
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
+    limit_threads(threads)
+    _given = given
+
+
+def _start(given: Work) -> _Worker:
     from networks.judges import load_judge
 
-    limit_threads(threads)
     benchmark = given.reopen()
     if benchmark.digest != given.digest:
         raise UserError(
             "The benchmark changed while it was evaluated.", "Run the same command again."
         )
     judge = CachedJudge(load_judge(given.judge), given.answers, given.batch_size)
-    _worker = _Worker(benchmark, given.source(benchmark), judge, given.batch_size)
+    return _Worker(benchmark, given.source(benchmark), judge, given.batch_size)
 
 
 def _do(index: int) -> None:
+    global _worker
+    if _given is None:
+        raise RuntimeError("the worker was not told what to do")
     if _worker is None:
-        raise RuntimeError("the worker was not started")
+        _worker = _start(_given)
     items = batches(_worker.benchmark.items, _worker.batch_size)[index]
     work(_worker.benchmark, items, _worker.source, _worker.judge)

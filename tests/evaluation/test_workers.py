@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,6 +74,35 @@ def test_two_processes_do_the_work_and_the_scores_are_the_same(
     assert len(made) == 6
     evaluate_source(SETTINGS, benchmark, opened, shared, tmp_path / "two")
     assert files(tmp_path / "two") == files(tmp_path / "one")
+
+
+def never_opened(benchmark: Benchmark) -> RestorerSource:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("a dead process does not come here")
+
+
+@pytest.mark.parametrize(
+    ("judge", "opened", "what"),
+    [
+        ("qwen3-vl:/nonexistent", partial(restored_by, "classical"), "/nonexistent"),
+        ("proxy", None, "1 worker processes died"),
+    ],
+)
+def test_what_fails_while_a_worker_opens_its_models_is_said(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    judge: str,
+    opened: Callable[..., RestorerSource] | None,
+    what: str,
+) -> None:
+    monkeypatch.setattr(workers, "MOST_DEATHS", 1)
+    benchmark = read_benchmark(folder)
+    assert benchmark.reopen is not None
+    source = never_opened if opened is None else partial(opened, tmp_path / "r")
+    work = Work(benchmark.reopen, benchmark.digest, source, judge, tmp_path / "a.db", 2)
+    with pytest.raises(UserError, match=what):
+        share(work, 2, [None])
 
 
 def _prepare(folder: Path, scratch: Path, victim: int) -> None:
