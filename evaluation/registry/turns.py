@@ -1,7 +1,7 @@
 """Which look it is, of all that were taken at candidates beside one champion.
 
-A tag of the registered model a look, `mendline.compared.CHAMPION.00001`, holds VERSION@BENCHMARK, in
-the order in which they came to the gate. So a version that comes again keeps its number, and one
+One tag of the registered model a look, `mendline.compared.CHAMPION.00001`, holds VERSION@BENCHMARK,
+in the order in which they came to the gate. So a version that comes again keeps its number, and one
 that was deleted is still counted. Another benchmark is another look: one that is held out of a
 collection is another every night, and mostly the same images. (One tag for all would be full after
 200: a server's database holds 5,000 characters in each.)
