@@ -8,7 +8,7 @@ of all its ids with their tasks.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -291,9 +291,8 @@ def _bytes(image: Any, source: Path) -> bytes:
 
 
 def _parquet(root: Path, files: list[Path], side: int | None) -> Benchmark:
-    rows: list[tuple[Path, int, int]] = []
+    rows: list[tuple[Path, str, int, int]] = []
     pairs: list[tuple[Any, Any]] = []
-    image_column = ""
     for file in files:
         schema = pq.read_schema(file)
         image_column = _column(schema.names, IMAGE_COLUMNS, "image", file)
@@ -308,17 +307,27 @@ def _parquet(root: Path, files: list[Path], side: int | None) -> Benchmark:
                 for row, record in enumerate(table.to_pylist()):
                     label = record[names[0]] if names else by_name
                     if classes is not None and isinstance(label, int):
-                        label = classes[label]
-                    rows.append((file, group, row))
+                        label = _class(label, classes, file)
+                    rows.append((file, image_column, group, row))
                     pairs.append((record[image_column], label))
 
     def fetch(index: int) -> bytes:
-        file, group, row = rows[index]
+        file, name, group, row = rows[index]
         with pq.ParquetFile(file) as opened:
-            column = opened.read_row_group(group, columns=[image_column]).column(0)
+            column = opened.read_row_group(group, columns=[name]).column(0)
         return _bytes(column[row].as_py(), file)
 
     return _records(root, pairs, side, fetch)
+
+
+def _class(label: int, names: Sequence[str], source: Path) -> str:
+    """The name of a class. `datasets` writes -1 for none."""
+    if 0 <= label < len(names):
+        return names[label]
+    raise UserError(
+        f"{source} has a row of the class {label}, which is none of its {len(names)} classes.",
+        "Give every image its degradation, or leave those without one out.",
+    )
 
 
 def _class_names(schema: Any, column: str) -> list[str] | None:
@@ -344,7 +353,7 @@ def _hugging_face(path: Path, side: int | None) -> Benchmark:
     feature = data.features[task_column]
     labels = data[task_column]
     if isinstance(feature, ClassLabel):
-        labels = [feature.int2str(label) for label in labels]
+        labels = [_class(label, feature.names, path) for label in labels]
     pairs = ((record[image_column], label) for record, label in zip(data, labels, strict=True))
     return _records(path, pairs, side, lambda index: _bytes(data[index][image_column], path))
 

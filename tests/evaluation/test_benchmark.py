@@ -46,7 +46,8 @@ def test_all_forms_of_a_benchmark_are_the_same_questions(
     (tmp_path / "plain").mkdir()
     for task in labels:  # one file a task, named after it, without a task column
         data = [file.read_bytes() for file, name in known if name == task]
-        pq.write_table(pa.table({"lq": data}), tmp_path / f"plain/{task}.parquet")
+        column = "lq" if task != "rain" else "image"
+        pq.write_table(pa.table({column: data}), tmp_path / f"plain/{task}.parquet")
 
     folders = read_benchmark(benchmark_folder)
     assert len(folders.items) == 36
@@ -54,8 +55,24 @@ def test_all_forms_of_a_benchmark_are_the_same_questions(
         other = read_benchmark(tmp_path / form)
         assert content(other) == content(folders), form
         item = next(i for i in other.items if i.degradation == Degradation.HAZE)
-        assert images.image_id(other.load(item)) == item.image_id
+        assert all(images.image_id(other.load(item)) == item.image_id for item in other.items)
         assert other.image(item).shape == (96, 96, 3)
+
+
+def test_an_image_without_a_class_is_none_of_the_last(
+    benchmark_folder: Path, tmp_path: Path
+) -> None:
+    file, task = files(benchmark_folder)[0]
+    labels = datasets.ClassLabel(names=[task, "rain"])
+    saved = datasets.Dataset.from_dict(
+        {"image": [{"bytes": file.read_bytes(), "path": None}] * 2, "task": [0, -1]},
+        features=datasets.Features({"image": datasets.Image(), "task": labels}),
+    )
+    saved.save_to_disk(str(tmp_path / "hub"))
+    saved.to_parquet(str(tmp_path / "one.parquet"))
+    for form in ("hub", "one.parquet"):
+        with pytest.raises(UserError, match="the class -1, which is none of its 2 classes"):
+            read_benchmark(tmp_path / form)
 
 
 def test_the_digest_follows_the_questions(benchmark_folder: Path, tmp_path: Path) -> None:

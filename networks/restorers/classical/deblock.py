@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 
 QUALITIES = (5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80, 90)
+LONGEST = 65_488
+"""Longest side that libjpeg encodes, 65,500, down to whole blocks of 4:2:0."""
 SHIFTS = tuple((y, x) for y in range(0, 8, 2) for x in range(0, 8, 2))
 
 
@@ -41,7 +43,11 @@ def estimate_quality(image: np.ndarray, fallback: int = 30) -> int:
 
 
 def reencode(image: np.ndarray, quality: int) -> np.ndarray:
-    """Through JPEG at `quality` with 4:2:0 chroma, and back."""
+    """Through JPEG at `quality` with 4:2:0 chroma, and back; longer images in parts."""
+    for axis in (0, 1):
+        if image.shape[axis] > LONGEST:
+            parts = np.split(image, [LONGEST], axis)
+            return np.concatenate([reencode(part, quality) for part in parts], axis)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     return np.asarray(Image.open(io.BytesIO(buffer.getvalue()), formats=("JPEG",)))

@@ -12,7 +12,7 @@ from catalog.degradations import Degradation
 from catalog.errors import UserError
 from networks.interfaces import Restorer
 from networks.restorers import load_restorer
-from networks.restorers.classical.deblock import estimate_quality, reencode
+from networks.restorers.classical.deblock import LONGEST, estimate_quality, reencode
 
 SUPPORTED = {"blur", "compression", "low-light", "noise", "haze"}
 
@@ -54,6 +54,16 @@ def test_supports_exactly_what_has_a_method() -> None:
     assert isinstance(identity, Restorer)
     assert {d for d in Degradation if classical.supports(d)} == SUPPORTED
     assert not any(identity.supports(d) for d in Degradation)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_image_longer_than_jpeg_can_be_is_coded_in_parts(turned: bool) -> None:
+    strip = np.tile(data.astronaut()[:16], (1, 260, 1))[:, : LONGEST * 2 + 40]
+    image = strip.transpose(1, 0, 2) if turned else strip
+    coded = reencode(image, 15)
+    assert coded.shape == image.shape
+    restored = load_restorer("classical").restore([coded], Degradation.COMPRESSION)[0]
+    assert peak_signal_noise_ratio(image, restored) > peak_signal_noise_ratio(image, coded)
 
 
 @pytest.mark.parametrize("name", ["classical", "identity"])
