@@ -15,9 +15,9 @@ from catalog.files import atomic_file
 from networks.judges.proxy.kernel import Kernel, load_kernels
 from networks.weights import read_pinned
 
-VERSION = "v6"
-PLACE = Path(__file__).with_name("proxy-judge-v6.json")
-SHA256 = "f06b3da4c24071eca62700d0a9ccf7543494726943b8aec5545768139b9c6468"
+VERSION = "v7"
+PLACE = Path(__file__).with_name("proxy-judge-v7.json")
+SHA256 = "5f4b233a606e0cd40bf0c6b902097dbf60a18629eab750ae8d28ffc220389610"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0

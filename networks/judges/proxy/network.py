@@ -14,7 +14,7 @@ from networks.judges.proxy.views import Views
 from networks.pyramid import MULTIPLE, Pyramid, Residual, planes
 from networks.weights import read_pinned
 
-PLACE = Path(__file__).with_name("proxy-judge-v6-network.safetensors")
+PLACE = Path(__file__).with_name("proxy-judge-v7-network.safetensors")
 
 CELL = 8
 """Pixels to one cell of the map of effects."""
@@ -28,9 +28,12 @@ USUAL_SIDE = 320.0
 COUNT = len(Degradation)
 WINDOW = 512
 """Pixels a side of what is looked at in full size."""
+FINER = 1.25
+"""How much larger than its coarse view an image is that is looked at in full size too: below that
+the two show nearly the same, and each costs as much."""
 STRONGER_VIEW = (Degradation.COMPRESSION, Degradation.LOW_LIGHT, Degradation.NOISE)
-"""What the view in full size is asked about too where the coarse view is smaller than the image:
-whichever finds more of it counts. The coarse view takes traces of a codec and grain away."""
+"""What the view in full size is asked about too: whichever finds more of it counts. The coarse
+view takes traces of a codec and grain away."""
 MEAN_OF_VIEWS = (Degradation.MOIRE,)
 """Where the mean of the two counts. What is not named is seen as a whole: the coarse view counts.
 
@@ -105,12 +108,12 @@ def severities(net: SeverityNet, views: Views) -> dict[Degradation, float]:
     """Within each degradation, about 1 (extreme) .. 5 (none), never outside 0 .. 6.
 
     It is meant where the degradation is there: a clean image is mostly, not always, near 5. Not
-    limited to 1 .. 5, so that two clean images can be told apart. Of an image that the coarse view
-    makes smaller the middle is looked at in full size too, for what `STRONGER_VIEW` and
+    limited to 1 .. 5, so that two clean images can be told apart. Of an image that is `FINER` than
+    its coarse view the middle is looked at in full size too, for what `STRONGER_VIEW` and
     `MEAN_OF_VIEWS` name.
     """
     strengths = _strengths(net, views.coarse)
-    if views.scale > 1:
+    if views.scale >= FINER:
         fine = _strengths(net, _window(views.fine))
         strengths = np.where(_among(STRONGER_VIEW), np.maximum(strengths, fine), strengths)
         strengths = np.where(_among(MEAN_OF_VIEWS), (strengths + fine) / 2, strengths)

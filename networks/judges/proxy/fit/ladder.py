@@ -23,6 +23,14 @@ CROPS_OF_LISTED = 3
 """Crops of each photo of photos.json; one of each landscape and picture."""
 SIDES = (360, 640)
 """Longer side of a crop, px."""
+LARGE = (900, 1600)
+"""Longer side of the large crops, px, whose sharpness, grain and grid are those of photos as they
+come from the web: by small crops alone noise and low light of large photos are ranked worse."""
+LEAST = 0.5
+"""Smallest share of the largest part of a photo that a crop takes."""
+LEAST_OF_LARGE = 0.85
+LARGE_EVERY = 2
+"""One large crop of every second photo."""
 SEED = 20261125
 PUBLISHED = 0.35
 """Share of the versions that went through a web codec."""
@@ -30,11 +38,15 @@ MIRRORED = 351
 """Reflections mirror one of the first so many sources."""
 ROWS = 2 * len(Degradation) + 2
 """Versions of a source."""
-SOURCES = CROPS_OF_LISTED * sources.COUNTS[0] + sum(sources.COUNTS[1:])
+SMALL = CROPS_OF_LISTED * sources.COUNTS[0] + sum(sources.COUNTS[1:])
+"""Crops of `SIDES`; those of `LARGE` come after them."""
+SOURCES = SMALL + -(-sources.COUNT // LARGE_EVERY)
 
 
 def photo_of(source: int) -> int:
     """The number in `sources` of the photo that a source is a crop of."""
+    if source >= SMALL:
+        return (source - SMALL) * LARGE_EVERY
     listed = CROPS_OF_LISTED * sources.COUNTS[0]
     return source // CROPS_OF_LISTED if source < listed else source - listed + sources.COUNTS[0]
 
@@ -68,7 +80,8 @@ def versions(folder: Path, source: int) -> Iterator[tuple[str, float, Rgb]]:
     photo = sources.load(folder, photo_of(source))
     other = sources.load(folder, photo_of((source * 7 + 3) % MIRRORED))
     rng = np.random.default_rng([SEED, source])
-    part, layer = crop(photo, rng), crop(other, rng)
+    sides, least = (SIDES, LEAST) if source < SMALL else (LARGE, LEAST_OF_LARGE)
+    part, layer = crop(photo, rng, least, sides), crop(other, rng, least, sides)
     yield "clean", 5.0, _published(develop(part, rng), rng, None)
     for number, kind in enumerate(Degradation):
         rng = np.random.default_rng([SEED, source, number])
@@ -80,7 +93,7 @@ def versions(folder: Path, source: int) -> Iterator[tuple[str, float, Rgb]]:
             degraded = degrader.degrade(image, severity, rng)
             yield kind.value, severity, _published(degraded, rng, kind)
     rng = np.random.default_rng([SEED, source, len(Degradation)])
-    yield "clean", 5.0, _published(develop(crop(photo, rng), rng), rng, None)
+    yield "clean", 5.0, _published(develop(crop(photo, rng, least, sides), rng), rng, None)
 
 
 def _published(image: Rgb, rng: np.random.Generator, kind: Degradation | None) -> Rgb:
@@ -92,7 +105,7 @@ def _published(image: Rgb, rng: np.random.Generator, kind: Degradation | None) -
 def crop(
     photo: Rgb,
     rng: np.random.Generator,
-    least: float = 0.5,
+    least: float = LEAST,
     sides: tuple[float, float] = SIDES,
 ) -> Rgb:
     """A part of a photo, mirrored or not, its longer side reduced to one of `sides`, px.
