@@ -30,6 +30,7 @@ from networks.student.files import (
     weights_hash,
 )
 from networks.student.model import INSTRUCTIONS, StudentDiT
+from training.agreement import warn_of_times
 from training.augment import web_style
 from training.batches import BatchMaker
 from training.checkpoint import Progress
@@ -258,6 +259,8 @@ def _train(
             f"A batch of {stage.batch} cannot be shared equally by {group.size} processes.",
             "Set batch to a multiple of the number of processes.",
         )
+    if group.first:
+        warn_of_times(student, stage, network)
     pairs = read_pairs(inputs.dataset)
     draws = make_draws(pairs, stage)
     images = PairImages(ShardStore(*inputs.shards), stage.cache_mib * 2**20)

@@ -150,8 +150,9 @@ class Stage(Settings):
     )
     loss: Literal["velocity", "psnr"] = Field(
         default="velocity",
-        description="Squared error of eps - x0 (rectified flow), or log squared error of the "
-        "clean image (PSNR loss of NAFNet, arXiv 2204.04676).",
+        description="Squared error of eps - x0 (rectified flow; with prediction residual that of "
+        "the clean image over max(t, 0.05)), or log squared error of the clean image (PSNR loss of "
+        "NAFNet, arXiv 2204.04676).",
     )
     timesteps: Literal["uniform", "logit-normal", "shifted", "one"] = Field(
         default="uniform",

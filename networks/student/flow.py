@@ -9,6 +9,7 @@ from torch import Tensor
 from networks.student.model import StudentDiT
 
 SMALLEST_T = 1e-3
+"""By which a predicted clean image is divided at least where the velocity it implies is sampled."""
 
 
 def broadcast(t: Tensor) -> Tensor:

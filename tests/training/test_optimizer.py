@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,15 +101,38 @@ def batch() -> Batch:
 
 
 @pytest.mark.parametrize("prediction", ["velocity", "residual"])
-def test_an_untrained_network_has_the_loss_worked_out_by_hand(prediction: str) -> None:
+@pytest.mark.parametrize("times", [(0.3, 0.9), (0.06, 1.0)])
+def test_an_untrained_network_has_the_loss_worked_out_by_hand(
+    prediction: str, times: tuple[float, float]
+) -> None:
     model = StudentDiT(ARCHITECTURE.model_copy(update={"prediction": prediction}))
-    given = batch()
+    given = replace(batch(), t=torch.tensor(times))
     t = given.t[:, None, None, None]
     # The last layer is zero: velocity 0, or a clean image equal to the degraded one.
     clean = (1 - t) * given.clean + t * given.noise if prediction == "velocity" else given.degraded
     error = (clean - given.clean).square().mean(dim=(1, 2, 3))
     assert torch.allclose(losses(model, given, "psnr"), torch.log(error + 1e-5), atol=1e-5)
     assert torch.allclose(losses(model, given, "velocity"), error / given.t.square(), rtol=1e-4)
+
+
+def test_a_small_time_weighs_no_more_than_one_of_a_twentieth() -> None:
+    """Unbounded, an error of the clean image would count a million times at t = 1e-3."""
+    model = StudentDiT(ARCHITECTURE)
+    small = replace(batch(), t=torch.tensor([1e-3, 0.04]))
+    error = (small.degraded - small.clean).square().mean(dim=(1, 2, 3))
+    assert torch.allclose(losses(model, small, "velocity"), error / 0.05**2, rtol=1e-4)
+    # The network that puts out the velocity has no division to bound.
+    direct = StudentDiT(ARCHITECTURE.model_copy(update={"prediction": "velocity"}))
+    target = (small.noise - small.clean).square().mean(dim=(1, 2, 3))
+    assert torch.allclose(losses(direct, small, "velocity"), target, rtol=1e-4)
+
+
+@pytest.mark.parametrize("t", [0.0, 1e-4, 1e-2, 0.5, 1.0])
+def test_a_perfect_prediction_has_no_loss_at_any_time(t: float) -> None:
+    """The untrained residual network puts out the degraded image, which is the clean one here."""
+    given = batch()
+    same = replace(given, degraded=given.clean, t=torch.full((2,), t))
+    assert not losses(StudentDiT(ARCHITECTURE), same, "velocity").any()
 
 
 def test_the_average_follows_slowly_and_starts_quickly() -> None:
