@@ -1,7 +1,25 @@
 """Whether settings of different sections agree; looked at before anything is computed."""
 
+from catalog.errors import UserError
 from catalog.log import logger
-from catalog.settings.training import Network, Stage, Student
+from catalog.settings.training import SMALLEST_CROP, Network, Stage, Student
+from networks.editing.base import Editor
+
+
+def require_whole_patches(student: Student, stage: Stage, network: Network) -> None:
+    """Raises `UserError` for a crop, and so for buckets of its area, that patches do not fill."""
+    own = network.family == "student"
+    multiple = student.patch if own else Editor.multiple
+    below = stage.crop // multiple * multiple
+    if below == stage.crop:
+        return
+    near = [str(side) for side in (below, below + multiple) if side >= SMALLEST_CROP]
+    whose = (
+        f"{multiple}, which is student.patch" if own else f"{multiple}, as {network.family} asks"
+    )
+    raise UserError(
+        f"crop {stage.crop} is not a multiple of {whose}.", f"Set crop to {' or '.join(near)}."
+    )
 
 
 def warn_of_times(student: Student, stage: Stage, network: Network) -> None:

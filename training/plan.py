@@ -16,7 +16,7 @@ from networks.editing import lora
 from networks.editing.base import Editor
 from networks.student.model import StudentDiT
 from training import scoring, validation
-from training.agreement import warn_of_times
+from training.agreement import require_whole_patches, warn_of_times
 from training.batches import Batch
 from training.draws import Pair
 from training.hardware import PEAK_TFLOPS, gpu_peak
@@ -236,6 +236,7 @@ def make_plan(
     `UserError` that the stage itself would raise.
     """
     network = network or Network()
+    require_whole_patches(student, stage, network)
     warn_of_times(student, stage, network)
     pairs = read_pairs(inputs.dataset)
     draws = make_draws(pairs, stage)

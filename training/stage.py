@@ -30,7 +30,7 @@ from networks.student.files import (
     weights_hash,
 )
 from networks.student.model import INSTRUCTIONS, StudentDiT
-from training.agreement import warn_of_times
+from training.agreement import require_whole_patches, warn_of_times
 from training.augment import web_style
 from training.batches import BatchMaker
 from training.checkpoint import Progress
@@ -259,6 +259,7 @@ def _train(
             f"A batch of {stage.batch} cannot be shared equally by {group.size} processes.",
             "Set batch to a multiple of the number of processes.",
         )
+    require_whole_patches(student, stage, network)
     if group.first:
         warn_of_times(student, stage, network)
     pairs = read_pairs(inputs.dataset)

@@ -25,11 +25,12 @@ from catalog.layout import Layout
 from catalog.pairs import pair_id
 from catalog.progress import track
 from catalog.settings.degraders import DegraderRanges, Graded
-from catalog.settings.training import Stage, Student
+from catalog.settings.training import Network, Stage, Student
 from catalog.shards import ShardWriter
 from catalog.tables import write_table
 from networks.degraders import load_degrader
 from networks.judges.proxy.fit.sources import PICTURED, pictures
+from training.agreement import require_whole_patches
 from training.fresh import versions as degrader_versions
 from training.stage import Inputs, train_stage
 
@@ -252,6 +253,8 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--schedule", choices=("constant", "cosine"), default="constant")
     arguments = parser.parse_args()
+    student, stage = settings(arguments)
+    require_whole_patches(student, stage, Network())  # before minutes of degrading
     photos = find_photos(arguments.photos)
     layout = Layout(arguments.work)
     if not (layout.dataset / "pairs.parquet").exists():
@@ -265,7 +268,6 @@ def main() -> None:
             arguments.versions,
             arguments.fresh,
         )
-    student, stage = settings(arguments)
     counts = train_stage(
         "transfer",
         Inputs(layout.dataset, (layout.raw, layout.synthetic), arguments.first),

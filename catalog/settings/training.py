@@ -1,10 +1,16 @@
 """Settings of the model and its two training stages."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from catalog.settings.base import Settings
+
+SMALLEST_CROP = 16
+"""Pixels a side."""
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""Of a moving average."""
 
 
 class Architecture(Settings):
@@ -106,7 +112,12 @@ class Stage(Settings):
     batch: int = Field(
         default=18, ge=1, description="Samples an optimizer step, over all processes."
     )
-    crop: int = Field(default=128, ge=16, description="Side of a training crop, pixels.")
+    crop: int = Field(
+        default=128,
+        ge=SMALLEST_CROP,
+        description="Side of a training crop, pixels; a multiple of the student's patch, or of 16 "
+        "for an editing model.",
+    )
     shapes: Literal["crop", "square", "buckets"] = Field(
         default="crop",
         description="A random square of `crop` pixels as it is; the whole image resized to cover "
@@ -117,7 +128,7 @@ class Stage(Settings):
         default="constant", description="After warm-up: constant, or cosine to 0 at the last step."
     )
     warmup: int = Field(default=100, ge=0, description="Steps of linear warm-up.")
-    betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW.")
+    betas: tuple[Decay, Decay] = Field(default=(0.9, 0.95), description="AdamW.")
     eps: float = Field(default=1e-8, gt=0, description="AdamW.")
     weight_decay: float = Field(
         default=0.0, ge=0, description="AdamW, on matrices and vectors alike."

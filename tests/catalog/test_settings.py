@@ -39,6 +39,15 @@ def test_a_wrong_type_names_the_key_and_the_value() -> None:
         parse_params(_with(synthesize__seed="seven"), "params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("betas", "said"),
+    [([0.9, 1.0], "betas.1: .*less than 1"), ([-0.1, 0.9], "betas.0: .*greater than or equal")],
+)
+def test_decays_that_adamw_refuses_are_named(betas: list[float], said: str) -> None:
+    with pytest.raises(UserError, match=rf"transfer\.{said}"):
+        parse_params(_with(transfer__betas=betas), "params.yaml")
+
+
 def test_broken_yaml_and_a_missing_file_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not YAML"):
         parse_params("a: [", "params.yaml")
