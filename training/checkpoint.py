@@ -39,7 +39,8 @@ from training.parallel import State, World, learning
 warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
 
 _JSON = "state.json"
-_DONE = "done.json"
+DONE = "done.json"
+"""In the folder of a run that has finished."""
 _PARTIAL = ".partial"
 
 
@@ -96,6 +97,16 @@ def _rng() -> State:
     return states
 
 
+def newest(run: Path) -> Path | None:
+    """The newest whole checkpoint of the run in the folder `run`."""
+    return max(run.glob("step-*"), default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step of the folder of a checkpoint."""
+    return int(checkpoint.name[5:])
+
+
 class Checkpoints:
     """Writes and reads the checkpoints of one run below `folder`."""
 
@@ -105,14 +116,10 @@ class Checkpoints:
         # Background writes speak on a channel of their own, else they would mix with the steps'.
         self._channel: Any = dist.new_group(backend="gloo") if group.size > 1 else None
 
-    def newest(self) -> Path | None:
-        """The newest whole checkpoint."""
-        return max(self.folder.glob("step-*"), default=None)
-
     def describe(self) -> str:
         """Which checkpoint a user has, in words."""
-        found = self.newest()
-        return f"the checkpoint of step {int(found.name[5:])} is kept" if found else "none yet"
+        found = newest(self.folder)
+        return f"the checkpoint of step {step_of(found)} is kept" if found else "none yet"
 
     def _tensors(self, model: nn.Module, states: StateOf, average: Average | None) -> State:
         found: State = {}
@@ -208,7 +215,7 @@ class Checkpoints:
 
     def finish(self, progress: Progress) -> None:
         """Note that the run is whole, then remove its checkpoints; of the first process."""
-        with atomic_file(self.folder / _DONE) as file:
+        with atomic_file(self.folder / DONE) as file:
             file.write_text(json.dumps(vars(progress)), "utf-8")
         for pattern in ("step-*", "broken-step-*"):
             for path in self.folder.glob(pattern):
@@ -216,9 +223,9 @@ class Checkpoints:
 
     def finished(self) -> Progress | None:
         """What `finish` noted; a collective call. Removes what other finished runs left."""
-        path, found = self.folder / _DONE, None
+        path, found = self.folder / DONE, None
         if self.group.first:
-            for other in self.folder.parent.glob(f"*/{_DONE}"):
+            for other in self.folder.parent.glob(f"*/{DONE}"):
                 if other != path:
                     shutil.rmtree(other.parent, ignore_errors=True)
             if path.is_file():

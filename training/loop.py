@@ -18,7 +18,7 @@ from catalog.log import logger
 from catalog.progress import track
 from catalog.settings.training import Stage
 from networks.editing.attention import kernels
-from training import failures
+from training import abandoned, failures
 from training.average import Average
 from training.batches import Batch, BatchMaker, prefetch
 from training.checkpoint import Checkpoints, Progress, state_of
@@ -142,6 +142,8 @@ class Trainer:
                 if self.freed:
                     self.freed.last_norm = found.last_norm
                 self._log.info("resumed", step=found.step)
+            elif self.group.first:
+                abandoned.warn(self.scratch)
             self._begin_logs()
             self._stop = stop
             try:
@@ -391,6 +393,7 @@ class Trainer:
         """Leave the best model and the rows of the logs, once the stage's output is whole.
 
         Until a run of other settings begins: who asked for the stage may be killed before it has
-        noted the output, and then asks for all of it again.
+        noted the output, and then asks for all of it again. Unfinished runs beside it are removed.
         """
         self.checkpoints.finish(self.progress)
+        abandoned.remove(self.scratch)

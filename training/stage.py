@@ -238,8 +238,10 @@ def train_stage(
     """Train stage `name` and write the best model and its logs to the folder `output`.
 
     `output` gets the model's own files, training.jsonl and validation.jsonl. Unfinished work is
-    below `scratch`; the same call goes on from there. Under torchrun every process makes the same
-    call, and the first one writes.
+    below `scratch`; the same call goes on from there, and one that ends removes what those of other
+    settings, data or code left unfinished, so the caller holds the stage's lock
+    (`catalog.stage.alone`). Under torchrun every process makes the same call, and the first one
+    writes.
     """
     with world() as group:
         return _train(inputs, output, scratch, student, stage, network or Network(), group)

@@ -27,6 +27,7 @@ from catalog.progress import track
 from catalog.settings.degraders import DegraderRanges, Graded
 from catalog.settings.training import Network, Stage, Student
 from catalog.shards import ShardWriter
+from catalog.stage import alone
 from catalog.tables import write_table
 from networks.degraders import load_degrader
 from networks.judges.proxy.fit.sources import PICTURED, pictures
@@ -231,7 +232,10 @@ def settings(arguments: argparse.Namespace) -> tuple[Student, Stage]:
 
 
 def main() -> None:
-    """Make the tree once, train (or go on), and leave the model with its record."""
+    """Make the tree once, train (or go on), and leave the model with its record.
+
+    Raises `UserError` where another process makes a starter in the same work tree.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
@@ -255,8 +259,14 @@ def main() -> None:
     arguments = parser.parse_args()
     student, stage = settings(arguments)
     require_whole_patches(student, stage, Network())  # before minutes of degrading
-    photos = find_photos(arguments.photos)
     layout = Layout(arguments.work)
+    with alone(layout, "starter"):
+        make(arguments, layout, student, stage)
+
+
+def make(arguments: argparse.Namespace, layout: Layout, student: Student, stage: Stage) -> None:
+    """`main` with its arguments, in a work tree where no other starter is made."""
+    photos = find_photos(arguments.photos)
     if not (layout.dataset / "pairs.parquet").exists():
         for folder in (layout.raw, layout.synthetic):
             shutil.rmtree(folder, ignore_errors=True)

@@ -160,6 +160,45 @@ def test_changed_settings_start_anew(
         assert ("resumed" in capfd.readouterr().err) == resumed
 
 
+UNFINISHED = "an unfinished run of other settings, data or code is kept"
+
+
+def test_a_run_names_unfinished_ones_when_it_begins_and_removes_them_when_it_ends(
+    killed: Layout, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each is the size of the model's states; one may go back to it until another ends."""
+    layout = Layout(shutil.copytree(killed.root, tmp_path / "tree"))
+    scratch = layout.scratch("transfer")
+    (old,) = scratch.glob("*/step-*")
+    # Neither is a run of this stage: what a cache holds, and a run of the other stage.
+    cached, elsewhere = (
+        scratch / "encoded/0123456789abcdef/a",
+        layout.scratch("finetune") / old.parent.name / "f",
+    )
+    for path in (cached, elsewhere):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    with pytest.raises(UserError, match="the checkpoint of step 1 is kept"):
+        train(layout, checkpoint_every=1, learning_rate=1e38)
+    said = capfd.readouterr().err
+    assert said.count(UNFINISHED) == 1
+    size = sum(path.stat().st_size for path in old.parent.rglob("*") if path.is_file()) / 2**20
+    line = next(line for line in said.splitlines() if UNFINISHED in line)
+    assert f"folder={old.parent} " in line
+    assert "step=6" in line and f"size='{size:.1f} MiB'" in line
+    assert old.is_dir(), "nothing is removed before a run ends"
+
+    train(layout)
+    said = capfd.readouterr().err
+    assert "resumed" in said
+    assert UNFINISHED not in said, "named where one begins, not at every start"
+    (left,) = scratch.glob("*/best-*")
+    assert left.parent == old.parent
+    assert not list(scratch.glob("*/step-*"))
+    assert "removed an unfinished run" in said
+    assert cached.exists() and elsewhere.exists()
+
+
 def test_killed_again_and_again_with_averages_and_threads_it_ends_the_same(tmp_path: Path) -> None:
     changed = {
         **TRANSFER,

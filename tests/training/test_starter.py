@@ -1,14 +1,40 @@
-"""The starter's script: what its training pairs are degraded by."""
+"""The starter's script: what its training pairs are degraded by, and what it refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 
 from catalog.degradations import Degradation
+from catalog.layout import Layout
 from catalog.settings.degraders import DegraderRanges
+from catalog.stage import alone
 from networks.degraders import load_degrader
+from tests.training.dataset import ROOT
 from training.starter import varied
 
 MOST_LIKE_ONE_SEVERITY = 0.5
 """Correlation of two strengths of a degradation; drawn by one severity it is about 0.9."""
+
+
+def test_one_work_tree_makes_one_starter_at_a_time(tmp_path: Path) -> None:
+    """The one that ends first would remove what the other has so far."""
+    layout = Layout(tmp_path / "work")
+    command = [sys.executable, "-m", "training.starter", "--photos", str(tmp_path)]
+    command += ["--work", str(layout.root), "--out", str(tmp_path / "out")]
+    with alone(layout, "starter"):
+        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert second.returncode == 1
+    assert "Another process runs the stage starter" in second.stderr
+
+
+def test_a_crop_of_broken_patches_is_refused_before_photos_are_degraded(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training.starter", "--photos", str(tmp_path / "none")]
+    command += ["--work", str(tmp_path / "w"), "--out", str(tmp_path / "out"), "--crop", "100"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert said.returncode == 1
+    assert said.stderr.endswith("Set crop to 96 or 104.\n")
 
 
 def test_every_strength_has_a_severity_of_its_own_within_its_range() -> None:
