@@ -293,9 +293,8 @@ def _validations(
     measured = -(-len(validation.choose(pairs, stage.validation_pairs)) // processes)
     # Only large models share the scored images (`Trainable.even`).
     scored = -(-len(scoring.choose(pairs, stage.score_images)) // (processes if large else 1))
-    return count * (
-        measured * (sketch.restoring + len(validation.TIMES)) + scored * sketch.restoring
-    )
+    losses_each = len(validation.times_of(stage))
+    return count * (measured * (sketch.restoring + losses_each) + scored * sketch.restoring)
 
 
 def _seconds(

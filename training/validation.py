@@ -19,9 +19,13 @@ from training.images import PairImages
 from training.parallel import World
 from training.trainable import Trainable
 
-TIMES = (0.2, 0.5, 0.8)
 _SEED = 20_260_326
 _CENTRE = (0.5, 0.5)
+
+
+def times_of(stage: Stage) -> tuple[float, ...]:
+    """The t at which losses are measured: 1 alone where the model is trained at no other."""
+    return (1.0,) if stage.timesteps == "one" else (0.2, 0.5, 0.8)
 
 
 def choose(pairs: Sequence[Pair], most: int) -> list[Pair]:
@@ -102,7 +106,7 @@ class Validator:
         batch of each, and may raise.
         """
         group = group or World()
-        size = self.at_a_time(group)
+        size, times = self.at_a_time(group), times_of(self.stage)
         tasks = [pair.degradation for pair in self.pairs]
         shown = {tasks.index(task) for task in tasks}
 
@@ -114,7 +118,7 @@ class Validator:
             gains = psnr(restored, batch.clean) - psnr(batch.degraded, batch.clean)
             each = [
                 trainable.losses(replace(batch, t=torch.full_like(batch.t, t)), self.stage.loss)
-                for t in TIMES
+                for t in times
             ]
             for i, pair in enumerate(batch.pairs):
                 if keep is not None and first + i in shown:
@@ -130,7 +134,7 @@ class Validator:
         for task, (losses, gained) in zip(tasks, found, strict=True):
             loss[task].append(sum(losses) / len(losses))
             gain[task].append(gained)
-            for t, value in zip(TIMES, losses, strict=True):
+            for t, value in zip(times, losses, strict=True):
                 by_time[t].append(value)
         row: dict[str, Any] = {}
         for name, values in (("loss", loss), ("gain_db", gain)):

@@ -84,11 +84,13 @@ def test_validations_are_part_of_the_time(tmp_path: Path) -> None:
     stage = STAGE.model_copy(
         update={"steps": 10, "validate_every": 4, "score_images": 1, "validation_steps": 3}
     )
-    plan = make_plan(Inputs.of(layout, "transfer"), STUDENT, stage)
-    # At steps 0, 4, 8, 10: nine pairs restored in 3 steps and three losses, nine images in 3 steps.
-    forward = plan.seconds / (10 * stage.batch * 3)
-    assert plan.validation_seconds == pytest.approx(4 * 9 * (3 + 3 + 3) * forward)
-    assert "for validations" in describe("transfer", plan)
+    # At steps 0, 4, 8, 10: nine pairs restored in 3 steps and each loss, nine images in 3 steps.
+    for timesteps, losses in (("uniform", 3), ("one", 1)):
+        own = stage.model_copy(update={"timesteps": timesteps})
+        plan = make_plan(Inputs.of(layout, "transfer"), STUDENT, own)
+        forward = plan.seconds / (10 * stage.batch * 3)
+        assert plan.validation_seconds == pytest.approx(4 * 9 * (3 + losses + 3) * forward)
+        assert "for validations" in describe("transfer", plan)
 
 
 def test_durations_in_words() -> None:
