@@ -22,7 +22,7 @@ SUFFIXES = frozenset(
 )
 """Ends of the names of files that folders of images are searched for, in lower case."""
 
-VERSION = "2"
+VERSION = "3"
 """Of what `decode` and its kin make of bytes, for keys of what is computed from the pixels."""
 
 MAX_PIXELS = 100_000_000
@@ -173,9 +173,13 @@ def upright(image: Image.Image) -> Image.Image:
     """A loaded image turned as its EXIF says.
 
     Pillow's own function writes the rest of the EXIF anew too, and fails on tags of a wrong type,
-    which cameras and editors do write.
+    which cameras and editors do write. EXIF that cannot be read at all says nothing.
     """
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow's readers raise whatever they come upon, SyntaxError too
+        return image
+    turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 

@@ -92,7 +92,8 @@ def jpeg_quality(data: bytes) -> int | None:
     """Quality 1..100 of the IJG scale whose luminance table sums nearest; None when not a JPEG."""
     with Image.open(io.BytesIO(data)) as image:
         tables = getattr(image, "quantization", None)
-    if image.format != "JPEG" or not tables:
+    # An MPO is a JPEG with further pictures after it, as cameras write them.
+    if image.format not in ("JPEG", "MPO") or not tables:
         return None
     return 1 + int(np.abs(_ijg_sums() - sum(tables[min(tables)])).argmin())
 

@@ -21,7 +21,7 @@ from catalog.tables import write_table
 from curation.by_shard import fresh_rows, map_shards, snapshot_of
 from curation.fingerprint import jpeg_quality, make_fingerprint
 
-VERSION = "5"
+VERSION = "6"
 """Part of the cache's key; to be raised by whoever changes what a row holds."""
 
 _BOTH = pa.schema(

@@ -5,10 +5,11 @@ import json
 import os
 import shutil
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalog import images
+from catalog.alone import alone
 from catalog.errors import UserError
 from catalog.files import TEMPORARY_SUFFIX, atomic_file, write_json
 from catalog.progress import track
@@ -48,10 +49,9 @@ def export(
     `out` appears whole or not at all. Until then shards lie in `.NAME.export` beside it, each
     whole, and a later call with the same dataset and options goes on after the last one. Samples
     with an id in `blocked` (taken down since) are left out. Raises `UserError`, also where `out`
-    is there already.
+    is there already or another process writes it.
     """
-    if out.exists():
-        raise UserError(f"{out} exists already.", "Name another folder, or remove that one first.")
+    _require_new(out)
     form = LAYOUTS[layout]
     parts, gone = plan(dataset, splits, per_shard, blocked)
     if not parts:
@@ -59,7 +59,30 @@ def export(
             f"The dataset in {dataset} has no sample in {', '.join(splits)}.",
             "Run `dvc repro assemble`, or name another split.",
         )
-    work = _work_folder(out, _key(dataset, form, parts))
+    place = out.with_name(f".{out.name}.export")
+    with alone(place, f"Another export to {out} is running."):
+        _require_new(out)  # that other one may have ended just now
+        found = _write(dataset, sources, place / "content", out, form, splits, parts)
+        shutil.rmtree(place)
+    return replace(found, taken_down=gone)
+
+
+def _require_new(out: Path) -> None:
+    if out.exists():
+        raise UserError(f"{out} exists already.", "Name another folder, or remove that one first.")
+
+
+def _write(
+    dataset: Path,
+    sources: Sequence[Path],
+    work: Path,
+    out: Path,
+    form: Layout,
+    splits: Sequence[str],
+    parts: Sequence[Part],
+) -> Exported:
+    """Write the parts into the folder `work`, and make it `out`."""
+    _take_up(work, _key(dataset, form, parts))
     paths = [work / name for name in _names(form, parts)]
     missing = [pair for pair in zip(parts, paths, strict=True) if not pair[1].exists()]
     if missing:
@@ -72,7 +95,7 @@ def export(
     write_card(work, dataset, form, counts)
     (work / _STATE).unlink()
     os.replace(work, out)
-    return Exported(counts, len(parts), len(parts) - len(missing), gone)
+    return Exported(counts, len(parts), len(parts) - len(missing), 0)
 
 
 def _names(form: Layout, parts: Sequence[Part]) -> list[str]:
@@ -92,9 +115,8 @@ def _key(dataset: Path, form: Layout, parts: Sequence[Part]) -> str:
     return digest.hexdigest()
 
 
-def _work_folder(out: Path, key: str) -> Path:
-    """The folder beside `out` with what an interrupted run of the same key has written."""
-    work = out.with_name(f".{out.name}.export")
+def _take_up(work: Path, key: str) -> None:
+    """Leave in the folder `work` what an interrupted run of the same key has written whole."""
     state = work / _STATE
     try:
         known = json.loads(state.read_text("utf-8"))["key"] == key
@@ -105,4 +127,3 @@ def _work_folder(out: Path, key: str) -> Path:
         write_json(state, {"key": key})
     for left_over in work.rglob(f".*{TEMPORARY_SUFFIX}"):
         left_over.unlink()
-    return work

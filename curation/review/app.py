@@ -6,16 +6,19 @@ needs a token.
 """
 
 import hmac
+import re
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
-from fastapi import Body, FastAPI, Header, HTTPException, Request, Response
+from fastapi import Body, Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from catalog.images import encode_png
 from catalog.settings.pairs import Pair
 from catalog.shards import ShardStore
 from curation.review.agreement import agreement
@@ -45,7 +48,20 @@ _SHOWN = (
     "shift",
 )
 
-Reviewer = Annotated[str, Header(alias="X-Mendline-Reviewer", pattern=r"^[\w .@-]{1,64}$")]
+_NAME = re.compile(r"[\w .@-]{1,64}")
+
+
+def _reviewer(given: Annotated[str, Header(alias="X-Mendline-Reviewer", max_length=600)]) -> str:
+    """Who reviews. A header is Latin-1, and names are not: the page sends it percent-encoded."""
+    name = unquote(given)
+    if not _NAME.fullmatch(name):
+        raise HTTPException(
+            422, "A reviewer's name has 1 to 64 letters, digits, spaces and . @ _ - in it."
+        )
+    return name
+
+
+Reviewer = Annotated[str, Depends(_reviewer)]
 
 
 class Said(BaseModel):
@@ -110,9 +126,11 @@ def make_app(
             if image_id not in sides or image_id not in store:
                 raise HTTPException(404, "There is no such image.")
             stored = store.get(image_id)
-        kind = _TYPES.get(stored.format, "application/octet-stream")
+        kind = _TYPES.get(stored.format)
+        # What browsers do not show (a TIFF) they are given as a PNG.
+        content = stored.data if kind else encode_png(stored.decode())
         lasting = {"Cache-Control": "private, max-age=86400, immutable"}
-        return Response(stored.data, media_type=kind, headers=lasting)
+        return Response(content, media_type=kind or "image/png", headers=lasting)
 
     @app.get("/api/next")
     def upcoming(

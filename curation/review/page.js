@@ -9,7 +9,7 @@ const stored = new URLSearchParams(location.search).get("reviewer") || localStor
 $("reviewer").value = stored || "reviewer";
 
 async function call(path, body) {
-  const headers = { "X-Mendline-Reviewer": $("reviewer").value };
+  const headers = { "X-Mendline-Reviewer": encodeURIComponent($("reviewer").value) };
   const options = { headers };
   if (body !== undefined) {
     options.method = "POST";
@@ -56,6 +56,8 @@ function forget(key) {
 
 // A key means the pair that is on the screen, never one that is still being loaded.
 let visible = null;
+// Whether both sides of it are on the screen.
+let seen = false;
 async function show(pair) {
   shown = pair;
   if (!pair) {
@@ -69,7 +71,7 @@ async function show(pair) {
   try {
     sides = await decoded(pair);
   } catch (error) {
-    if (shown === pair) { visible = pair; blank(); facts(pair); say(error.message); }
+    if (shown === pair) { visible = pair; seen = false; blank(); facts(pair); say(error.message); }
     return;
   }
   if (shown !== pair) return;
@@ -82,6 +84,7 @@ async function show(pair) {
     canvas.getContext("2d").drawImage(sides[side], 0, 0);
   });
   visible = pair;
+  seen = true;
   document.body.dataset.pair = pair.pair_id;
   facts(pair);
   requestAnimationFrame(() => { if (visible === pair) document.body.dataset.ready = pair.pair_id; });
@@ -131,6 +134,10 @@ function say(text) { $("message").textContent = text; }
 // Decisions are sent one after the other; one that was meant for a pair that is gone is dropped.
 let last = Promise.resolve();
 function decide(decision, reason) {
+  if (decision === "accept" && visible && !seen) {
+    say("What cannot be seen cannot be accepted: reject it, or be unsure.");
+    return last;
+  }
   const pair = visible;
   last = last.then(() => (pair && pair === shown ? settle(pair, decision, reason) : undefined));
   return last;

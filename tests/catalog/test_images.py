@@ -91,6 +91,13 @@ def test_a_wrong_tag_in_the_exif_refuses_no_photo(tag: tuple[int, int, int, byte
     assert decode_luma(data, 30).shape == (30, 20)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_exif_that_is_none_refuses_no_photo(kind: str) -> None:
+    data = _bytes(Image.new("RGB", (30, 20)), kind, exif=b"Exif\0\0neither one nor the other")
+    assert decode(data).shape == (20, 30, 3)
+    assert decode_luma(data, 30).shape == (20, 30)
+
+
 @pytest.mark.parametrize("scale", [1.0, 255.0, 65535.0])
 def test_floating_point_is_read_by_its_range(scale: float) -> None:
     values = np.full((4, 5), 0.25 * scale, np.float32)

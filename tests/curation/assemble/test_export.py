@@ -18,6 +18,7 @@ import webdataset
 from PIL import Image
 
 from catalog import images, schemas
+from catalog.alone import alone
 from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.layout import Layout
@@ -221,7 +222,8 @@ def test_taken_down_since_is_left_out(layout: Layout, tmp_path: Path) -> None:
 
 
 def test_a_killed_export_goes_on_and_appears_whole(layout: Layout, tmp_path: Path) -> None:
-    out, work = tmp_path / "out", tmp_path / ".out.export"
+    out, place = tmp_path / "out", tmp_path / ".out.export"
+    work = place / "content"
     command = [sys.executable, "-c", MAIN, "export", "--out", str(out), "--per-shard", "1"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     for _ in range(10):  # a signal may come when all is over: then once more
@@ -231,11 +233,14 @@ def test_a_killed_export_goes_on_and_appears_whole(layout: Layout, tmp_path: Pat
         shutil.rmtree(out)
     assert work.is_dir() and not out.exists()
     before = {path: path.stat().st_mtime_ns for path in work.glob("*.tar")}
+    # Another one at the same time is refused, and takes nothing away.
+    with alone(place, "held"), pytest.raises(UserError, match="Another export to"):
+        run(layout, out, "huggingface")
     text = subprocess.run(
         command, cwd=layout.root, env=environment, check=True, capture_output=True
     )
     assert f"({len(before)} from an earlier run)".encode() in text.stdout
-    assert len(list(out.glob("*.tar"))) == PAIRS + 1 and not work.exists()
+    assert len(list(out.glob("*.tar"))) == PAIRS + 1 and not place.exists()
     assert all((out / path.name).stat().st_mtime_ns == time for path, time in before.items())
     assert not list(out.glob(".*"))
 

@@ -70,6 +70,16 @@ def test_jpeg_quality_is_read_from_the_tables(quality: int) -> None:
     assert abs(found - quality) <= 1
 
 
+def test_a_cameras_jpeg_with_a_preview_after_it_has_a_quality() -> None:
+    buffer = io.BytesIO()
+    photo = Image.fromarray(photos()[0])
+    small = photo.resize((40, 30))
+    photo.save(buffer, "MPO", quality=30, save_all=True, append_images=[small])
+    with Image.open(io.BytesIO(buffer.getvalue())) as opened:
+        assert opened.format == "MPO"
+    assert jpeg_quality(buffer.getvalue()) == 30
+
+
 def test_only_a_jpeg_has_a_quality() -> None:
     buffer = io.BytesIO()
     Image.fromarray(photos()[0]).save(buffer, "PNG")

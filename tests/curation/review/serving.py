@@ -1,5 +1,6 @@
 """`mendline review-pairs` as a process over a small work tree."""
 
+import io
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from PIL import Image
 
 from catalog import images, schemas
 from catalog.layout import Layout
@@ -30,8 +32,11 @@ def make_tree(root: Path, count: int = PAIRS) -> Layout:
     with ShardWriter(layout.raw / "s") as raw, ShardWriter(layout.targets) as targets:
         for number in range(count):
             ids = []
-            for writer in (raw, targets):
-                data = images.encode_png(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+            for writer, kind in ((raw, "TIFF"), (targets, "PNG")):
+                buffer = io.BytesIO()
+                noise = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+                Image.fromarray(noise).save(buffer, kind)
+                data = buffer.getvalue()
                 ids.append(writer.add(data, images.read_header(data)))
             rows.append(
                 {

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_two_people_review_by_keyboard_while_the_server_is_killed(
 ) -> None:
     with chromium(tmp_path / "one") as ann, chromium(tmp_path / "two") as bob:
         first = open_page(ann, running, "ann")
-        assert open_page(bob, running, "bob") == first
+        assert open_page(bob, running, quote("Łukasz")) == first
         # Both sides are drawn, and what is drawn are their pixels.
         sizes = "['before', 'after'].map((id) => [$(id).width, $(id).height])"
         assert ann.run(sizes) == [[64, 48], [64, 48]]
@@ -93,5 +94,9 @@ def test_two_people_review_by_keyboard_while_the_server_is_killed(
             until(ann, "$('progress').textContent.startsWith('you 2, team 2')")
             assert decide(bob, "a", 65, second) == third
             assert again.call("GET", "/api/agreement").json()["shared_pairs"] == 2
+            ann.run("show({...shown, pair_id: 'f'.repeat(64), degraded_id: '0'.repeat(64)})")
+            until(ann, "$('message').textContent.endsWith('cannot be read.')")
+            ann.press("a", 65, "a")
+            until(ann, "$('message').textContent.startsWith('What cannot be seen')")
         finally:
             again.kill()

@@ -6,11 +6,14 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from catalog import schemas
+from catalog.images import decode
 from catalog.layout import Layout
 from catalog.settings.pairs import Pair
 from catalog.shards import ShardStore
@@ -86,6 +89,23 @@ def test_what_must_not_pass_does_not(running: Running, tmp_path: Path) -> None:
         assert guarded.call("GET", "/api/next", headers=bearer).status_code == 200
     finally:
         guarded.kill()
+
+
+def test_a_reviewer_may_have_any_letters_and_sees_a_tiff(running: Running, tmp_path: Path) -> None:
+    name = "Łukasz Żak"
+    encoded = {"X-Mendline-Reviewer": quote(name)}
+    pair = running.call("GET", "/api/next", headers=encoded).json()[0]
+    said = {"pair_id": pair["pair_id"], "decision": "accept"}
+    assert running.call("POST", "/api/decisions", headers=encoded, json=said).status_code == 200
+    shown = running.call("GET", f"/image/{pair['degraded_id']}")
+    assert shown.headers["Content-Type"] == "image/png"
+    raw = ShardStore(Layout(tmp_path).raw).get(pair["degraded_id"])
+    assert raw.format == "TIFF"
+    np.testing.assert_array_equal(decode(shown.content), raw.decode())
+    for bad in ("%0Aname", quote("a" * 65), "%3Cb%3E"):
+        refused = running.call("GET", "/api/next", headers={"X-Mendline-Reviewer": bad})
+        assert refused.status_code == 422
+        assert "1 to 64 letters" in refused.json()["detail"]
 
 
 def test_an_open_address_wants_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
