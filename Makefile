@@ -29,8 +29,9 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy --num-workers 2
 
-# A file's tests stay together, so that what they share is made once.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# A file's tests stay together, so that what they share is made once. Three processes on two cores,
+# since a third of the time of each goes by waiting: for servers, signals, files and kills.
+PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(PYTEST) -m "not slow"
