@@ -18,7 +18,7 @@ from curation.collect.examine import Examined
 from curation.collect.fetch import Fetched, Fetcher
 from curation.collect.hosts import LOCAL, Host, Hosts
 from curation.collect.http import Http, host_of
-from curation.collect.outcome import STORED, UNCHANGED, FetchError
+from curation.collect.outcome import OUT_OF_TIME, STORED, UNCHANGED, FetchError
 from curation.collect.progress import Progress
 from curation.collect.robots import Robots
 from curation.collect.rows import Pending, Result
@@ -81,7 +81,7 @@ class Engine:
             self._save_rest()
         if not in_time:
             limit = f"The run was limited to {self._settings.max_minutes:g} minutes."
-            self._progress.advance(self._state.give_up_rest("out-of-time", limit))
+            self._progress.advance(self._state.give_up_rest(OUT_OF_TIME, limit))
         return self._budget.most_taken
 
     async def _in_writer(self, function: Callable[..., T], *arguments: Any) -> T:

@@ -3,6 +3,8 @@
 STORED = "stored"
 KNOWN = "known"
 UNCHANGED = "unchanged"
+OUT_OF_TIME = "out-of-time"
+"""Not tried: the run's time was over before."""
 
 GOOD = frozenset({STORED, KNOWN, UNCHANGED})
 

@@ -15,7 +15,7 @@ from catalog.layout import Layout
 from catalog.settings.collect import Collect
 from curation.collect.engine import Engine
 from curation.collect.history import History, stored_ids
-from curation.collect.outcome import GOOD, STORED
+from curation.collect.outcome import GOOD, OUT_OF_TIME, STORED
 from curation.collect.plan import Planner
 from curation.collect.progress import Progress
 from curation.collect.snapshot import Work, find_work, keeps, publish, write_outcomes
@@ -52,6 +52,33 @@ class Summary:
         return sum(self.outcomes.values())
 
 
+def _begin(
+    layout: Layout,
+    described: Sequence[Any],
+    settings: Collect,
+    mode: str,
+    blocked_ids: frozenset[str],
+) -> tuple[Work, State]:
+    """The unfinished snapshot to go on with and its journal; the caller closes the journal.
+
+    Work that ended without any image is begun anew: files may be there by now, and settings that
+    the name of the work leaves out (the user agent, time-outs) may be others. Only where the time
+    was over before the last URL does it go on, else URLs that are gone would use it up every time.
+    """
+    work = find_work(layout, described, settings, mode)
+    state = State(work.state, work.snapshot / "shards", blocked_ids)
+    if not state.noted("failed"):
+        return work, state
+    if OUT_OF_TIME in state.counts():
+        state.note("failed", False)
+        state.retry_failures()
+        return work, state
+    state.close()
+    shutil.rmtree(work.folder)
+    work = find_work(layout, described, settings, mode)
+    return work, State(work.state, work.snapshot / "shards", blocked_ids)
+
+
 def _plan(
     state: State,
     sources: Sequence[Source | PagedSource],
@@ -78,10 +105,10 @@ def _all_failed(
     counts = ", ".join(f"{n} {slug}" for slug, n in sorted(outcomes.items(), key=lambda x: -x[1]))
     place = first["url"] or first["url_key"]
     what_next = (
-        f"{retryable} of them may pass: run the same command again to retry these."
+        f"{retryable} of them may pass: run the same command again."
         if retryable
         else "None of them will pass by waiting: correct the sources or the settings below "
-        "`collect` in params.yaml, then run again."
+        "`collect` in params.yaml, then run the same command again: it asks for all of them anew."
     )
     if "address-refused" in outcomes:
         what_next += " Networks of your own are let through by collect.allow_addresses."
@@ -129,19 +156,19 @@ def collect(
     """Fetch what is new in `sources` into a snapshot below data/raw.
 
     Killed at any moment, the same call goes on where it was: an unfinished snapshot of the same
-    sources and filters is continued. `retry_failed` takes only what failed in earlier snapshots
-    and may pass (with `FailedEarlier` as the source: all of it), `revisit` fetches again what
-    earlier snapshots have, to see what changed. Runs its own event loop, so it is not to be called
-    from one. Raises `UserError`: no URLs, no image of any of them (the outcome table is kept), a
-    full disk, another collection running.
+    sources and filters is continued. One that came to its end without any image is begun anew.
+    `retry_failed` takes only what failed in earlier snapshots and may pass (with `FailedEarlier` as
+    the source: all of it), `revisit` fetches again what earlier snapshots have, to see what
+    changed. Runs its own event loop, so it is not to be called from one. Raises `UserError`: no
+    URLs, no image of any of them (the outcome table is kept until the next call), a full disk,
+    another collection running.
     """
     began = time.monotonic()
     with alone(layout.collecting, f"Another collection is running in {layout.root}."):
         described = [source.describe() for source in sources]
         mode = f"retry={retry_failed} revisit={revisit}"
-        work = find_work(layout, described, settings, mode)
         blocklist = read_blocklist(layout.blocklist)
-        state = State(work.state, work.snapshot / "shards", blocklist.image_ids)
+        work, state = _begin(layout, described, settings, mode, blocklist.image_ids)
         try:
             if not state.noted("planned"):
                 try:
@@ -150,7 +177,7 @@ def collect(
                     if not state.counts():
                         shutil.rmtree(work.folder, ignore_errors=True)
                     raise
-            elif state.noted("failed") or retry_failed:
+            elif retry_failed:
                 state.retry_failures()
             outcomes = state.counts()
             if not outcomes:

@@ -95,6 +95,12 @@ def _print(summary: "object") -> None:
         for slug, count in sorted(summary.outcomes.items(), key=lambda pair: -pair[1]):
             table.add_row(slug, f"{count:,}")
         console.print(table)
+    elif summary.skipped.keys() == {"not-a-failure"}:
+        console.print(
+            "Nothing to try again: no snapshot has one of these URLs as a failure that may pass. "
+            "A collection that made no snapshot is tried anew by its own command.",
+            soft_wrap=True,
+        )
     else:
         console.print("Nothing new: every URL has been dealt with in an earlier snapshot.")
     for reason, count in summary.skipped.items():

@@ -26,8 +26,9 @@ class FailedEarlier:
         self._tables = [folder / OUTCOMES_FILE for folder in snapshots(raw)]
         if not self._tables:
             raise UserError(
-                f"There is no snapshot below {raw}, so nothing has failed yet.",
-                "Collect first: `mendline collect --urls FILE`.",
+                f"There is no snapshot below {raw} whose failures could be tried again.",
+                "Collect first: `mendline collect --urls FILE`. A collection that made no snapshot "
+                "is tried anew by its own command.",
             )
 
     def describe(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import outcomes
 from filelock import FileLock
-from web import Web, photo
+from web import Web, photo, running_web
 
 from catalog import schemas
 from catalog.blocklist import Blocklist
@@ -203,7 +203,7 @@ def test_takedown_refuses_what_is_nothing(layout: Layout) -> None:
     assert not layout.blocklist.exists()
 
 
-def test_every_url_dead_makes_no_snapshot_and_the_same_command_retries(
+def test_every_url_dead_makes_no_snapshot_and_the_same_command_asks_anew(
     web: Web, settings: Collect, layout: Layout, url_list: Urls
 ) -> None:
     urls = [web.serve(f"/{n}.jpg", b"", 503) for n in range(3)]
@@ -215,9 +215,64 @@ def test_every_url_dead_makes_no_snapshot_and_the_same_command_retries(
     (table,) = layout.collecting.glob("*/snapshot/outcomes.parquet")
     assert {row["outcome"] for row in outcomes(table).values()} == {"http-503", "http-404"}
     _photos(web, 3)
-    web.seen.clear()
     assert collect([source], layout, settings).outcomes == {"stored": 3, "http-404": 1}
-    assert web.seen["/gone.jpg"] == 0
+    assert web.seen["/gone.jpg"] == 2
+
+
+def test_what_failed_for_good_everywhere_is_asked_anew_by_the_same_command(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    """Files that are put on the server later, and a server that wants to be told who asks."""
+    from aiohttp import web as server
+
+    async def choosy(request: server.Request) -> server.StreamResponse:
+        known = "mail@a.test" in request.headers["User-Agent"]
+        return server.Response(body=photo(7)) if known else server.Response(status=403)
+
+    source = url_list(web.base + "/0.jpg", web.route("/choosy.jpg", choosy), "no address")
+    for _ in range(2):
+        web.seen.clear()
+        with pytest.raises(UserError, match="1 http-404") as caught:
+            collect([source], layout, settings)
+        assert "asks for all of them anew" in caught.value.remedy
+        assert web.seen["/0.jpg"] == web.seen["/choosy.jpg"] == 1
+        assert len(list(layout.collecting.glob("*/"))) == 1
+    _photos(web, 1)
+    named = settings.model_copy(update={"user_agent": "Mendline (mail@a.test)"})
+    summary = collect([source], layout, named)
+    assert summary.outcomes == {"stored": 2, "invalid-url": 1}
+    assert list(layout.collecting.glob("*/")) == []
+
+
+def test_work_begun_anew_knows_what_was_collected_meanwhile(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    urls = [web.base + "/0.jpg", web.base + "/1.jpg"]
+    with pytest.raises(UserError, match="No image"):
+        collect([url_list(*urls)], layout, settings)
+    web.serve("/0.jpg", photo(0))
+    web.serve("/1.jpg", photo(0))
+    collect([url_list(urls[0], name="other.txt")], layout, settings)
+    again = collect([url_list(*urls)], layout, settings)
+    assert (again.outcomes, again.skipped) == ({"known": 1}, {"collected-earlier": 1})
+    assert len(ShardStore(layout.raw)) == 1
+
+
+def test_a_run_whose_time_was_over_without_an_image_goes_on_with_the_rest(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls
+) -> None:
+    """URLs that are gone must not use up the time of every run."""
+    with running_web() as slow:
+        slow.serve("/robots.txt", b"User-agent: *\nCrawl-delay: 60\n")
+        waiting = [slow.base + "/gone.jpg", *(f"{slow.base}/{n}.jpg" for n in range(3))]
+        source = url_list(*waiting, web.base + "/gone.jpg")
+        limited = settings.model_copy(update={"max_minutes": 1.5 / 60})
+        with pytest.raises(UserError, match="out-of-time"):
+            collect([source], layout, limited)
+        slow.serve("/robots.txt", b"", 404)
+        _photos(slow, 3)
+        assert collect([source], layout, settings).outcomes == {"stored": 3, "http-404": 2}
+        assert slow.seen["/gone.jpg"] == web.seen["/gone.jpg"] == 1
 
 
 def test_a_folder_is_collected_by_content(
