@@ -13,9 +13,16 @@ from curation.collect.http import host_of, parse_url
 from curation.collect.outcome import FetchError
 from curation.collect.rows import storable
 from curation.collect.sources import Item, PagedSource, Source
+from curation.collect.sources.warc import Warc
 from curation.collect.state import State
 
 _BATCH = 2048
+
+ARCHIVED = "in-an-archive"
+"""Why an item is not tried: a record of a WARC that is not among the sources.
+
+Its URL names a host of the time of the archive, which nobody meant to ask.
+"""
 
 
 def make_row(item: Item, part: int, blocklist: Blocklist) -> dict[str, Any]:
@@ -116,6 +123,8 @@ class Planner:
             row = make_row(item, part, self._blocklist)
             past = self._history.find(row["url_key"])
             skip = self._why_skip(past)
+            if skip is None and item.source == Warc.name and item.locator is None:
+                skip = ARCHIVED
             if skip is not None:
                 tally[skip] += 1
                 continue

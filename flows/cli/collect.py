@@ -78,13 +78,15 @@ def collect(
     except KeyboardInterrupt:
         click.echo("\nInterrupted; the same command goes on where it was.", err=True)
         sys.exit(130)
-    _print(summary)
+    _print(summary, archives=len(warc), others=len(sources) - len(warc))
 
 
-def _print(summary: "object") -> None:
+def _print(summary: "object", archives: int, others: int) -> None:
+    """Print what came of a collection from so many WARC files and so many other sources."""
     from rich.console import Console
     from rich.table import Table
 
+    from curation.collect.plan import ARCHIVED
     from curation.collect.run import Summary
 
     assert isinstance(summary, Summary)
@@ -101,7 +103,7 @@ def _print(summary: "object") -> None:
             "A collection that made no snapshot is tried anew by its own command.",
             soft_wrap=True,
         )
-    else:
+    elif ARCHIVED not in summary.skipped:
         console.print("Nothing new: every URL has been dealt with in an earlier snapshot.")
     for reason, count in summary.skipped.items():
         console.print(f"not tried, {reason}: {count:,}")
@@ -112,8 +114,15 @@ def _print(summary: "object") -> None:
             f"{summary.seconds:.1f} s ({rate:.1f} URLs/s)\n{summary.folder}",
             soft_wrap=True,
         )
-    if summary.retryable or summary.skipped.get("failed-earlier-may-pass"):
+    may_pass = summary.retryable or summary.skipped.get("failed-earlier-may-pass")
+    if may_pass and others:
         console.print("Some failures may pass: `mendline collect --retry-failed` tries them again.")
+    if (may_pass and archives) or ARCHIVED in summary.skipped:
+        console.print(
+            "Records of an archive that may pass are read again with its file only: "
+            "`mendline collect --warc FILE --retry-failed`.",
+            soft_wrap=True,
+        )
 
 
 @click.command()

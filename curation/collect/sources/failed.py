@@ -37,7 +37,10 @@ class FailedEarlier:
         return {"source": self.name, "sha256": hashlib.sha256(names.encode()).hexdigest()}
 
     def items(self) -> Iterator[Item]:
-        """Failed URLs with the provenance that they had; files are read again."""
+        """Failed URLs with the provenance that they had; files are read again.
+
+        Records of archives have no locator, since outcomes do not say which file held them.
+        """
         for table in self._tables:
             with pq.ParquetFile(table) as file:
                 for batch in file.iter_batches(columns=_COLUMNS):

@@ -8,13 +8,18 @@ import pytest
 from conftest import outcomes
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
-from web import photo
+from web import Web, photo
 
+from catalog import schemas
 from catalog.errors import UserError
+from catalog.images import image_id
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
 from catalog.shards import ShardStore
+from catalog.tables import read_table, write_table
 from curation.collect.run import collect
+from curation.collect.sources.failed import FailedEarlier
+from curation.collect.sources.url_list import UrlList
 from curation.collect.sources.warc import Warc
 
 
@@ -62,6 +67,39 @@ def test_images_of_an_archive_are_collected_without_the_network(
     assert {url: row["outcome"] for url, row in rows.items()} == wanted
     store = ShardStore(layout.raw)
     assert store.get(store.ids()[0]).provenance["source"] == "warc"
+
+
+def test_records_that_failed_are_read_from_the_archive_again_and_never_from_the_web(
+    web: Web, settings: Collect, layout: Layout, tmp_path: Path
+) -> None:
+    urls = [web.serve(f"/{n}.jpg", photo(20 + n)) for n in range(2)]
+    path = tmp_path / "crawl.warc"
+    _write(path, False, [(url, "200 OK", photo(n), {}) for n, url in enumerate(urls)])
+    late = web.serve("/late.jpg", b"", 503)
+    (tmp_path / "urls.txt").write_text(late)
+    listed = UrlList(tmp_path / "urls.txt", settings.columns)
+    whole = Warc(path, settings)
+    first = collect([listed, whole], layout, settings).folder
+    assert first is not None
+    _leave_out(first, urls[1])
+    web.serve("/late.jpg", photo(30))
+    web.seen.clear()
+    rest = collect([FailedEarlier(layout.raw)], layout, settings, retry_failed=True)
+    assert (rest.outcomes, rest.skipped) == ({"stored": 1}, {"in-an-archive": 1})
+    assert web.seen == {"/robots.txt": 1, "/late.jpg": 1}
+    again = collect([whole], layout, settings, retry_failed=True)
+    assert (again.outcomes, again.skipped) == ({"known": 1}, {"not-a-failure": 1})
+    assert outcomes(again.folder)[urls[1]]["image_id"] == image_id(photo(1))
+    assert web.seen == {"/robots.txt": 1, "/late.jpg": 1}
+
+
+def _leave_out(snapshot: Path, url: str) -> None:
+    """Make the outcome table of `snapshot` one whose time was over before `url`."""
+    table = snapshot / "outcomes.parquet"
+    rows = read_table(table, schemas.OUTCOMES).to_pylist()
+    (row,) = (row for row in rows if row["url"] == url)
+    row |= {"outcome": "out-of-time", "retryable": True, "image_id": None}
+    write_table(table, rows, schemas.OUTCOMES)
 
 
 def test_what_is_no_warc_is_refused(tmp_path: Path) -> None:
