@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from catalog import schemas
 from catalog.errors import UserError
-from catalog.shards import find_shards
+from catalog.shards import find_shards, open_shard
 from catalog.tables import read_table
 from curation.collect.outcome import FILTERED, GOOD
 
@@ -46,9 +46,9 @@ def snapshots(raw: Path) -> list[Path]:
 
 
 def stored_ids(raw: Path) -> Iterator[str]:
-    """Image ids in all shards below `raw`."""
+    """Image ids in all shards below `raw`. Raises `UserError` for a shard that is damaged."""
     for shard in find_shards(raw):
-        with pq.ParquetFile(shard) as file:
+        with open_shard(shard) as file:
             for batch in file.iter_batches(columns=["image_id"]):
                 yield from batch.column(0).to_pylist()
 

@@ -74,18 +74,17 @@ class UrlList:
         if self.kind == ".parquet":
             yield from self._parquet_rows()
         elif self.kind in (".csv", ".tsv"):
-            lines = csv.DictReader(self._lines(), delimiter="\t" if self.kind == ".tsv" else ",")
-            self._check_columns(lines.fieldnames or ())
-            yield from lines
+            yield from self._csv_rows("\t" if self.kind == ".tsv" else ",")
         else:
             for number, line in enumerate(self._lines(), 1):
                 if not line.strip():
                     continue
                 try:
                     row = json.loads(line)
-                except json.JSONDecodeError as error:
+                except (ValueError, RecursionError) as error:  # long numbers, deep nesting, too
                     raise UserError(
-                        f"Line {number} of {self.path} is not JSON: {error}.", "Mend the line."
+                        f"Line {number} of {self.path} is not JSON that can be read: {error}.",
+                        "Mend the line.",
                     ) from error
                 if not isinstance(row, dict) or self.columns.url not in row:
                     raise UserError(
@@ -93,6 +92,21 @@ class UrlList:
                         "Mend the line, or name the key in collect.columns.url of params.yaml.",
                     )
                 yield row
+
+    def _csv_rows(self, delimiter: str) -> Iterator[Mapping[str, Any]]:
+        rows = csv.DictReader(self._lines(), delimiter=delimiter)
+        done = 0
+        try:
+            self._check_columns(rows.fieldnames or ())
+            done = rows.line_num
+            for row in rows:
+                done = rows.line_num
+                yield row
+        except csv.Error as error:
+            raise UserError(
+                f"The row of {self.path} that begins at line {done + 1} cannot be read: {error}.",
+                "Mend the line. A quotation mark that is not closed takes in all lines after it.",
+            ) from error
 
     def _parquet_rows(self) -> Iterator[Mapping[str, Any]]:
         import pyarrow as pa
@@ -105,9 +119,10 @@ class UrlList:
                 wanted = [name for name in self.columns.model_dump().values() if name in names]
                 for batch in file.iter_batches(columns=wanted):
                     yield from batch.to_pylist()
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError, ValueError) as error:  # damaged pages, text not UTF-8
             raise UserError(
-                f"{self.path} is not a Parquet file: {error}.", "Give one that can be read."
+                f"{self.path} cannot be read as a Parquet file: {error}.",
+                "Give one that is whole.",
             ) from error
 
     def _check_columns(self, names: Any) -> None:

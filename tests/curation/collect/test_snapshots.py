@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -340,6 +341,54 @@ def test_provenance_travels_from_the_list_to_the_shard(
         "source": "url-list",
         **{name: row[name] for name in ("license", "creator", "source_page", "query")},
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", 'url,creator\nhttp://a,b\nhttp://a,"b\n' + "x\n" * 70_000, "begins at line 3"),
+        ("b.csv", '"url\n' + "x\n" * 70_000, "begins at line 1"),
+        ("c.jsonl", '{"url": "http://a"}\n{"url": ' + "[" * 200_000, "Line 2"),
+        ("d.jsonl", '\n{"url": ' + "9" * 5000 + "}", "Line 2"),
+    ],
+    ids=["quote", "quote-in-header", "nesting", "number"],
+)
+def test_lists_that_the_parser_gives_up_on_are_told_by_line(
+    tmp_path: Path, name: str, content: str, said: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError) as caught:
+        list(UrlList(tmp_path / name, Collect().columns).items())
+    assert said in caught.value.what
+    assert str(tmp_path / name) in caught.value.what
+    assert "Mend the line." in caught.value.remedy
+
+
+def test_damaged_parquet_is_told_in_words(
+    web: Web, settings: Collect, layout: Layout, url_list: Urls, tmp_path: Path
+) -> None:
+    """Pages of a list, its text, and a shard of an earlier snapshot."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "list.parquet"
+    table = pa.table({"url": [f"http://a.test/{n}.jpg" for n in range(2000)]})
+    pq.write_table(table, path, use_dictionary=False, write_statistics=False)
+    data = path.read_bytes()
+    path.write_bytes(data[:100] + b"\xff" * 500 + data[600:])
+    latin = tmp_path / "latin.parquet"
+    raw = pa.array([b"http://a.test/\xe9"]).view(pa.string())
+    pq.write_table(pa.table({"url": raw}), latin, write_statistics=False)
+    for damaged in (path, latin):
+        with pytest.raises(UserError, match=re.escape(f"{damaged} cannot be read")):
+            list(UrlList(damaged, Collect().columns).items())
+
+    urls = _photos(web, 1)
+    collect([url_list(*urls)], layout, settings)
+    (shard,) = layout.raw.rglob("shard-*.parquet")
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"shard-00000\.parquet cannot be read"):
+        collect([url_list(*urls, web.base + "/1.jpg")], layout, settings)
 
 
 def test_no_urls_and_a_second_collection_are_refused(
