@@ -29,19 +29,20 @@ class Api:
         self._next_at = 0.0
 
     def get(self, url: str, parameters: Mapping[str, str]) -> tuple[dict[str, Any], Reply]:
-        """One page. Raises `UserError` for what trying again will not mend, or has not."""
+        """One page. Raises `UserError` for what trying again will not mend, or has not.
+
+        `max_crawl_delay` bounds what a failure makes it wait, not the pace that the user set.
+        """
         target = URL(url).update_query(parameters)
         settings = self._settings
         error: FetchError | None = None
         for tried in range(settings.attempts):
-            wait = max(
-                self._next_at - time.monotonic(),
-                0.0 if error is None else error.retry_after or settings.backoff * 2 ** (tried - 1),
-            )
-            if wait > settings.max_crawl_delay:
-                break
-            if wait > 0:
-                time.sleep(wait)
+            if error is not None:
+                wait = error.retry_after or settings.backoff * 2 ** (tried - 1)
+                if wait > settings.max_crawl_delay:
+                    break
+                self._next_at = max(self._next_at, time.monotonic() + wait)
+            time.sleep(max(self._next_at - time.monotonic(), 0.0))
             self._next_at = time.monotonic() + settings.search.interval
             try:
                 reply = asyncio.run(self._request(target))

@@ -132,6 +132,27 @@ def test_a_throttled_api_is_asked_again_after_its_time(web: Web, settings: Colle
     assert api.at[1] - api.at[0] > 0.95
 
 
+def test_a_pace_slower_than_the_longest_delay_is_kept(web: Web, settings: Collect) -> None:
+    api = _Api(_openverse(web, 25))
+    settings = settings.model_copy(update={"max_crawl_delay": 0.1})
+    asked = _with_search(settings, interval=0.3, openverse_url=web.route("/v1/images/", api))
+    began = time.monotonic()
+    assert len(_items(Openverse(["fog"], asked))) == 25
+    assert len(api.at) == 2
+    assert api.at[1] - began > 0.3
+
+
+def test_an_api_that_asks_for_more_than_the_longest_delay_is_left_alone(
+    web: Web, settings: Collect
+) -> None:
+    busy = server.json_response({}, status=429, headers={"Retry-After": "61"})
+    api = _Api(_openverse(web, 5), busy)
+    asked = _with_search(settings, openverse_url=web.route("/v1/images/", api))
+    with pytest.raises(UserError, match="it answers 429"):
+        _items(Openverse(["fog"], asked))
+    assert len(api.at) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "said", "remedy"),
     [
