@@ -90,7 +90,7 @@ def _plan(
     with History(work.folder / "history.sqlite", layout.raw, keeps(settings)) as history:
         planner = Planner(state, history, read_blocklist(layout.blocklist), *modes)
         planner.run(sources)
-    if planner.seen == 0:
+    if planner.seen == 0 and not modes[0]:  # that nothing failed is no fault
         raise UserError(
             "The sources hold no URLs at all.", "Give a list with at least one URL in it."
         )
@@ -160,8 +160,8 @@ def collect(
     `retry_failed` takes only what failed in earlier snapshots and may pass (with `FailedEarlier` as
     the source: all of it), `revisit` fetches again what earlier snapshots have, to see what
     changed. Runs its own event loop, so it is not to be called from one. Raises `UserError`: no
-    URLs, no image of any of them (the outcome table is kept until the next call), a full disk,
-    another collection running.
+    URLs (but nothing to retry is no fault), no image of any of them (the outcome table is kept
+    until the next call), a full disk, another collection running.
     """
     began = time.monotonic()
     with alone(layout.collecting, f"Another collection is running in {layout.root}."):

@@ -78,10 +78,10 @@ def collect(
     except KeyboardInterrupt:
         click.echo("\nInterrupted; the same command goes on where it was.", err=True)
         sys.exit(130)
-    _print(summary, archives=len(warc), others=len(sources) - len(warc))
+    _print(summary, retry_failed, archives=len(warc), others=len(sources) - len(warc))
 
 
-def _print(summary: "object", archives: int, others: int) -> None:
+def _print(summary: "object", retry_failed: bool, archives: int, others: int) -> None:
     """Print what came of a collection from so many WARC files and so many other sources."""
     from rich.console import Console
     from rich.table import Table
@@ -97,9 +97,9 @@ def _print(summary: "object", archives: int, others: int) -> None:
         for slug, count in sorted(summary.outcomes.items(), key=lambda pair: -pair[1]):
             table.add_row(slug, f"{count:,}")
         console.print(table)
-    elif summary.skipped.keys() == {"not-a-failure"}:
+    elif retry_failed and ARCHIVED not in summary.skipped:
         console.print(
-            "Nothing to try again: no snapshot has one of these URLs as a failure that may pass. "
+            "Nothing to try again: no snapshot has one of the URLs as a failure that may pass. "
             "A collection that made no snapshot is tried anew by its own command.",
             soft_wrap=True,
         )

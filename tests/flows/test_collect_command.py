@@ -79,3 +79,12 @@ def test_records_of_an_archive_are_named_with_the_command_that_reads_them(
     assert "Nothing new" not in said
     status, said = _run(capsys, "--warc", "crawl.warc", "--retry-failed")
     assert (status, "not tried, not-a-failure: 1" in said, advice in said) == (0, True, False)
+
+
+def test_nothing_to_retry_is_no_fault(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "photos").mkdir()
+    (here / "photos/a.png").write_bytes(_photo(1))
+    assert _run(capsys, "--folder", "photos")[0] == 0
+    status, said = _run(capsys, "--retry-failed")
+    assert (status, "Nothing to try again" in said) == (0, True)
+    assert list((here / "data/collecting").glob("*/")) == []
