@@ -5,9 +5,14 @@ from functools import cached_property
 from pathlib import Path
 
 from catalog import schemas
+from catalog.alone import alone
+from catalog.layout import Layout
 from catalog.tables import read_table, write_table
 
 URL, IMAGE_ID, PHASH = "url", "image_id", "phash"
+
+_WAIT = 60.0
+"""Seconds to wait for other takedowns; one holds the table for milliseconds."""
 
 
 def url_key(url: str) -> str:
@@ -60,11 +65,19 @@ def read_blocklist(path: Path) -> Blocklist:
     )
 
 
-def add_to_blocklist(path: Path, entries: list[tuple[str, str]], reason: str, day: str) -> int:
-    """Add (kind, value) entries that are not there yet; return how many were added."""
-    rows = read_table(path, schemas.BLOCKLIST).to_pylist() if path.exists() else []
-    there = {(row["kind"], row["value"]) for row in rows}
-    new = [entry for entry in dict.fromkeys(entries) if entry not in there]
-    rows += [{"kind": k, "value": v, "reason": reason, "added": day} for k, v in new]
-    write_table(path, rows, schemas.BLOCKLIST)
+def add_to_blocklist(layout: Layout, entries: list[tuple[str, str]], reason: str, day: str) -> int:
+    """Add (kind, value) entries that are not there yet; return how many were added.
+
+    What other processes add at the same time is kept. Raises `UserError` for a table that cannot
+    be read, and where others hold it for a minute.
+    """
+    path = layout.blocklist
+    # Not in the table's own folder: DVC would take the lock's file for a change of it.
+    place = layout.scratch("takedown")
+    with alone(place, f"Another takedown is writing {path}.", _WAIT):
+        rows = read_table(path, schemas.BLOCKLIST).to_pylist() if path.exists() else []
+        there = {(row["kind"], row["value"]) for row in rows}
+        new = [entry for entry in dict.fromkeys(entries) if entry not in there]
+        rows += [{"kind": k, "value": v, "reason": reason, "added": day} for k, v in new]
+        write_table(path, rows, schemas.BLOCKLIST)
     return len(new)

@@ -88,5 +88,5 @@ def take_down(what: str, reason: str, layout: Layout) -> TakenDown:
         if key in store:
             entries.append((PHASH, perceptual_hash(store.get(key).data).hex()))
     day = time.strftime("%Y-%m-%d", time.gmtime())
-    added = add_to_blocklist(layout.blocklist, entries, reason.strip(), day)
+    added = add_to_blocklist(layout, entries, reason.strip(), day)
     return TakenDown(layout.blocklist, added, ids, [key for key in ids if key in store])

@@ -154,7 +154,7 @@ def test_a_take_down_takes_the_other_versions_too(tables: Tables) -> None:
     tables.pair("photo-1", "synthetic", "reflection", "photo-0")
     tables.assemble(Assemble())
     entry = ("image_id", "crop")
-    add_to_blocklist(tables.layout.blocklist, [entry], "asked for", "2026-01-01")
+    add_to_blocklist(tables.layout, [entry], "asked for", "2026-01-01")
     blocked = blocked_ids(tables.layout, 24)
     assert blocked == {"crop", "photo-0"}
     rows, _, counts = tables.assemble(Assemble(), blocked)
