@@ -3,7 +3,7 @@
 import numpy as np
 
 from catalog import schemas
-from catalog.blocklist import read_blocklist
+from catalog.blocklist import URL_COLUMNS, read_blocklist
 from catalog.groups import with_versions
 from catalog.layout import Layout
 from catalog.tables import read_table
@@ -19,10 +19,9 @@ def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:
     found = set(blocklist.image_ids)
     if blocklist.urls:
         for table in sorted(layout.raw.glob("*/outcomes.parquet")):
-            columns = ["url_key", "url", "final_url", "image_id"]
+            columns = [*URL_COLUMNS, "image_id"]
             for row in read_table(table, schemas.OUTCOMES, columns).to_pylist():
-                urls = [url for name in columns[:3] if (url := row[name])]
-                if row["image_id"] and any(map(blocklist.blocks_url, urls)):
+                if row["image_id"] and blocklist.blocks_outcome(row):
                     found.add(row["image_id"])
     if blocklist.phashes and layout.hashes.exists():
         table = read_table(layout.hashes, schemas.HASHES, ["image_id", "phash"]).to_pylist()

@@ -1,8 +1,10 @@
 """Taken-down images: by URL, by image id, and by perceptual hash."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from catalog import schemas
 from catalog.alone import alone
@@ -10,6 +12,9 @@ from catalog.layout import Layout
 from catalog.tables import read_table, write_table
 
 URL, IMAGE_ID, PHASH = "url", "image_id", "phash"
+
+URL_COLUMNS = ("url_key", "url", "final_url")
+"""Columns of `schemas.OUTCOMES` that each name a place which gave the row's image."""
 
 _WAIT = 60.0
 """Seconds to wait for other takedowns; one holds the table for milliseconds."""
@@ -44,6 +49,10 @@ class Blocklist:
     def blocks_url(self, url: str) -> bool:
         """Whether a URL was taken down, however it is spelt, by http or https."""
         return bool(self.urls) and _bare(url_key(url)) in self._bare_urls
+
+    def blocks_outcome(self, row: Mapping[str, Any]) -> bool:
+        """Whether any of the `URL_COLUMNS` of an outcome was taken down."""
+        return any(map(self.blocks_url, {url for name in URL_COLUMNS if (url := row[name])}))
 
     @cached_property
     def _bare_urls(self) -> frozenset[str]:

@@ -6,9 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from catalog.blocklist import IMAGE_ID, PHASH, URL, add_to_blocklist, url_key
+from catalog.blocklist import (
+    IMAGE_ID,
+    PHASH,
+    URL,
+    URL_COLUMNS,
+    Blocklist,
+    add_to_blocklist,
+    url_key,
+)
 from catalog.errors import ImageRefused, UserError
 from catalog.images import image_id
 from catalog.layout import Layout
@@ -30,17 +40,32 @@ class TakenDown:
     found: list[str]
 
 
-def _collected(layout: Layout, column: str, value: str) -> Iterator[tuple[str, str | None]]:
-    """(image id, URL key) of the collected images whose outcome has `value` in `column`."""
+def _collected(layout: Layout) -> Iterator[pa.Table]:
+    """Of each snapshot the outcomes that are images, with their `URL_COLUMNS` and `image_id`."""
     for folder in snapshots(layout.raw):
-        table = pq.read_table(
-            folder / OUTCOMES_FILE,
-            columns=["image_id", "url_key", "url"],
-            filters=[(column, "=", value)],
-        )
-        for row in table.to_pylist():
-            if row["image_id"] is not None:
-                yield row["image_id"], row["url_key"] if row["url"] is not None else None
+        table = pq.read_table(folder / OUTCOMES_FILE, columns=[*URL_COLUMNS, "image_id"])
+        yield table.filter(pc.is_valid(table["image_id"]))
+
+
+def _ids_from(url: str, layout: Layout) -> list[str]:
+    """Ids of the collected images that came from `url`, by the rule that blocks it."""
+    wanted = Blocklist(urls=frozenset([url]))
+    return [
+        row["image_id"]
+        for table in _collected(layout)
+        for row in table.to_pylist()
+        if wanted.blocks_outcome(row)
+    ]
+
+
+def _urls_of(ids: list[str], layout: Layout) -> list[str]:
+    """Keys of the URLs that were asked for and gave one of the images `ids`."""
+    return [
+        row["url_key"]
+        for table in _collected(layout)
+        for row in table.filter(pc.is_in(table["image_id"], pa.array(ids, pa.string()))).to_pylist()
+        if row["url"] is not None
+    ]
 
 
 def _of_file(path: Path) -> tuple[list[str], bytes]:
@@ -69,7 +94,7 @@ def take_down(what: str, reason: str, layout: Layout) -> TakenDown:
     if "://" in what:
         key = url_key(what)
         entries.append((URL, key))
-        ids = [found for found, _ in _collected(layout, "url_key", key)]
+        ids = _ids_from(key, layout)
     elif _ID.fullmatch(what.lower()):
         ids = [what.lower()]
     elif Path(what).is_file():
@@ -82,9 +107,9 @@ def take_down(what: str, reason: str, layout: Layout) -> TakenDown:
         )
     ids = list(dict.fromkeys(ids))
     store = ShardStore(layout.raw) if layout.raw.is_dir() else ShardStore()
+    entries += [(URL, url) for url in _urls_of(ids, layout)]
     for key in ids:
         entries.append((IMAGE_ID, key))
-        entries += [(URL, url) for _, url in _collected(layout, "image_id", key) if url]
         if key in store:
             entries.append((PHASH, perceptual_hash(store.get(key).data).hex()))
     day = time.strftime("%Y-%m-%d", time.gmtime())

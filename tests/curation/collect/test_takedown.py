@@ -2,9 +2,19 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from web import Web, photo
 
 from catalog.blocklist import read_blocklist
+from catalog.images import image_id
 from catalog.layout import Layout
+from catalog.settings.collect import Collect
+from curation.collect.examine import perceptual_hash
+from curation.collect.run import collect
+from curation.collect.takedown import take_down
 
 TAKE_DOWN = """
 import sys
@@ -46,3 +56,24 @@ def test_takedowns_at_the_same_time_are_all_kept(layout: Layout) -> None:
         base + name for base in bases for name in names
     }
     assert [path.name for path in layout.blocklist.parent.iterdir()] == ["blocklist.parquet"]
+
+
+@pytest.mark.parametrize(("path", "scheme"), [("/1.jpg", "http"), ("/hop", "https")])
+def test_a_url_that_led_to_an_image_or_has_the_other_scheme_takes_the_image_down(
+    web: Web,
+    settings: Collect,
+    layout: Layout,
+    url_list: Callable[..., Any],
+    path: str,
+    scheme: str,
+) -> None:
+    web.serve("/1.jpg", photo(1))
+    asked = web.serve("/hop", b"", 302, Location="/1.jpg")
+    collect([url_list(asked, web.serve("/2.jpg", photo(2)))], layout, settings)
+    given = f"{scheme}{web.base.removeprefix('http')}{path}"
+    done = take_down(given, "asked by its maker", layout)
+    assert done.image_ids == done.found == [image_id(photo(1))]
+    blocklist = read_blocklist(layout.blocklist)
+    assert blocklist.image_ids == {image_id(photo(1))}
+    assert blocklist.phashes == (perceptual_hash(photo(1)),)
+    assert blocklist.urls == {given, asked}
