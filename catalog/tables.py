@@ -41,12 +41,22 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
     """
     wanted = list(columns) if columns is not None else schema.names
     there = set(wanted) - _check(path, schema, wanted)
-    table = pq.read_table(path, columns=[name for name in wanted if name in there])
+    try:
+        table = pq.read_table(path, columns=[name for name in wanted if name in there])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(path, error) from error
     for index, name in enumerate(wanted):
         if name not in there:
             field = schema.field(name)
             table = table.add_column(index, field, pa.nulls(len(table), field.type))
     return table
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"The table {path} cannot be read: {error}.",
+        "Delete it and run `dvc repro` (or `dvc checkout`) to make it again.",
+    )
 
 
 def _check(path: Path, schema: pa.Schema, wanted: Sequence[str]) -> set[str]:
@@ -56,10 +66,7 @@ def _check(path: Path, schema: pa.Schema, wanted: Sequence[str]) -> set[str]:
     try:
         found = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(
-            f"The table {path} cannot be read: {error}.",
-            "Delete it and run `dvc repro` (or `dvc checkout`) to make it again.",
-        ) from error
+        raise _unreadable(path, error) from error
     missing = {name for name in wanted if name in ADDED and name not in found.names}
     for name in (name for name in wanted if name not in missing):
         field = schema.field(name)

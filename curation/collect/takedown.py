@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from catalog import schemas
 from catalog.blocklist import (
     IMAGE_ID,
     PHASH,
@@ -24,8 +24,12 @@ from catalog.images import image_id
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
 from catalog.shards import ShardStore
+from catalog.tables import read_table
 from curation.collect.examine import clean, perceptual_hash
 from curation.collect.history import OUTCOMES_FILE, snapshots
+
+Entry = tuple[str, str]
+"""Kind and value of a row of the blocklist."""
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
@@ -43,7 +47,7 @@ class TakenDown:
 def _collected(layout: Layout) -> Iterator[pa.Table]:
     """Of each snapshot the outcomes that are images, with their `URL_COLUMNS` and `image_id`."""
     for folder in snapshots(layout.raw):
-        table = pq.read_table(folder / OUTCOMES_FILE, columns=[*URL_COLUMNS, "image_id"])
+        table = read_table(folder / OUTCOMES_FILE, schemas.OUTCOMES, [*URL_COLUMNS, "image_id"])
         yield table.filter(pc.is_valid(table["image_id"]))
 
 
@@ -80,38 +84,62 @@ def _of_file(path: Path) -> tuple[list[str], bytes]:
         raise UserError(f"{path}: {error.what}", "Give an image file, an id or a URL.") from error
 
 
+def _given(what: str) -> list[Entry]:
+    """What `what` says by itself. Raises `UserError` for what is no URL, no id and no image."""
+    if "://" in what:
+        return [(URL, url_key(what))]
+    if _ID.fullmatch(what.lower()):
+        return [(IMAGE_ID, what.lower())]
+    if Path(what).is_file():
+        ids, phash = _of_file(Path(what))
+        return [*((IMAGE_ID, key) for key in ids), (PHASH, phash.hex())]
+    raise UserError(
+        f"{what!r} is no URL, no image id (64 hexadecimal digits) and no file.",
+        "Give one of the three.",
+    )
+
+
+def _known(given: list[Entry], layout: Layout) -> tuple[list[str], list[str], list[Entry]]:
+    """Of the images that `given` names: their ids, those of them in data/raw, all their entries.
+
+    Raises `UserError` for a table or a shard of a snapshot that is missing or damaged.
+    """
+    ids = [value for kind, value in given if kind == IMAGE_ID]
+    for url in (value for kind, value in given if kind == URL):
+        ids += _ids_from(url, layout)
+    ids = list(dict.fromkeys(ids))
+    store = ShardStore(layout.raw) if layout.raw.is_dir() else ShardStore()
+    found = [key for key in ids if key in store]
+    entries = [
+        *((IMAGE_ID, key) for key in ids),
+        *((URL, url) for url in _urls_of(ids, layout)),
+        *((PHASH, perceptual_hash(store.get(key).data).hex()) for key in found),
+    ]
+    return ids, found, entries
+
+
 def take_down(what: str, reason: str, layout: Layout) -> TakenDown:
     """Add `what` (a URL, an image id, or the path of an image) to the blocklist.
 
     Whatever is known of the image from any of the three is blocked too: the URLs that gave it,
     its id, its pHash, so that neither a copy elsewhere nor a re-encoding comes back. Raises
-    `UserError` when `what` is none of the three.
+    `UserError` when `what` is none of the three, and, with `what` itself blocked, when a snapshot
+    cannot be searched for the rest.
     """
     if not reason.strip():
         raise UserError("A takedown needs a reason.", "Say why with --reason TEXT.")
-    entries: list[tuple[str, str]] = []
-    ids: list[str] = []
-    if "://" in what:
-        key = url_key(what)
-        entries.append((URL, key))
-        ids = _ids_from(key, layout)
-    elif _ID.fullmatch(what.lower()):
-        ids = [what.lower()]
-    elif Path(what).is_file():
-        ids, phash = _of_file(Path(what))
-        entries.append((PHASH, phash.hex()))
-    else:
-        raise UserError(
-            f"{what!r} is no URL, no image id (64 hexadecimal digits) and no file.",
-            "Give one of the three.",
-        )
-    ids = list(dict.fromkeys(ids))
-    store = ShardStore(layout.raw) if layout.raw.is_dir() else ShardStore()
-    entries += [(URL, url) for url in _urls_of(ids, layout)]
-    for key in ids:
-        entries.append((IMAGE_ID, key))
-        if key in store:
-            entries.append((PHASH, perceptual_hash(store.get(key).data).hex()))
+    given = _given(what)
     day = time.strftime("%Y-%m-%d", time.gmtime())
-    added = add_to_blocklist(layout, entries, reason.strip(), day)
-    return TakenDown(layout.blocklist, added, ids, [key for key in ids if key in store])
+    # Before the search: a damaged snapshot must not keep what was asked for off the blocklist.
+    added = add_to_blocklist(layout, given, reason.strip(), day)
+    try:
+        ids, found, known = _known(given, layout)
+    except UserError as error:
+        raise UserError(
+            f"{what} itself is on the blocklist now, but what else is known of its image is not: "
+            f"{error.what}",
+            "Mend that (`dvc checkout` gets back what data/raw has lost), then run the same "
+            "command again: it adds the rest.",
+        ) from error
+    added += add_to_blocklist(layout, known, reason.strip(), day)
+    return TakenDown(layout.blocklist, added, ids, found)

@@ -66,6 +66,11 @@ def test_missing_broken_and_foreign_tables_name_the_remedy(tmp_path: Path) -> No
     write_table(path, [ROW], schemas.CONTAMINATION)
     with pytest.raises(UserError, match="no column pair_id"):
         read_table(path, schemas.PAIRS)
+    with path.open("r+b") as file:  # its footer, with the schema, stays
+        file.seek(4)
+        file.write(bytes(40))
+    with pytest.raises(UserError, match="cannot be read"):
+        read_table(path, schemas.CONTAMINATION)
 
 
 def test_an_embedders_identity_travels_with_its_vectors(tmp_path: Path) -> None:

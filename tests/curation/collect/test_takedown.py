@@ -3,12 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from web import Web, photo
 
 from catalog.blocklist import read_blocklist
+from catalog.errors import UserError
 from catalog.images import image_id
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
@@ -77,3 +79,49 @@ def test_a_url_that_led_to_an_image_or_has_the_other_scheme_takes_the_image_down
     assert blocklist.image_ids == {image_id(photo(1))}
     assert blocklist.phashes == (perceptual_hash(photo(1)),)
     assert blocklist.urls == {given, asked}
+
+
+def _lose(path: Path) -> None:
+    path.unlink()
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize("by_url", [True, False], ids=["url", "id"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("outcomes.parquet", _lose),
+        ("outcomes.parquet", _truncate),
+        ("shard-00000.parquet", _truncate),
+    ],
+)
+def test_a_damaged_snapshot_keeps_no_takedown_off_the_blocklist(
+    web: Web,
+    settings: Collect,
+    layout: Layout,
+    url_list: Callable[..., Any],
+    name: str,
+    damage: Callable[[Path], None],
+    by_url: bool,
+) -> None:
+    url, key = web.serve("/1.jpg", photo(1)), image_id(photo(1))
+    collect([url_list(url)], layout, settings)
+    (path,) = layout.raw.rglob(name)
+    whole = path.read_bytes()
+    damage(path)
+    what = url if by_url else key
+    with pytest.raises(UserError, match=f"itself is on the blocklist now.*{name}") as caught:
+        take_down(what, "a face", layout)
+    assert "run the same command again" in caught.value.remedy
+    blocklist = read_blocklist(layout.blocklist)
+    assert blocklist.blocks_url(what) if by_url else blocklist.image_ids == {key}
+
+    path.write_bytes(whole)
+    assert take_down(what, "a face", layout).found == [key]
+    blocklist = read_blocklist(layout.blocklist)
+    assert blocklist.urls == {url}
+    assert blocklist.image_ids == {key}
+    assert blocklist.phashes == (perceptual_hash(photo(1)),)
