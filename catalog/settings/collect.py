@@ -12,6 +12,9 @@ ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
 Directive = Literal["noai", "noimageai", "noindex", "noimageindex", "tdm-reservation"]
 OptOuts = tuple[Directive, ...]
 
+MOST_PIXELS = 89_000_000
+"""The largest `max_pixels`: Pillow takes what is a little larger for a decompression bomb."""
+
 
 class Columns(Settings):
     """Names of the columns in URL lists (csv, jsonl, Parquet); absent ones are left empty."""
@@ -149,7 +152,7 @@ class Collect(Settings):
     max_pixels: int = Field(
         default=50_000_000,
         ge=1,
-        le=89_000_000,
+        le=MOST_PIXELS,
         description="Pixels by the header, before decoding.",
     )
     min_side: int = Field(default=64, ge=1, description="Shorter side, pixels.")

@@ -22,7 +22,7 @@ from catalog.blocklist import (
 from catalog.errors import ImageRefused, UserError
 from catalog.images import image_id
 from catalog.layout import Layout
-from catalog.settings.collect import Collect
+from catalog.settings.collect import MOST_PIXELS, Collect
 from catalog.shards import ShardStore
 from catalog.tables import read_table
 from curation.collect.examine import clean, perceptual_hash
@@ -32,6 +32,8 @@ Entry = tuple[str, str]
 """Kind and value of a row of the blocklist."""
 
 _ID = re.compile(r"[0-9a-f]{64}")
+_LENIENT = Collect(min_side=1, max_aspect=1e9, opt_outs=(), max_pixels=MOST_PIXELS)
+"""An image that the collection's filters would refuse can still be blocked."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,19 @@ def _of_file(path: Path) -> tuple[list[str], bytes]:
     """The ids under which a file's image may be stored, and its pHash."""
     data = path.read_bytes()
     try:
-        # An image that the filters would refuse can still be blocked.
-        lenient = Collect(min_side=1, max_aspect=1e9, opt_outs=())
-        cut, _, _ = clean(data, lenient)
+        cut, _, _ = clean(data, _LENIENT)
         return list(dict.fromkeys([image_id(cut), image_id(data)])), perceptual_hash(cut)
+    except ImageRefused:
+        pass
+    try:
+        # What is not stored with its metadata and cannot be cut (a photographer's TIFF): copies of
+        # it without them, in whatever format, have its pHash.
+        return [image_id(data)], perceptual_hash(data)
     except ImageRefused as error:
-        raise UserError(f"{path}: {error.what}", "Give an image file, an id or a URL.") from error
+        remedy = "Give an image file, an id or a URL."
+        if error.reason == "too-many-pixels":
+            remedy = f"Give a copy scaled down to {MOST_PIXELS:,} pixels: its pHash blocks others."
+        raise UserError(f"{path}: {error.what}", remedy) from error
 
 
 def _given(what: str) -> list[Entry]:

@@ -1,13 +1,16 @@
 """What a takedown enters: all that is known of the image, whatever else goes on or is broken."""
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from web import Web, photo
+from PIL import Image
+from web import Web, photo, png_bomb
 
 from catalog.blocklist import read_blocklist
 from catalog.errors import UserError
@@ -125,3 +128,51 @@ def test_a_damaged_snapshot_keeps_no_takedown_off_the_blocklist(
     assert blocklist.urls == {url}
     assert blocklist.image_ids == {key}
     assert blocklist.phashes == (perceptual_hash(photo(1)),)
+
+
+def _jpeg_with_a_comment_beyond_its_end() -> bytes:
+    return photo(7).removesuffix(b"\xff\xd9") + b"\xff\xfe\xff\xff"
+
+
+@pytest.mark.parametrize(
+    ("make", "ids"),
+    [
+        (lambda: photo(7, "TIFF", tiffinfo={271: "Camera", 306: "2026:01:01 10:00:00"}), 1),
+        (lambda: photo(7, size=(8400, 6300), comment=b"mine"), 2),  # as it is, and cut
+        (_jpeg_with_a_comment_beyond_its_end, 1),
+    ],
+    ids=["tiff-with-exif", "53-megapixels", "broken-container"],
+)
+def test_an_original_that_would_not_be_collected_blocks_its_copies(
+    web: Web,
+    settings: Collect,
+    layout: Layout,
+    url_list: Callable[..., Any],
+    tmp_path: Path,
+    make: Callable[[], bytes],
+    ids: int,
+) -> None:
+    original = tmp_path / "original"
+    original.write_bytes(make())
+    done = take_down(str(original), "mine", layout)
+    assert image_id(original.read_bytes()) in done.image_ids
+    assert len(done.image_ids) == ids
+    copy = Image.open(original)
+    copy.thumbnail((320, 320))
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(copy)).save(buffer, "PNG")
+    urls = [web.serve("/copy.png", buffer.getvalue()), web.serve("/8.jpg", photo(8))]
+    assert collect([url_list(*urls)], layout, settings).outcomes == {"blocked": 1, "stored": 1}
+
+
+def test_a_file_without_pixels_or_with_too_many_is_refused(layout: Layout, tmp_path: Path) -> None:
+    for content, remedy in (
+        (photo(1)[:200], "Give an image file"),
+        (b"no image", "Give an image file"),
+        (png_bomb(10_000), "scaled down to 89,000,000 pixels"),
+    ):
+        (tmp_path / "file").write_bytes(content)
+        with pytest.raises(UserError, match="file: The ") as caught:
+            take_down(str(tmp_path / "file"), "mine", layout)
+        assert remedy in caught.value.remedy
+    assert not layout.blocklist.exists()
