@@ -8,6 +8,7 @@ from typing import Any
 
 from catalog import schemas
 from catalog.alone import alone
+from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.tables import read_table, write_table
 
@@ -60,18 +61,29 @@ class Blocklist:
 
 
 def read_blocklist(path: Path) -> Blocklist:
-    """The blocklist; empty when there is none. Raises `UserError` for a table of another schema."""
-    if not path.exists():
-        return Blocklist()
-    rows = read_table(path, schemas.BLOCKLIST).to_pylist()
+    """The blocklist; empty when there is none. Raises `UserError` for one that cannot be read."""
     by_kind: dict[str, list[str]] = {URL: [], IMAGE_ID: [], PHASH: []}
-    for row in rows:
+    for row in _rows(path):
         by_kind[row["kind"]].append(row["value"])
     return Blocklist(
         frozenset(by_kind[URL]),
         frozenset(by_kind[IMAGE_ID]),
         tuple(bytes.fromhex(value) for value in by_kind[PHASH]),
     )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        return read_table(path, schemas.BLOCKLIST).to_pylist()
+    except UserError as error:
+        # No stage makes it again, so the advice on other tables, to delete it, would lose takedowns.
+        raise UserError(
+            error.what,
+            f"Get it back from Git (`git checkout -- {path}`) or a backup, and enter later "
+            "takedowns again; without it what was taken down is used again.",
+        ) from error
 
 
 def add_to_blocklist(layout: Layout, entries: list[tuple[str, str]], reason: str, day: str) -> int:
@@ -84,7 +96,7 @@ def add_to_blocklist(layout: Layout, entries: list[tuple[str, str]], reason: str
     # Not in the table's own folder: DVC would take the lock's file for a change of it.
     place = layout.scratch("takedown")
     with alone(place, f"Another takedown is writing {path}.", _WAIT):
-        rows = read_table(path, schemas.BLOCKLIST).to_pylist() if path.exists() else []
+        rows = _rows(path)
         there = {(row["kind"], row["value"]) for row in rows}
         new = [entry for entry in dict.fromkeys(entries) if entry not in there]
         rows += [{"kind": k, "value": v, "reason": reason, "added": day} for k, v in new]

@@ -176,3 +176,13 @@ def test_a_file_without_pixels_or_with_too_many_is_refused(layout: Layout, tmp_p
             take_down(str(tmp_path / "file"), "mine", layout)
         assert remedy in caught.value.remedy
     assert not layout.blocklist.exists()
+
+
+def test_a_damaged_blocklist_is_not_to_be_deleted(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    take_down("http://a.example/1.jpg", "asked by its maker", layout)
+    layout.blocklist.write_bytes(layout.blocklist.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"blocklist\.parquet cannot be read") as caught:
+        take_down("http://a.example/2.jpg", "asked by its maker", layout)
+    assert "Delete" not in caught.value.remedy
+    assert "git checkout" in caught.value.remedy
