@@ -78,7 +78,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         return read_table(path, schemas.BLOCKLIST).to_pylist()
     except UserError as error:
-        # No stage makes it again, so the advice on other tables, to delete it, would lose takedowns.
+        # No stage makes it again: deleted, as other tables may be, it would lose takedowns.
         raise UserError(
             error.what,
             f"Get it back from Git (`git checkout -- {path}`) or a backup, and enter later "
