@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from web import Web, photo, png_bomb
+from web import Web, photo, png_bomb, serve_photos
 
+from catalog import schemas
 from catalog.blocklist import read_blocklist
 from catalog.errors import UserError
 from catalog.images import image_id
 from catalog.layout import Layout
 from catalog.settings.collect import Collect
+from catalog.shards import ShardStore
+from catalog.tables import read_table
 from curation.collect.examine import perceptual_hash
 from curation.collect.run import collect
 from curation.collect.takedown import take_down
@@ -33,6 +36,44 @@ sys.stdin.read(1)
 for number in range(20):
     take_down(sys.argv[2] + str(number), "asked", layout)
 """
+
+
+def test_what_was_taken_down_does_not_come_back(
+    web: Web, settings: Collect, layout: Layout, url_list: Callable[..., Any], tmp_path: Path
+) -> None:
+    urls = serve_photos(web, 3)
+    collect([url_list(*urls)], layout, settings)
+    by_url = take_down(urls[0], "asked by its maker", layout)
+    assert by_url.found == [image_id(photo(0))]
+    by_id = take_down(image_id(photo(1)), "a face", layout)
+    assert by_id.found == [image_id(photo(1))]
+    (tmp_path / "file.png").write_bytes(photo(20, "PNG"))
+    assert take_down(str(tmp_path / "file.png"), "stolen", layout).found == []
+    rows = read_table(layout.blocklist, schemas.BLOCKLIST).to_pylist()
+    assert {row["kind"] for row in rows} == {"url", "image_id", "phash"}
+    assert take_down(urls[0], "again", layout).added == 0
+
+    elsewhere = [
+        urls[0] + "#again",
+        web.serve("/moved/0.jpg", photo(0)),
+        web.serve("/re-encoded/1.jpg", photo(1, quality=60)),
+        web.serve("/other/20.jpg", photo(20)),
+        web.serve("/hop", b"", 302, Location="/1.jpg"),
+        web.serve("/new.jpg", photo(30)),
+    ]
+    fresh = Layout(tmp_path / "other")
+    fresh.blocklist.parent.mkdir(parents=True)
+    fresh.blocklist.write_bytes(layout.blocklist.read_bytes())
+    summary = collect([url_list(*elsewhere)], fresh, settings)
+    assert summary.outcomes == {"blocked": 5, "stored": 1}
+    assert ShardStore(fresh.raw).ids() == [image_id(photo(30))]
+
+
+def test_takedown_refuses_what_is_nothing(layout: Layout) -> None:
+    for what, reason in (("no-such-thing", "why"), ("http://a/b.jpg", "  ")):
+        with pytest.raises(UserError):
+            take_down(what, reason, layout)
+    assert not layout.blocklist.exists()
 
 
 def test_takedowns_at_the_same_time_are_all_kept(layout: Layout) -> None:

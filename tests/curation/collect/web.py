@@ -121,3 +121,8 @@ def running_web(addresses: int = 1, tls: ssl.SSLContext | None = None) -> Iterat
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
         loop.close()
+
+
+def serve_photos(web: Web, count: int, start: int = 0) -> list[str]:
+    """URLs of so many different photos, on `web` from now on."""
+    return [web.serve(f"/{n}.jpg", photo(n)) for n in range(start, start + count)]
