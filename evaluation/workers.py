@@ -64,7 +64,7 @@ def share(work: Work, count: int, devices: Sequence[str | None]) -> None:
         ProcessPool(
             max_workers=1,
             context=get_context("spawn"),  # CUDA does not survive a fork
-            initializer=_place,
+            initializer=_tell,
             initargs=(work, device, threads),
         )
         for device in devices
@@ -123,7 +123,7 @@ _given: Work | None = None
 _worker: _Worker | None = None
 
 
-def _place(given: Work, device: str | None, threads: int) -> None:
+def _tell(given: Work, device: str | None, threads: int) -> None:
     """What a new process is told. Nothing that may fail: that is for `_do`, whose errors and death
     reach the stage, while a process that ends before its first batch takes the pool with it."""
     global _given

@@ -30,7 +30,7 @@ _PARAMS = "params.yaml"
 _LEFT_OUT = {"__pycache__", "template"}
 NOBODY = "Mendline"
 """Who commits where Git knows no name: the pipeline. It is nobody who could decide anything."""
-_IDENTITY = {"user.name": NOBODY, "user.email": "mendline@localhost"}
+_IDENTITY = {"NAME": NOBODY, "EMAIL": "mendline@localhost"}
 _SECONDS = 120
 _SECONDS_OF_EXCHANGE = 3600
 """What a git command may take; what asks another machine may have a slow line and much to send."""
@@ -84,16 +84,23 @@ class Workspace:
             self.git("add", "--", *names)
         if not self.git("status", "--porcelain", "--untracked-files=no"):
             return None
-        settings = {"commit.gpgsign": "false"} | self._missing_identity()
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self.git(*options, "commit", "--quiet", "--no-verify", "-m", message)
+        run_git(
+            self.root,
+            *("commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", message),
+            environment=self._missing_identity(),
+        )
         return self.head()
 
     def _missing_identity(self) -> dict[str, str]:
-        """What Git does not know of who commits. Not written down, or a person would be named so
-        who decides on a model here."""
+        """What Git does not know of who commits. Not written into its settings, or a person would
+        be named so who decides on a model here."""
         known = self.git("config", "--list", "--name-only").split()
-        return {name: value for name, value in _IDENTITY.items() if name not in known}
+        return {
+            f"GIT_{role}_{part}": value
+            for part, value in _IDENTITY.items()
+            if f"user.{part.lower()}" not in known
+            for role in ("AUTHOR", "COMMITTER")
+        }
 
     def head(self) -> str:
         """The current commit, 40 hexadecimal digits."""
@@ -104,21 +111,24 @@ def _is_in(path: str, place: str) -> bool:
     return path == place or path.startswith(f"{place}/")
 
 
-def run_git(root: Path, *arguments: str) -> str:
-    """Run git in `root`; raises `UserError` when git is missing, says no, or does not end."""
-    command = next(one for one in arguments if not one.startswith("-") and "=" not in one)
+def run_git(
+    root: Path, command: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> str:
+    """Run a git command in `root` and return its output; what `environment` has comes second to
+    what is set already. Raises `UserError` when git is missing, says no, or does not end.
+    """
     limit = _SECONDS_OF_EXCHANGE if command in _EXCHANGE else _SECONDS
     # A GIT_DIR of a caller (a hook, say) would lead away from this folder.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
     try:
         done = subprocess.run(
-            ["git", *arguments],
+            ["git", command, *arguments],
             cwd=root,
             capture_output=True,
             text=True,
             errors="surrogateescape",  # names of files are bytes
             timeout=limit,
-            env=clean | {"GIT_TERMINAL_PROMPT": "0"},
+            env={**(environment or {}), **clean, "GIT_TERMINAL_PROMPT": "0"},
         )
     except FileNotFoundError:
         raise UserError(

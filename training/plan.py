@@ -16,7 +16,6 @@ from networks.editing import lora
 from networks.editing.base import Editor
 from networks.student.model import StudentDiT
 from training import scoring, validation
-from training.agreement import require_whole_patches, warn_of_times
 from training.batches import Batch
 from training.draws import Pair
 from training.hardware import PEAK_TFLOPS, gpu_peak
@@ -25,6 +24,7 @@ from training.optimizer import freeze
 from training.parallel import blocks_of
 from training.precision import Precision
 from training.recompute import Recompute
+from training.settings_check import require_whole_patches, warn_of_times
 from training.stage import Inputs, architecture_of, first_folder, make_draws, read_pairs
 
 MFU = 0.4

@@ -30,7 +30,6 @@ from networks.student.files import (
     weights_hash,
 )
 from networks.student.model import INSTRUCTIONS, StudentDiT
-from training.agreement import require_whole_patches, warn_of_times
 from training.augment import web_style
 from training.batches import BatchMaker
 from training.checkpoint import Progress
@@ -43,6 +42,7 @@ from training.loop import Trainer
 from training.optimizer import freeze
 from training.parallel import World, world
 from training.scoring import Scorer, make_scorer
+from training.settings_check import require_whole_patches, warn_of_times
 from training.trainable import StudentTrainable, Trainable
 from training.validation import Validator
 

@@ -31,8 +31,8 @@ from catalog.stage import alone
 from catalog.tables import write_table
 from networks.degraders import load_degrader
 from networks.judges.proxy.fit.sources import PICTURED, pictures
-from training.agreement import require_whole_patches
 from training.fresh import versions as degrader_versions
+from training.settings_check import require_whole_patches
 from training.stage import Inputs, train_stage
 
 PACKAGES = (

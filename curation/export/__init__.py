@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from catalog import images
@@ -62,9 +62,15 @@ def export(
     place = out.with_name(f".{out.name}.export")
     with alone(place, f"Another export to {out} is running."):
         _require_new(out)  # that other one may have ended just now
-        found = _write(dataset, sources, place / "content", out, form, splits, parts)
+        work = place / "content"
+        _take_up(work, _key(dataset, form, parts))
+        written = _write(parts, sources, work, form)
+        counts = {s: sum(len(p.samples) for p in parts if p.split == s) for s in splits}
+        write_card(work, dataset, form, counts)
+        (work / _STATE).unlink()
+        os.replace(work, out)
         shutil.rmtree(place)
-    return replace(found, taken_down=gone)
+    return Exported(counts, len(parts), len(parts) - written, gone)
 
 
 def _require_new(out: Path) -> None:
@@ -72,17 +78,8 @@ def _require_new(out: Path) -> None:
         raise UserError(f"{out} exists already.", "Name another folder, or remove that one first.")
 
 
-def _write(
-    dataset: Path,
-    sources: Sequence[Path],
-    work: Path,
-    out: Path,
-    form: Layout,
-    splits: Sequence[str],
-    parts: Sequence[Part],
-) -> Exported:
-    """Write the parts into the folder `work`, and make it `out`."""
-    _take_up(work, _key(dataset, form, parts))
+def _write(parts: Sequence[Part], sources: Sequence[Path], work: Path, form: Layout) -> int:
+    """Write those of the parts that are not in the folder `work` yet; how many these were."""
     paths = [work / name for name in _names(form, parts)]
     missing = [pair for pair in zip(parts, paths, strict=True) if not pair[1].exists()]
     if missing:
@@ -91,11 +88,7 @@ def _write(
         for part, path in track(missing, "export"):
             with atomic_file(path) as temporary:
                 form.write(temporary, read(part, store, threads, work))
-    counts = {s: sum(len(p.samples) for p in parts if p.split == s) for s in splits}
-    write_card(work, dataset, form, counts)
-    (work / _STATE).unlink()
-    os.replace(work, out)
-    return Exported(counts, len(parts), len(parts) - len(missing), 0)
+    return len(missing)
 
 
 def _names(form: Layout, parts: Sequence[Part]) -> list[str]:

@@ -18,6 +18,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from catalog.errors import ImageRefused
 from catalog.images import encode_png
 from catalog.settings.pairs import Pair
 from catalog.shards import ShardStore
@@ -127,8 +128,11 @@ def make_app(
                 raise HTTPException(404, "There is no such image.")
             stored = store.get(image_id)
         kind = _TYPES.get(stored.format)
-        # What browsers do not show (a TIFF) they are given as a PNG.
-        content = stored.data if kind else encode_png(stored.decode())
+        try:
+            # What browsers do not show (a TIFF) they are given as a PNG.
+            content = stored.data if kind else encode_png(stored.decode())
+        except ImageRefused as refused:
+            raise HTTPException(415, f"The image cannot be decoded: {refused.what}") from None
         lasting = {"Cache-Control": "private, max-age=86400, immutable"}
         return Response(content, media_type=kind or "image/png", headers=lasting)
 

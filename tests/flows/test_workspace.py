@@ -72,9 +72,10 @@ def test_a_git_command_that_does_not_end_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = create(tmp_path / "tree")
+    tree.git("config", "alias.wait", "!exec sleep 30")
     monkeypatch.setattr(workspace, "_SECONDS", 0.2)
     with pytest.raises(UserError, match=r"git wait has not ended in 0\.2 s"):
-        tree.git("-c", "alias.wait=!exec sleep 30", "wait")
+        tree.git("wait")
 
 
 def test_a_downloaded_model_and_a_commit_of_all_do_not_meet(tmp_path: Path) -> None:

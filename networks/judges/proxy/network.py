@@ -28,9 +28,9 @@ USUAL_SIDE = 320.0
 COUNT = len(Degradation)
 WINDOW = 512
 """Pixels a side of what is looked at in full size."""
-FINER = 1.25
-"""How much larger than its coarse view an image is that is looked at in full size too: below that
-the two show nearly the same, and each costs as much."""
+FULL_SIZE_FROM = 1.25
+"""Length of an image over that of its coarse view from which its middle is looked at in full size
+too: below that the two show nearly the same, and each costs as much."""
 STRONGER_VIEW = (Degradation.COMPRESSION, Degradation.LOW_LIGHT, Degradation.NOISE)
 """What the view in full size is asked about too: whichever finds more of it counts. The coarse
 view takes traces of a codec and grain away."""
@@ -108,12 +108,11 @@ def severities(net: SeverityNet, views: Views) -> dict[Degradation, float]:
     """Within each degradation, about 1 (extreme) .. 5 (none), never outside 0 .. 6.
 
     It is meant where the degradation is there: a clean image is mostly, not always, near 5. Not
-    limited to 1 .. 5, so that two clean images can be told apart. Of an image that is `FINER` than
-    its coarse view the middle is looked at in full size too, for what `STRONGER_VIEW` and
-    `MEAN_OF_VIEWS` name.
+    limited to 1 .. 5, so that two clean images can be told apart. From `FULL_SIZE_FROM` on the
+    middle is looked at in full size too, for what `STRONGER_VIEW` and `MEAN_OF_VIEWS` name.
     """
     strengths = _strengths(net, views.coarse)
-    if views.scale >= FINER:
+    if views.scale >= FULL_SIZE_FROM:
         fine = _strengths(net, _window(views.fine))
         strengths = np.where(_among(STRONGER_VIEW), np.maximum(strengths, fine), strengths)
         strengths = np.where(_among(MEAN_OF_VIEWS), (strengths + fine) / 2, strengths)

@@ -47,7 +47,7 @@ def test_it_says_where() -> None:
     assert where[inside > 0].mean() > 10 * where[cv2.dilate(inside, np.ones((61, 61))) == 0].mean()
 
 
-def test_agreement_does_not_depend_on_light_and_any_size_is_taken() -> None:
+def test_settings_check_does_not_depend_on_light_and_any_size_is_taken() -> None:
     darker = (PHOTO * 0.6 + 20).astype(np.uint8)
     match = change_maps(darker, PHOTO)[0]
     assert np.median(match) > 0.9

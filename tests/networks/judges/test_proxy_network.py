@@ -23,7 +23,7 @@ from networks.judges.proxy.fit.said import blended
 from networks.judges.proxy.measures import measure
 from networks.judges.proxy.network import (
     CELL,
-    FINER,
+    FULL_SIZE_FROM,
     MEAN_OF_VIEWS,
     PLACE,
     STRONGER_VIEW,
@@ -216,7 +216,7 @@ def test_what_is_fine_is_looked_at_in_full_size() -> None:
     blank = np.zeros((400, 400, 3), np.float32)
     for photo in (data.chelsea()[:400, :400], data.coffee()):
         views = look(photo)
-        assert views.scale < FINER
+        assert views.scale < FULL_SIZE_FROM
         assert severities(net, views) == severities(net, replace(views, fine=blank))
 
 

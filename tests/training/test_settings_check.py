@@ -9,8 +9,8 @@ from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.training import Network, Stage, Student
 from tests.training.dataset import TINY, make_dataset
-from training.agreement import require_whole_patches, warn_of_times
 from training.plan import make_plan
+from training.settings_check import require_whole_patches, warn_of_times
 from training.stage import Inputs, train_stage
 
 STUDENT = Student.model_validate(TINY["student"])
