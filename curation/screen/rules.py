@@ -202,14 +202,31 @@ def is_final(row: Mapping[str, Any], settings: Screen) -> bool:
     )
 
 
-def what_decided(row: Mapping[str, Any]) -> str:
-    """The degradation and the number that decided on an image, by its row of SCREENING.
+_SCORE_OF = {
+    "too-small": "quality/side",
+    "blank": "quality/relief",
+    "content": "content",
+    "watermark": "watermark",
+    **{form.value: f"form/{form}" for form in Form},
+    "clean-but-small": "quality/side",
+    "clean-but-noisy": "quality/noise",
+    "clean-but-soft": "quality/softness",
+    "clean-but-compressed": "quality/blockiness",
+}
+"""Reasons that are of no degradation, and the score that each looks at."""
 
-    That is the presence of the one that is named, since a severity of 2 may be that of a clean
-    photo; for `TRACES` it is the lowest severity. "" where none is named, no number where the judge
-    was not asked.
+
+def what_decided(row: Mapping[str, Any]) -> str:
+    """What decided on an image, and its number, by the image's row of SCREENING.
+
+    Of a degradation that is the presence, since a severity of 2 may be that of a clean photo; for
+    `TRACES` it is the lowest severity, for `_SCORE_OF` that score. "" where nothing is named, no
+    number where the judge was not asked.
     """
     scores = row.get("scores", {})
+    score = _SCORE_OF.get(row["reason"], "")
+    if score in scores:
+        return f"{score.rpartition('/')[2]} {scores[score]:.3g}"
     if row["reason"] == TRACES:
         lowest = _lowest_severity(scores)
         return f"{lowest} {scores[f'severity/{lowest}']:.1f}"

@@ -29,7 +29,7 @@ figcaption{font-size:12px;overflow-wrap:anywhere}
 bdi{display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:3;overflow:hidden}
 </style><h1>Screening</h1>
 <p>The number decided: the presence of the strongest degradation, 1 (extreme) to 5 (none); for
-traces its severity.</p>
+traces its severity; for marks and forms how likely they are, 0 to 1; else what is named.</p>
 """
 
 

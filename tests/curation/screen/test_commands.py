@@ -124,6 +124,10 @@ def test_what_is_printed_is_what_decided() -> None:
     scores |= {"presence/haze": 4.7, "severity/haze": 2.1}
     said = _verdict(row | {"verdict": "drop", "reason": "traces", "scores": scores})
     assert said == "a.jpg  drop (traces)  haze 2.1"
+    others = {"form/collage": 0.814, "quality/side": 96.0, "watermark": 0.2}
+    for reason, number in (("collage", "collage 0.814"), ("too-small", "side 96")):
+        said = _verdict(row | {"verdict": "drop", "reason": reason, "scores": scores | others})
+        assert said == f"a.jpg  drop ({reason})  {number}"
     said = _verdict(row | {"reason": "prompt", "scores": {}})
     assert said == "a.jpg  clean (prompt)  noise"
     assert _verdict(row | {"degradation": None, "scores": {}}) == "a.jpg  clean (clean)"
