@@ -65,7 +65,14 @@ class Screen(Settings):
         0.0, ge=0.0, le=1.0, description="Less sure answers do not make an image degraded."
     )
     max_watermark: float = Field(
-        0.6, ge=0.0, le=1.0, description="Images with a higher watermark probability are dropped."
+        0.6, ge=0.0, le=1.0, description="Images with a higher probability of a mark are dropped."
+    )
+    max_named_watermark: float = Field(
+        0.3,
+        ge=0.0,
+        le=1.0,
+        description="The same for marks whose writing names an owner or an address, or says what "
+        "agencies write over previews. From this probability on, the writing is read.",
     )
     max_border: float = Field(
         0.7,

@@ -17,6 +17,8 @@ WORDS = (
     "2024:05:01 12:30", "12/08/2019", "Anna & Paul", "copyright 2023", "imagebank.example",
     "@travel.diary", "PROOF", "All rights reserved", "HOLIDAY SALE", "Photo: M. Weber",
 )  # fmt: skip
+UNOWNED = ("2024:05:01 12:30", "12/08/2019", "Anna & Paul", "HOLIDAY SALE")
+"""Those that name no owner: dates and captions."""
 STYLES = ("corner", "centre", "tiled", "stamp", "caption", "logo", "stock")
 LEAST_CONTRAST = 0.9
 """Mean change of the marked pixels, over the deviation of the ground there plus 8 grey levels. A
@@ -31,6 +33,7 @@ class Marked:
     mask: np.ndarray
     """(h, w) bool"""
     style: str
+    text: str
 
 
 def mark(photo: Rgb, rng: np.random.Generator) -> Marked:
@@ -67,7 +70,7 @@ def mark(photo: Rgb, rng: np.random.Generator) -> Marked:
         sheet.paste(tile, _place(style, (width, height), tile.size, rng))
     if style == "logo":
         _ring(sheet, tile.size, rng)
-    return _blend(photo, sheet, style, opacity, rng)
+    return Marked(*_blend(photo, sheet, style, opacity, rng), style, text)
 
 
 def _agency(size: tuple[int, int], tile: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -139,7 +142,7 @@ def _ring(sheet: Image.Image, tile: tuple[int, int], rng: np.random.Generator) -
 
 def _blend(
     photo: Rgb, sheet: Image.Image, style: str, opacity: float, rng: np.random.Generator
-) -> Marked:
+) -> tuple[Rgb, np.ndarray]:
     alpha = np.asarray(sheet, np.float32)[:, :, None] / 255
     values = photo.astype(np.float32)
     colours = [(255, 255, 255), (245, 245, 245), (20, 20, 20), (200, 200, 200)]
@@ -167,7 +170,7 @@ def _blend(
         if change >= LEAST_CONTRAST * busy or opacity >= 1:
             break
         opacity = min(opacity * 1.15, 1.0)
-    return Marked((np.clip(blended, 0, 255) + 0.5).astype(np.uint8), where, style)
+    return (np.clip(blended, 0, 255) + 0.5).astype(np.uint8), where
 
 
 def _deviation(photo: Rgb, where: np.ndarray) -> float:

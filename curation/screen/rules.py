@@ -10,6 +10,7 @@ from curation.screen.forms import Form
 from curation.screen.prompts import Reading
 from curation.screen.quality import Quality
 from networks.interfaces import Judgement
+from networks.watermark.kinds import NO_MARK, Kind, Mark
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Found:
     quality: Quality
     judgements: Mapping[Degradation, Judgement] = field(default_factory=dict)
     """Of all nine where the judge decides, of those that the prompts name where prompts do."""
-    watermark: float = 0.0
+    mark: Mark = NO_MARK
     forms: Mapping[Form, float] = field(default_factory=dict)
     content: float | None = None
     """None where no filter is installed."""
@@ -46,7 +47,10 @@ RULES = {
     "too-small": "the shorter side is below min_side",
     "blank": "nothing to be seen: one colour, or one that changes evenly (min_relief)",
     "content": "the content filter's score is above max_content",
-    "watermark": "the watermark probability is above max_watermark",
+    Kind.WATERMARK: "a mark (max_watermark) that names an owner (max_named_watermark), is repeated "
+    "or cannot be read",
+    Kind.TEXT: "a mark (max_watermark) whose writing is a caption, a date or the like",
+    Kind.LOGO: "a mark (max_watermark) that is drawn, not written",
     "border": "a plain border on two sides at least (max_border)",
     "collage": "a cut from edge to edge between two pictures (max_collage)",
     "screenshot": "it looks like a screenshot, a page or a chart (max_screenshot)",
@@ -126,14 +130,20 @@ def _verdict(found: Found, present: frozenset[Degradation], settings: Screen) ->
     # What is no number is within no limit.
     if found.content is not None and not found.content <= settings.max_content:
         return "drop", "content"
-    if not found.watermark <= settings.max_watermark:
-        return "drop", "watermark"
+    if not found.mark.probability <= _mark_limit(found.mark.named, settings):
+        return "drop", found.mark.kind.value
     for form, limit in limits.items():
         if not found.forms.get(form, 0.0) <= limit:
             return "drop", form.value
     if found.reading is not None:
         return _prompted(found, found.reading, present, settings)
     return _judged(found, present, settings)
+
+
+def _mark_limit(named: bool, settings: Screen) -> float:
+    if not named:
+        return settings.max_watermark
+    return min(settings.max_watermark, settings.max_named_watermark)
 
 
 def _prompted(
@@ -206,7 +216,7 @@ _SCORE_OF = {
     "too-small": "quality/side",
     "blank": "quality/relief",
     "content": "content",
-    "watermark": "watermark",
+    **{kind.value: "watermark" for kind in Kind},
     **{form.value: f"form/{form}" for form in Form},
     "clean-but-small": "quality/side",
     "clean-but-noisy": "quality/noise",
@@ -266,7 +276,7 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
             f"(present at {threshold:g})"
         )
     limits = {
-        "watermark": ("watermark", settings.max_watermark),
+        "watermark": ("watermark", _mark_limit(bool(scores.get("named")), settings)),
         "content": ("content", settings.max_content),
         **{f"form/{form}": (form.value, getattr(settings, f"max_{form.value}")) for form in Form},
     }

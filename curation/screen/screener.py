@@ -20,8 +20,10 @@ from networks.interfaces import Judgement
 from networks.judges import load_judge
 from networks.judges.answers import Silence, ask
 from networks.watermark.detector import load_detector
+from networks.watermark.meaning import find_mark
+from networks.watermark.reading import load_reader
 
-VERSION = "9"
+VERSION = "10"
 """Of the rules and the explicit detectors; results of another version are computed again."""
 
 
@@ -33,7 +35,8 @@ class Screener:
         self.settings = settings
         self._silence = Silence(settings.judge, "screen.judge")
         self.judge = load_judge(settings.judge)
-        self.marks = load_detector()
+        self.marks, self.reader = load_detector(), load_reader()
+        self._read_from = min(settings.max_named_watermark, settings.max_watermark)
         self.content = load_filter(settings.content_model, tuple(settings.content_labels))
         self.prompts = (
             PromptReader(load_embedder(settings.embedder))
@@ -47,6 +50,7 @@ class Screener:
         return {
             "judge": str(self.judge.identity),
             "watermark": str(self.marks.identity),
+            "reader": str(self.reader.identity),
             "content": str(self.content.identity) if self.content else NONE,
             "prompts": str(self.prompts.embedder.identity) if self.prompts else NONE,
         }
@@ -58,6 +62,7 @@ class Screener:
             VERSION,
             self.judge.identity.digest,
             self.marks.identity.digest,
+            self.reader.identity.digest,
             self.content.identity.digest if self.content else NONE,
             self.prompts.digest if self.prompts else NONE,
             FORMS,
@@ -82,7 +87,7 @@ class Screener:
                 Found(
                     measure_quality(image),
                     judged[index],
-                    self.marks.probability(image),
+                    find_mark(image, self.marks, self.reader, self._read_from),
                     forms(image),
                     contents[index],
                     readings[index],
@@ -120,7 +125,7 @@ def load_screener(settings: str) -> Screener:
 
 def _row(found: Found, settings: Screen) -> dict[str, Any]:
     decision = decide(found, settings)
-    scores = {"watermark": found.watermark}
+    scores = {"watermark": found.mark.probability, "named": float(found.mark.named)}
     scores |= {f"form/{form}": value for form, value in found.forms.items()}
     quality = found.quality
     scores |= {
@@ -144,7 +149,7 @@ def _row(found: Found, settings: Screen) -> dict[str, Any]:
         "also": list(decision.also),
         "confidence": decision.confidence,
         "severity": decision.severity,
-        "watermark": found.watermark,
+        "watermark": found.mark.probability,
         "verdict": decision.verdict,
         "reason": decision.reason,
         "scores": scores,

@@ -12,14 +12,8 @@ import torch
 from catalog.images import Rgb
 from networks.interfaces import Identity
 from networks.pyramid import MULTIPLE, STRIDE
-from networks.watermark.network import (
-    KINDS,
-    TOPS,
-    Kind,
-    MarkNet,
-    evidence,
-    inputs,
-)
+from networks.watermark.kinds import KINDS, Kind
+from networks.watermark.network import TOPS, MarkNet, evidence, inputs
 from networks.weights import read_pinned
 
 VERSION = "v5"

@@ -1,31 +1,16 @@
 """The network: where in an image something is written or drawn over it, and what kind of thing."""
 
-from enum import StrEnum
-
 import numpy as np
 import torch
 from torch import nn
 
 from catalog.images import Rgb
 from networks.pyramid import WIDTHS, Pyramid, conv, planes, twice
+from networks.watermark.kinds import KINDS
 
 TOPS = (16, 64, 256)
 """Counts of the strongest cells whose mean logits are an image's evidence: from about three small
 letters to a line of large ones."""
-
-
-class Kind(StrEnum):
-    """What a mark is."""
-
-    WATERMARK = "watermark"
-    """a name, an agency's pale or repeated writing"""
-    TEXT = "text-overlay"
-    """a caption or a date stamp"""
-    LOGO = "logo"
-    """a sign"""
-
-
-KINDS = tuple(Kind)
 
 
 class MarkNet(Pyramid):

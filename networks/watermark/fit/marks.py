@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from catalog.images import Rgb
 from networks.watermark.fit.writing import beside, logo, stacked, words, write
-from networks.watermark.network import Kind
+from networks.watermark.kinds import Kind
 
 STYLES = {
     "corner": 0.19, "centre": 0.23, "tiled": 0.2, "caption": 0.12, "stamp": 0.08, "logo": 0.14,

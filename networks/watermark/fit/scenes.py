@@ -16,7 +16,7 @@ from networks.pyramid import STRIDE
 from networks.watermark.fit import marks
 from networks.watermark.fit.scenery import bars, sign
 from networks.watermark.fit.sources import load, shares
-from networks.watermark.network import KINDS
+from networks.watermark.kinds import KINDS
 
 SIDE = 256
 MARKED = 0.6

@@ -26,6 +26,8 @@ from curation.screen.screener import Screener, load_screener
 from curation.screen.stage import run, screen_shard
 from networks.degraders import load_degrader
 from networks.interfaces import Judge, Judgement
+from networks.watermark.detector import Marks
+from networks.watermark.kinds import Kind, Mark
 
 SETTINGS = Screen.model_validate({})
 
@@ -108,11 +110,30 @@ def test_rules(
     named: str | None,
     also: tuple[str, ...],
 ) -> None:
-    found = Found(_good(min(size)), _judgements(**severities), watermark)
+    found = Found(_good(min(size)), _judgements(**severities), Mark(watermark))
     decision = decide(found, SETTINGS)
     assert (decision.verdict, decision.reason) == (verdict, reason)
     assert decision.degradation == named
     assert decision.also == also
+
+
+@pytest.mark.parametrize(
+    ("mark", "reason"),
+    [
+        (Mark(0.7, Kind.LOGO), "logo"),
+        (Mark(0.7, Kind.TEXT), "text-overlay"),
+        (Mark(0.5, Kind.TEXT), "severity"),
+        (Mark(0.5, Kind.WATERMARK, named=True), "watermark"),
+        (Mark(0.3, Kind.WATERMARK, named=True), "severity"),
+        (Mark(float("nan")), "watermark"),
+    ],
+)
+def test_a_mark_is_dropped_for_what_it_is(mark: Mark, reason: str) -> None:
+    found = Found(_good(300), _judgements(rain=2.0), mark)
+    assert decide(found, SETTINGS).reason == reason
+    # A lower limit for all marks holds for those that name an owner, too.
+    strict = SETTINGS.model_copy(update={"max_watermark": 0.2})
+    assert decide(found, strict).reason == mark.kind
 
 
 @pytest.mark.parametrize(
@@ -185,7 +206,7 @@ def test_placeholders_and_gradients_are_blank_and_the_darkest_photos_are_not() -
 
 
 def test_content_that_is_not_wanted_is_dropped_before_anything_is_named() -> None:
-    found = Found(_good(400), _judgements(rain=2.0), watermark=1.0, content=0.9)
+    found = Found(_good(400), _judgements(rain=2.0), Mark(1.0), content=0.9)
     assert decide(found, SETTINGS).reason == "content"
     assert decide(Found(_good(400), _judgements(rain=2.0), content=0.1), SETTINGS).reason == (
         "severity"
@@ -315,13 +336,13 @@ def test_only_images_without_an_answer_are_screened_again(
     rows = read_table(layout.screening, schemas.SCREENING).to_pylist()
     assert [row["reason"] for row in rows] == ["judge-failed", "severity", rows[2]["reason"]]
     looked: list[tuple[int, ...]] = []
-    probability = screener.marks.probability
+    find = screener.marks.find
 
-    def counted(image: np.ndarray) -> float:
+    def counted(image: np.ndarray) -> Marks:
         looked.append(image.shape)
-        return probability(image)
+        return find(image)
 
-    monkeypatch.setattr(screener.marks, "probability", counted)
+    monkeypatch.setattr(screener.marks, "find", counted)
     run(layout, SETTINGS)
     assert looked == [photo.shape for photo in photos[:2]]
     completed = layout.screening.read_bytes()
