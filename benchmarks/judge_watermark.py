@@ -25,7 +25,6 @@ from networks.watermark.meaning import find_mark
 from networks.watermark.reading import load_reader
 
 DATA = Path(__file__).parents[1] / "../shared/data"
-SEED = 0
 LIMITS = (0.3, 0.4, 0.5, 0.55, 0.58, 0.59, 0.6, 0.7, 0.8)
 
 
@@ -49,7 +48,8 @@ def _kind(made: Marked) -> Kind:
 
 @click.command()
 @click.option("--photos", type=click.Path(path_type=Path), default=DATA / "clean")
-def main(photos: Path) -> None:
+@click.option("--seed", default=0, help="Of the marks.")
+def main(photos: Path, seed: int) -> None:
     """Measure and print."""
     cv2.setNumThreads(1)
     detector = load_detector()
@@ -58,11 +58,10 @@ def main(photos: Path) -> None:
     dropped: dict[str, list[bool]] = {"marked": [], "plain": []}
     for index, path in enumerate(track(sorted(photos.glob("*.jpg")), "photos")):
         photo = decode(path.read_bytes())
-        made = mark(photo, np.random.default_rng([SEED, index]))
+        made = mark(photo, np.random.default_rng([seed, index]))
         for name, image in (("plain", photo), ("marked", made.image)):
-            found = find_mark(image, detector, reader, settings.max_named_watermark)
-            limit = settings.max_named_watermark if found.named else settings.max_watermark
-            dropped[name].append(found.probability > limit)
+            found = find_mark(image, detector, reader, settings.mark_limit(names_owner=True))
+            dropped[name].append(found.probability > settings.mark_limit(found.names_owner))
             if name == "plain":
                 plain.append((found.probability, path.name))
         marked.append(found.probability)

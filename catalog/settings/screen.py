@@ -67,12 +67,12 @@ class Screen(Settings):
     max_watermark: float = Field(
         0.6, ge=0.0, le=1.0, description="Images with a higher probability of a mark are dropped."
     )
-    max_named_watermark: float = Field(
+    max_watermark_naming_owner: float = Field(
         0.3,
         ge=0.0,
         le=1.0,
         description="The same for marks whose writing names an owner or an address, or says what "
-        "agencies write over previews. From this probability on, the writing is read.",
+        "agencies write over previews; max_watermark where that is lower. Above it marks are read.",
     )
     max_border: float = Field(
         0.7,
@@ -152,6 +152,12 @@ class Screen(Settings):
     def margin(self, degradation: Degradation) -> float:
         """Margin over a clean photo from which `degradation` is present by its prompts."""
         return self.prompt_margin_by.get(degradation, self.prompt_margin)
+
+    def mark_limit(self, names_owner: bool) -> float:
+        """Probability of a mark above which an image is dropped."""
+        if not names_owner:
+            return self.max_watermark
+        return min(self.max_watermark, self.max_watermark_naming_owner)
 
     def threshold(self, degradation: Degradation) -> float:
         """Severity at or below which `degradation` is present."""

@@ -47,10 +47,10 @@ RULES = {
     "too-small": "the shorter side is below min_side",
     "blank": "nothing to be seen: one colour, or one that changes evenly (min_relief)",
     "content": "the content filter's score is above max_content",
-    Kind.WATERMARK: "a mark (max_watermark) that names an owner (max_named_watermark), is repeated "
-    "or cannot be read",
+    Kind.WATERMARK: "a mark (max_watermark) that names an owner (max_watermark_naming_owner), is "
+    "repeated, lies across the middle or cannot be read",
     Kind.TEXT: "a mark (max_watermark) whose writing is a caption, a date or the like",
-    Kind.LOGO: "a mark (max_watermark) that is drawn, not written",
+    Kind.LOGO: "a mark (max_watermark) that is a drawn sign, with or without writing beside it",
     "border": "a plain border on two sides at least (max_border)",
     "collage": "a cut from edge to edge between two pictures (max_collage)",
     "screenshot": "it looks like a screenshot, a page or a chart (max_screenshot)",
@@ -130,7 +130,7 @@ def _verdict(found: Found, present: frozenset[Degradation], settings: Screen) ->
     # What is no number is within no limit.
     if found.content is not None and not found.content <= settings.max_content:
         return "drop", "content"
-    if not found.mark.probability <= _mark_limit(found.mark.named, settings):
+    if not found.mark.probability <= settings.mark_limit(found.mark.names_owner):
         return "drop", found.mark.kind.value
     for form, limit in limits.items():
         if not found.forms.get(form, 0.0) <= limit:
@@ -138,12 +138,6 @@ def _verdict(found: Found, present: frozenset[Degradation], settings: Screen) ->
     if found.reading is not None:
         return _prompted(found, found.reading, present, settings)
     return _judged(found, present, settings)
-
-
-def _mark_limit(named: bool, settings: Screen) -> float:
-    if not named:
-        return settings.max_watermark
-    return min(settings.max_watermark, settings.max_named_watermark)
 
 
 def _prompted(
@@ -276,14 +270,15 @@ def explanation(name: str, row: Mapping[str, Any], settings: Screen) -> list[str
             f"(present at {threshold:g})"
         )
     limits = {
-        "watermark": ("watermark", _mark_limit(bool(scores.get("named")), settings)),
+        "watermark": ("watermark", settings.mark_limit(bool(scores.get("names-owner")))),
         "content": ("content", settings.max_content),
         **{f"form/{form}": (form.value, getattr(settings, f"max_{form.value}")) for form in Form},
     }
     for key, (label, limit) in limits.items():
         if key in scores:
             mark = " " if scores[key] <= limit else "*"
-            lines.append(f"  {mark} {label:12} {scores[key]:.2f} (dropped above {limit:g})")
+            why = ", it names an owner" if key == "watermark" and scores.get("names-owner") else ""
+            lines.append(f"  {mark} {label:12} {scores[key]:.2f} (dropped above {limit:g}{why})")
     if "quality/relief" in scores:
         mark = "*" if scores["quality/relief"] < settings.min_relief else " "
         lines.append(

@@ -36,7 +36,6 @@ class Screener:
         self._silence = Silence(settings.judge, "screen.judge")
         self.judge = load_judge(settings.judge)
         self.marks, self.reader = load_detector(), load_reader()
-        self._read_from = min(settings.max_named_watermark, settings.max_watermark)
         self.content = load_filter(settings.content_model, tuple(settings.content_labels))
         self.prompts = (
             PromptReader(load_embedder(settings.embedder))
@@ -81,13 +80,15 @@ class Screener:
         """
         readings = self.prompts.read(images) if self.prompts else [None] * len(images)
         judged = self._judged(images, readings)
+        # Below it what is written changes nothing.
+        read_above = self.settings.mark_limit(names_owner=True)
         contents = self.content.scores(images) if self.content else [None] * len(images)
         return [
             _row(
                 Found(
                     measure_quality(image),
                     judged[index],
-                    find_mark(image, self.marks, self.reader, self._read_from),
+                    find_mark(image, self.marks, self.reader, read_above),
                     forms(image),
                     contents[index],
                     readings[index],
@@ -125,7 +126,7 @@ def load_screener(settings: str) -> Screener:
 
 def _row(found: Found, settings: Screen) -> dict[str, Any]:
     decision = decide(found, settings)
-    scores = {"watermark": found.mark.probability, "named": float(found.mark.named)}
+    scores = {"watermark": found.mark.probability, "names-owner": float(found.mark.names_owner)}
     scores |= {f"form/{form}": value for form, value in found.forms.items()}
     quality = found.quality
     scores |= {

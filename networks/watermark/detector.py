@@ -34,14 +34,20 @@ class Marks:
     """0 .. 1, that there is any mark"""
     kinds: Mapping[Kind, float]
     """shares, in sum 1, of what the strongest part of it looks like"""
+    cells: np.ndarray
+    """(rows, columns) float32 in 0 .. 1: how likely each cell of the image belongs to a mark"""
 
     @property
     def kind(self) -> Kind:
         """The likeliest."""
         return max(self.kinds, key=lambda kind: self.kinds[kind])
 
+    def where(self, shape: tuple[int, ...]) -> np.ndarray:
+        """(h, w) float32 in 0 .. 1: the cells spread over an image of `shape`, (h, w, ...)."""
+        return cv2.resize(self.cells, shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
-NO_MARKS = Marks(0.0, {kind: 1 / len(KINDS) for kind in KINDS})
+
+NO_MARKS = Marks(0.0, {kind: 1 / len(KINDS) for kind in KINDS}, np.zeros((1, 1), np.float32))
 
 
 @dataclass(frozen=True)
@@ -73,26 +79,19 @@ class MarkDetector:
 
     def find(self, image: Rgb) -> Marks:
         """What is over an (h, w, 3) uint8 image; nothing below 32 pixels a side."""
-        if _is_too_narrow(image):
+        if min(image.shape[:2]) < SMALLEST_SIDE:
             return NO_MARKS
         logits, found = look(self._net, image)
         probability = float(self._score(found))
         flat = logits.flatten(1)
         strongest = flat[0].topk(min(TOPS[1], flat.shape[1])).indices
         shares = torch.softmax(flat[1:, strongest], dim=0).mean(dim=1).tolist()
-        return Marks(probability, dict(zip(KINDS, shares, strict=True)))
+        cells = torch.sigmoid(logits[0]).numpy()
+        return Marks(probability, dict(zip(KINDS, shares, strict=True)), cells)
 
     def probability(self, image: Rgb) -> float:
         """0 .. 1 for an (h, w, 3) uint8 image, that there is any mark; see `find`."""
         return self.find(image).probability
-
-    def where(self, image: Rgb) -> np.ndarray:
-        """(h, w) float32 in 0 .. 1: how likely each pixel belongs to a mark."""
-        if _is_too_narrow(image):
-            return np.zeros(image.shape[:2], np.float32)
-        likely = torch.sigmoid(_logits(self._net, _reduced(image, 1.0))[0]).numpy()
-        size = (image.shape[1], image.shape[0])
-        return cv2.resize(likely, size, interpolation=cv2.INTER_LINEAR)
 
 
 def look(net: MarkNet, image: Rgb) -> tuple[torch.Tensor, np.ndarray]:
@@ -123,7 +122,3 @@ def _logits(net: MarkNet, image: Rgb) -> torch.Tensor:
 def load_detector() -> MarkDetector:
     """The detector with its weights, read once a process."""
     return MarkDetector()
-
-
-def _is_too_narrow(image: Rgb) -> bool:
-    return min(image.shape[:2]) < SMALLEST_SIDE

@@ -26,7 +26,7 @@ class Mark:
     """0 .. 1, that there is any mark"""
     kind: Kind = Kind.WATERMARK
     """What it is, if it is there."""
-    named: bool = False
+    names_owner: bool = False
     """Whether its writing names an owner."""
 
 

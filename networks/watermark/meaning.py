@@ -10,7 +10,7 @@ import numpy as np
 from catalog.images import Rgb
 from networks.watermark.detector import MarkDetector, Marks
 from networks.watermark.kinds import Kind, Mark
-from networks.watermark.reading import Line, Reader
+from networks.watermark.reading import Line, Reader, reduced
 
 LIKELY = 0.3
 """Probability from which a pixel counts as marked."""
@@ -18,6 +18,11 @@ ON_MARK = 0.2
 """Share of a line's pixels that must be marked: the others are writing in the photo, on a sign."""
 REPEATED = 3
 """Lines that say the same and so fill a photo."""
+MOST_LINES = 12
+"""Lines that are read: a page of writing has a hundred, and each takes a third of a second."""
+SIGN_LIKELY = 0.7
+"""Probability from which a pixel counts as part of a sign: photos have places that look a little
+like one, and no writing to be read there tells them from it."""
 SIGN = 0.5
 """Share of the marked pixels that a sign has at least, beside all writing."""
 SIGN_ASPECT = 3.0
@@ -30,7 +35,7 @@ ACROSS = 0.3
 
 _OWNER = re.compile(
     r"©|®|™|\(c\)|@\w|https?:|www\b|\w\.(?:com|net|org|io|example|[a-z]{2})\b"
-    r"|copyright|(?:all )?rights|reserved|do\s*not\s*copy|\bphoto|fotograf|photograph|picture"
+    r"|copyright|rights|reserved|do\s*not\s*copy|\bphoto|fotograf|photograph|picture"
     r"|stock|image|footage|preview|sample|proof|watermark|specimen|licen[cs]e|draft"
     r"|getty|alamy|shutter|istock|adobe|dreamstime|123rf|pixabay|unsplash|pexels|flickr"
     r"|instagram|facebook|tiktok|youtube|weibo"
@@ -38,7 +43,6 @@ _OWNER = re.compile(
     re.IGNORECASE,
 )
 """Names of owners, addresses, and what agencies write over previews."""
-_DATE = re.compile(r"\d{1,4}[:/.\-]\d{1,2}[:/.\-]\d{1,4}")
 
 
 def find_mark(image: Rgb, detector: MarkDetector, reader: Reader, least: float) -> Mark:
@@ -46,19 +50,26 @@ def find_mark(image: Rgb, detector: MarkDetector, reader: Reader, least: float) 
     marks = detector.find(image)
     if marks.probability <= least:
         return Mark(marks.probability)
-    likely = detector.where(image)
-    lines = written_on(reader.read(image), likely)
+    image = reduced(image)
+    likely = marks.where(image.shape)
+    lines = written_on(image, reader, likely)
     return Mark(marks.probability, kind_of(marks, lines, likely), names_owner(lines))
 
 
-def written_on(lines: Sequence[Line], likely: np.ndarray) -> list[Line]:
-    """The lines that lie on a mark, by the (h, w) probabilities of its pixels."""
-    return [line for line in lines if _share(line, likely) >= ON_MARK]
+def written_on(image: Rgb, reader: Reader, likely: np.ndarray) -> list[Line]:
+    """What is written on the mark of a `reduced` image, by the (h, w) probabilities of its pixels.
+
+    The longest `MOST_LINES` lines of more than a single character.
+    """
+    places = [corners for corners in reader.lines(image) if _share(corners, likely) >= ON_MARK]
+    places.sort(key=cv2.contourArea, reverse=True)
+    lines = [reader.read(image, corners) for corners in places[:MOST_LINES]]
+    return [line for line in lines if len(line.text) > 1]
 
 
 def names_owner(lines: Sequence[Line]) -> bool:
     """Whether the writing names an owner, as watermarks do and captions do not."""
-    return any(_OWNER.search(line.text) and not _DATE.search(line.text) for line in lines)
+    return any(_OWNER.search(line.text) for line in lines)
 
 
 def kind_of(marks: Marks, lines: Sequence[Line], likely: np.ndarray) -> Kind:
@@ -95,7 +106,7 @@ def _lies_across(lines: Sequence[Line], shape: tuple[int, ...]) -> bool:
 
 
 def _has_sign(lines: Sequence[Line], likely: np.ndarray) -> bool:
-    marked = (likely > LIKELY).astype(np.uint8)
+    marked = (likely > SIGN_LIKELY).astype(np.uint8)
     whole = int(marked.sum())
     for line in lines:
         corners = _grown(line.corners).astype(np.int32)
@@ -116,7 +127,11 @@ def _grown(corners: np.ndarray) -> np.ndarray:
     return corners + np.sign(corners - corners.mean(axis=0)) * max(height * 2 / 3, SPILL)
 
 
-def _share(line: Line, likely: np.ndarray) -> float:
-    inside = np.zeros(likely.shape, np.uint8)
-    cv2.fillConvexPoly(inside, line.corners.astype(np.int32), 1)
-    return float((likely[inside > 0] > LIKELY).mean()) if inside.any() else 0.0
+def _share(corners: np.ndarray, likely: np.ndarray) -> float:
+    """Of the pixels within the corners, the marked ones."""
+    left, top, width, height = cv2.boundingRect(corners.astype(np.int32))
+    left, top = max(left, 0), max(top, 0)
+    near = likely[top : top + height, left : left + width]
+    inside = np.zeros(near.shape, np.uint8)
+    cv2.fillConvexPoly(inside, (corners - (left, top)).astype(np.int32), 1)
+    return float((near[inside > 0] > LIKELY).mean()) if inside.any() else 0.0

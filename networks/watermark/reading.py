@@ -1,5 +1,6 @@
 """What is written in an image, by RapidOCR with the PP-OCRv6 models that its wheel carries."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import version
@@ -27,8 +28,13 @@ MODELS = {
 """File and SHA-256 of what finds lines and of what reads them."""
 LONGEST_SIDE = 1280
 """Larger images are reduced to this longer side."""
-LONGEST_ASPECT = 16
-"""Of longer images nothing is read: they are brought to a shorter side of 736 pixels for it."""
+LONGEST_ASPECT = 4
+"""Longer side over shorter. The library brings the shorter side to 736 pixels, so longer images
+would take gigabytes: in them no line is found."""
+
+
+LEAST_SURE = 0.5
+"""Of 0 .. 1; the library's own limit."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ class Reader:
             # Named, they are not looked for, nor downloaded where they are not found.
             parameters[f"{part}.model_path"] = str(folder / name)
         self._parameters = parameters
-        weights = "+".join(sha256 for _, sha256 in MODELS.values())
-        self.identity = Identity("rapidocr", version("rapidocr"), weights)
+        weights = hashlib.sha256("\n".join(sha256 for _, sha256 in MODELS.values()).encode())
+        self.identity = Identity("rapidocr", version("rapidocr"), weights.hexdigest())
 
     @cached_property
     def _engine(self) -> Any:
@@ -68,22 +74,34 @@ class Reader:
 
         return RapidOCR(params=self._parameters)
 
-    def read(self, image: Rgb) -> list[Line]:
-        """The lines of an (h, w, 3) uint8 image, none of a single character."""
-        longer, shorter = max(image.shape[:2]), min(image.shape[:2])
-        if longer > LONGEST_ASPECT * shorter:
+    def lines(self, image: Rgb) -> list[np.ndarray]:
+        """Where lines are written in a `reduced` image: (4, 2) float32 `Line.corners` each."""
+        if max(image.shape[:2]) > LONGEST_ASPECT * min(image.shape[:2]):
             return []
-        share = min(LONGEST_SIDE / longer, 1.0)
-        if share < 1:
-            image = cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-        found = self._engine(np.ascontiguousarray(image[:, :, ::-1]))
-        if found.boxes is None or found.txts is None:
-            return []
-        return [
-            Line(text, np.asarray(corners, np.float32) / share)
-            for text, corners in zip(found.txts, found.boxes, strict=True)
-            if len(text.strip()) > 1
-        ]
+        found = self._engine(_bgr(image), use_det=True, use_cls=False, use_rec=False)
+        return [] if found.boxes is None else [np.asarray(one, np.float32) for one in found.boxes]
+
+    def read(self, image: Rgb, corners: np.ndarray) -> Line:
+        """The line at `corners` of the image; its text is "" where it cannot be read."""
+        from rapidocr.utils.process_img import get_rotate_crop_image
+
+        part = get_rotate_crop_image(_bgr(image), corners)
+        found = self._engine(part, use_det=False, use_cls=False, use_rec=True)
+        sure = found.txts and found.scores and found.scores[0] >= LEAST_SURE
+        return Line(found.txts[0].strip() if sure else "", corners)
+
+
+def reduced(image: Rgb) -> Rgb:
+    """(h, w, 3) uint8 of any size to at most `LONGEST_SIDE`."""
+    share = LONGEST_SIDE / max(image.shape[:2])
+    if share >= 1:
+        return image
+    size = [max(round(side * share), 1) for side in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _bgr(image: Rgb) -> np.ndarray:
+    return np.ascontiguousarray(image[:, :, ::-1])
 
 
 @lru_cache(maxsize=1)

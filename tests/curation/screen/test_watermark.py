@@ -38,7 +38,7 @@ def test_the_map_shows_where() -> None:
     over = photo.copy()
     written = mark(photo, np.random.default_rng(11))
     over[:] = written.image
-    likely = load_detector().where(over)
+    likely = load_detector().find(over).where(over.shape)
     assert likely.shape == photo.shape[:2]
     assert likely[written.mask].mean() > 3 * likely[~written.mask].mean()
 

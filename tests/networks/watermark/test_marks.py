@@ -14,8 +14,8 @@ from catalog.images import Rgb
 from networks.watermark import reading
 from networks.watermark.detector import NO_MARKS, load_detector
 from networks.watermark.kinds import Kind
-from networks.watermark.meaning import find_mark, kind_of, names_owner, written_on
-from networks.watermark.reading import Line, Reader, load_reader
+from networks.watermark.meaning import MOST_LINES, find_mark, kind_of, names_owner, written_on
+from networks.watermark.reading import LONGEST_SIDE, Line, Reader, load_reader, reduced
 
 SIZE = (300, 400)
 AT_THE_EDGE = (20.0, 260.0)
@@ -46,7 +46,7 @@ def _written(photo: Rgb, text: str, place: tuple[int, int], size: int) -> Rgb:
     [
         "© Jane Doe", "(c) 2024 A. Weber", "www.example.com", "imagebank.example", "@travel.diary",
         "copyright 2023", "Photo: M. Weber", "SAMPLE", "All rights reserved", "stockphoto",
-        "小红书号", "photographie",
+        "小红书号", "photographie", "© Jane Doe 12/08/2019",
     ],
 )  # fmt: skip
 def test_owners_and_addresses_are_told(text: str) -> None:
@@ -81,35 +81,58 @@ def test_a_sign_beside_writing_is_a_logo() -> None:
 
 
 def test_writing_in_the_photo_is_no_part_of_the_mark() -> None:
-    shop, mark = _line("STOCK EXCHANGE", (20.0, 20.0)), _line("12/08/2019")
-    assert written_on([shop, mark], _marked(mark)) == [mark]
+    photo = np.full((*SIZE, 3), 90, np.uint8)
+    both = _written(_written(photo, "STOCK", (20, 20), 40), "12/08/2019", (20, 230), 40)
+    likely = np.zeros(SIZE, np.float32)
+    likely[200:] = 1
+    assert [line.text for line in written_on(both, load_reader(), likely)] == ["12/08/2019"]
+    assert len(written_on(both, load_reader(), np.ones_like(likely))) == 2
+
+
+def test_of_a_page_of_writing_the_largest_lines_are_read() -> None:
+    page = np.full((900, 700, 3), 90, np.uint8)
+    for number in range(MOST_LINES + 3):
+        page = _written(page, f"line {number}", (20, 10 + number * 50), 20)
+    page = _written(page, "TITLE", (200, 800), 70)
+    lines = written_on(page, load_reader(), np.ones(page.shape[:2], np.float32))
+    assert len(lines) == MOST_LINES
+    assert lines[0].text == "TITLE"
 
 
 def test_what_is_written_over_a_photo_is_read_and_named() -> None:
     photo, detector, reader = data.coffee(), load_detector(), load_reader()
     # Read at every probability: this is about reading, the detector has tests of its own.
     owned = find_mark(_written(photo, "www.example.com", (15, 15), 40), detector, reader, 0.0)
-    assert owned.named
+    assert owned.names_owner
     assert owned.kind is Kind.WATERMARK
     dated = find_mark(_written(photo, "2024/05/01 12:30", (15, 340), 40), detector, reader, 0.0)
-    assert not dated.named
+    assert not dated.names_owner
     assert dated.kind is Kind.TEXT
     # Nothing is read where there is hardly a mark.
     bare = find_mark(photo, detector, reader, 0.6)
-    assert not bare.named
+    assert not bare.names_owner
     assert bare.probability == detector.probability(photo)
 
 
-@pytest.mark.parametrize("size", [(32, 600), (1, 1), (3000, 2000), (40, 40)])
+@pytest.mark.parametrize("size", [(32, 600), (1, 1), (3000, 2000), (40, 40), (9000, 40)])
 def test_images_of_any_size_can_be_read(size: tuple[int, int]) -> None:
-    assert load_reader().read(np.full((*size, 3), 200, np.uint8)) == []
+    image = np.full((*size, 3), 200, np.uint8)
+    small = reduced(image)
+    assert max(small.shape[:2]) <= LONGEST_SIDE
+    assert load_reader().lines(small) == []
+    # Read at every probability, so also those in which the detector looks for nothing.
+    assert find_mark(image, load_detector(), load_reader(), -1.0).kind in Kind
 
 
-def test_lines_of_a_large_image_are_placed_in_it() -> None:
+def test_a_mark_on_a_large_photo_is_read() -> None:
     photo = cv2.resize(data.coffee(), (2400, 1600), interpolation=cv2.INTER_CUBIC)
-    (line,) = load_reader().read(_written(photo, "HOLIDAY", (200, 1300), 160))
-    assert line.text == "HOLIDAY"
-    assert line.corners.min(axis=0) == pytest.approx((200, 1330), abs=60)
+    written = _written(photo, "www.example.com", (200, 1300), 130)
+    assert find_mark(written, load_detector(), load_reader(), 0.0).names_owner
+
+
+def test_what_cannot_be_read_is_no_text() -> None:
+    blank = np.full((*SIZE, 3), 128, np.uint8)
+    assert load_reader().read(blank, _line("").corners).text == ""
 
 
 def test_models_that_are_other_ones_are_refused(
