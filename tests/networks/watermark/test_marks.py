@@ -121,7 +121,7 @@ def test_images_of_any_size_can_be_read(size: tuple[int, int]) -> None:
     assert max(small.shape[:2]) <= LONGEST_SIDE
     assert load_reader().lines(small) == []
     # Read at every probability, so also those in which the detector looks for nothing.
-    assert find_mark(image, load_detector(), load_reader(), -1.0).kind in Kind
+    assert not find_mark(image, load_detector(), load_reader(), -1.0).names_owner
 
 
 def test_a_mark_on_a_large_photo_is_read() -> None:
