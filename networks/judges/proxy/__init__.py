@@ -1,1 +1,1 @@
-"""The embedded judge: classical measures of an image under a small learned head."""
+"""The embedded judge: classical measures of an image, and two networks, under a learned head."""

@@ -15,13 +15,16 @@ from catalog.files import atomic_file
 from networks.judges.proxy.kernel import Kernel, load_kernels
 from networks.weights import read_pinned
 
-VERSION = "v7"
-PLACE = Path(__file__).with_name("proxy-judge-v7.json")
-SHA256 = "5f4b233a606e0cd40bf0c6b902097dbf60a18629eab750ae8d28ffc220389610"
+VERSION = "v8"
+PLACE = Path(__file__).with_name("proxy-judge-v8.json")
+SHA256 = "3af2560ffe80063301747d8982192c60767e05a7644fe62aeae3d26560e35c96"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0
 """Severity at which a kernel adds nothing to the score."""
+
+HASHES = ("kernels", "network", "sight")
+"""What the file of the heads names besides."""
 
 KNOTS = 33
 """Quantiles by which a measure is spread evenly over -1 .. 1; constant beyond."""
@@ -82,13 +85,6 @@ class Head:
     """Evidence from which more of it counts little in the score."""
     listened: float = 0.0
     """0 .. 1: what the network counts beside the kernel in the severity within."""
-    takes_lower: bool = False
-    """Whether the severity within is the lower of the two in place of their mean."""
-
-    @property
-    def hears(self) -> bool:
-        """Whether the network counts at all."""
-        return self.takes_lower or self.listened > 0
 
     def evidence(self, values: np.ndarray) -> np.ndarray:
         """(n, measures) raw measures to (n,): the more, the surer that the degradation is there."""
@@ -106,8 +102,6 @@ class Head:
 
     def blend(self, kernel: np.ndarray, network: np.ndarray) -> np.ndarray:
         """(n,) severities by the kernel and by the network to the (n,) that count."""
-        if self.takes_lower:
-            return np.minimum(kernel, network)
         return (1 - self.listened) * kernel + self.listened * network
 
     def score(self, evidence: np.ndarray, within: np.ndarray) -> np.ndarray:
@@ -126,11 +120,11 @@ def spread(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def write_heads(heads: Mapping[Degradation, Head], kernels: str, network: str, place: Path) -> str:
+def write_heads(heads: Mapping[Degradation, Head], hashes: Mapping[str, str], place: Path) -> str:
     """Write the heads as JSON, rounded; return the SHA-256 of the file.
 
-    `kernels` is the SHA-256 of the file of their kernels, "" where there is none; `network` that of
-    the network's, which is thereby part of the judge's identity.
+    `hashes` are the SHA-256 of the files of their "kernels", "" where there is none, of the
+    "network" and of the "sight", which are thereby part of the judge's identity.
     """
 
     def plain(values: np.ndarray) -> list:
@@ -147,11 +141,10 @@ def write_heads(heads: Mapping[Degradation, Head], kernels: str, network: str, p
             "share": float(f"{head.share:.6g}"),
             "enough": float(f"{head.enough:.6g}"),
             "listened": float(f"{head.listened:.6g}"),
-            "takes_lower": head.takes_lower,
         }
         for degradation, head in heads.items()
     }
-    content = {"kernels": kernels, "network": network, "heads": parts}
+    content = {name: hashes[name] for name in HASHES} | {"heads": parts}
     data = (json.dumps(content, separators=(",", ":")) + "\n").encode()
     with atomic_file(place) as temporary:
         temporary.write_bytes(data)
@@ -164,12 +157,13 @@ def load_heads(place: Path = PLACE, sha256: str = SHA256) -> dict[Degradation, H
     return parse(read_pinned(place, sha256, "the judge"))
 
 
-def network_sha256() -> str:
-    """The SHA-256 of the network that the heads listen to.
+def hashes() -> dict[str, str]:
+    """The SHA-256 of the files beside the heads, by `HASHES`.
 
     Raises `UserError` when the heads are other ones.
     """
-    return str(json.loads(read_pinned(PLACE, SHA256, "the judge"))["network"])
+    content = json.loads(read_pinned(PLACE, SHA256, "the judge"))
+    return {name: content[name] for name in HASHES}
 
 
 def parse(data: bytes) -> dict[Degradation, Head]:
@@ -188,7 +182,6 @@ def parse(data: bytes) -> dict[Degradation, Head]:
             part["share"],
             part["enough"],
             part["listened"],
-            part["takes_lower"],
         )
         for name, part in content["heads"].items()
     }

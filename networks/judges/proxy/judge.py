@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from networks.interfaces import Identity, Judgement
-from networks.judges.proxy.head import SHA256, VERSION, load_heads, network_sha256
+from networks.judges.proxy.head import SHA256, VERSION, hashes, load_heads
 from networks.judges.proxy.views import SMALLEST_SIDE, look
 
 ADVISORY = frozenset({Degradation.FLARE, Degradation.REFLECTION})
@@ -29,7 +29,7 @@ class ProxyJudge:
     identity = Identity("proxy-judge", VERSION, SHA256)
 
     def __init__(self) -> None:
-        self._heads = load_heads()
+        self._heads, self._hashes = load_heads(), hashes()
         self._room = REMEMBERED
         self._known: OrderedDict[bytes, dict[Degradation, Judgement]] = OrderedDict()
 
@@ -58,13 +58,15 @@ class ProxyJudge:
     def _judge_all(self, image: Rgb) -> dict[Degradation, Judgement]:
         from networks.judges.proxy.measures import measure_views
         from networks.judges.proxy.network import load_network, severities
+        from networks.judges.proxy.sight import load_sight
 
         views = look(image)
         measures: Mapping[str, float] = measure_views(views)
-        said = severities(load_network(network_sha256()), views)
+        seen = {**measures, **load_sight(self._hashes["sight"]).look(views)}
+        said = severities(load_network(self._hashes["network"]), views)
         found = {}
         for degradation, head in self._heads.items():
-            severity, presence, probability = head.answer(measures, said[degradation])
+            severity, presence, probability = head.answer(seen, said[degradation])
             sure = max(probability, 1 - probability)
             advisory = degradation in ADVISORY
             found[degradation] = Judgement(severity, sure, None, advisory, measures, presence)

@@ -20,7 +20,7 @@ from networks.judges.proxy.fit import scenes, train
 from networks.judges.proxy.fit.packed import unpack
 from networks.judges.proxy.fit.pool import Pool, mirrored
 from networks.judges.proxy.fit.said import blended
-from networks.judges.proxy.measures import measure
+from networks.judges.proxy.measures import measure_views
 from networks.judges.proxy.network import (
     CELL,
     FULL_SIZE_FROM,
@@ -31,6 +31,7 @@ from networks.judges.proxy.network import (
     load_network,
     severities,
 )
+from networks.judges.proxy.sight import load_sight
 from networks.judges.proxy.views import coarse_of, look
 from networks.pyramid import planes, planes_of
 
@@ -57,7 +58,7 @@ def test_weights_survive_saving_and_others_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 900), (1600, 50)])
 def test_views_of_any_shape_have_severities_within_bounds(size: tuple[int, int]) -> None:
-    net = load_network(head.network_sha256())
+    net = load_network(head.hashes()["network"])
     for value in (0, 255):
         found = severities(net, look(np.full((*size, 3), value, np.uint8)))
         assert all(0 <= severity <= 6 for severity in found.values())
@@ -65,7 +66,7 @@ def test_views_of_any_shape_have_severities_within_bounds(size: tuple[int, int])
 
 @pytest.mark.parametrize("name", ["blur", "noise", "haze", "rain", "reflection"])
 def test_the_network_ranks_versions_of_a_photo(name: str) -> None:
-    net = load_network(head.network_sha256())
+    net = load_network(head.hashes()["network"])
     degrader = load_degrader(name, layers=[data.coffee()] if name == "reflection" else [])
     strong, mild = (
         degrader.degrade(data.astronaut(), severity, np.random.default_rng(1))
@@ -186,23 +187,18 @@ def test_the_share_that_is_listened_to_counts() -> None:
     kernel, network = drawn + rng.normal(0, 1, 200), drawn + rng.normal(0, 1, 200)
     alone, _, both, _, other = blended(kernel, network, drawn)
     assert both > max(alone, other)
-    heads = head.load_heads()
-    listening = [one for one in heads.values() if one.hears]
-    assert {one.takes_lower for one in listening} == {True, False}
-    measures = measure(data.coffee())
-    for one in listening:
-        strong, mild = (one.answer(measures, severity).severity for severity in (1.0, 5.0))
+    views = look(data.coffee())
+    seen = {**measure_views(views), **load_sight(head.hashes()["sight"]).look(views)}
+    for one in head.load_heads().values():
+        strong, mild = (one.answer(seen, severity).severity for severity in (1.0, 5.0))
         assert strong < mild
+        assert 0 < one.listened <= 1
         found = [float(one.blend(*np.array([pair]).T)[0]) for pair in ((2.0, 4.0), (4.0, 2.0))]
-        if one.takes_lower:
-            assert found == [2.0, 2.0]
-        else:
-            assert 0 < one.listened <= 1
-            assert found == pytest.approx([2 + 2 * one.listened, 4 - 2 * one.listened])
+        assert found == pytest.approx([2 + 2 * one.listened, 4 - 2 * one.listened])
 
 
 def test_what_is_fine_is_looked_at_in_full_size() -> None:
-    net = load_network(head.network_sha256())
+    net = load_network(head.hashes()["network"])
     large = np.tile(data.coffee(), (2, 2, 1))
     views = look(large)
     coded = io.BytesIO()

@@ -1,7 +1,6 @@
 """`python -m networks.judges.proxy.fit samples|ladder|heads|pack|network|said|within`."""
 
 import hashlib
-import json
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -88,9 +87,8 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
     from catalog.degradations import Degradation
     from networks.judges.proxy.fit.heads import measure_samples, read_data, read_ladder
     from networks.judges.proxy.fit.recipe import FROM_LADDER
-    from networks.judges.proxy.head import PLACE, parse, write_heads
+    from networks.judges.proxy.head import PLACE, hashes, parse, write_heads
 
-    content = json.loads(PLACE.read_bytes())
     fitted = parse(PLACE.read_bytes())
     if table is not None:
         if not table.is_file():
@@ -102,9 +100,7 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
     if steps is not None:
         data = read_ladder(steps)
         fitted |= {d: _fit(data, d) for d in FROM_LADDER}
-    click.echo(
-        f"{PLACE.name} SHA-256 {write_heads(fitted, content['kernels'], content['network'], PLACE)}"
-    )
+    click.echo(f"{PLACE.name} SHA-256 {write_heads(fitted, hashes(), PLACE)}")
 
 
 @fit.command()
@@ -150,18 +146,21 @@ def network(
 @click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
 @click.option("--ladder", "steps", type=PATH, required=True, help="Folder of its measures.")
 @click.option("--said", "place", type=PATH, required=True, help="Where its answers are written.")
-def said(photos: Path, steps: Path, place: Path) -> None:
+@processes_option
+def said(photos: Path, steps: Path, place: Path, processes: int) -> None:
     """Ask the network of photos that were kept from it, and print what it adds to the kernels.
 
     Rank correlation with the drawn severity by the network's share in `said.SHARES`.
     """
     from networks.judges.proxy.fit import said as answers
     from networks.judges.proxy.fit.heads import read_ladder
-    from networks.judges.proxy.network import PLACE, load_network
+    from networks.judges.proxy.fit.within import fit_sight, sighted
+    from networks.judges.proxy.network import PLACE
 
-    found = answers.ask(photos, load_network(_sha256(PLACE)))
+    found = answers.ask(photos, _sha256(PLACE), processes)
     answers.write(found, place)
-    for degradation, by_share in answers.ranks(read_ladder(steps), found).items():
+    data = read_ladder(steps)
+    for degradation, by_share in answers.ranks(sighted(data, fit_sight(data)), found).items():
         line = " ".join(f"{value:.2f}" for value in by_share)
         click.echo(f"{degradation:12} SRCC by share of the network: {line}")
 
@@ -173,36 +172,40 @@ def within(steps: Path, place: Path) -> None:
     """Fit what is added to the heads: the severity within a degradation, and its curve.
 
     Prints how it ranks severities across photos, by the kernel alone, and by the whole score, on
-    the photos kept from the network where it counts.
+    the photos kept from the network.
     """
     from scipy.stats import spearmanr
 
     from networks.judges.proxy import head, kernel
     from networks.judges.proxy import network as net
+    from networks.judges.proxy import sight as seen
     from networks.judges.proxy.fit import said as answers
     from networks.judges.proxy.fit.heads import read_ladder
-    from networks.judges.proxy.fit.within import across, join
+    from networks.judges.proxy.fit.within import across, fit_sight, join, sighted
 
-    data, found = read_ladder(steps), answers.read(place)
-    joined = {}
+    found, data = answers.read(place), read_ladder(steps)
+    sight = fit_sight(data)
+    data = sighted(data, sight)
+    asked = answers.is_asked(data)
+    heads = {}
     for degradation, old in head.parse(head.PLACE.read_bytes()).items():
-        joined[degradation], score = join(
-            data, old, degradation, found.asked, found.of(degradation)
-        )
-        known = found.asked if joined[degradation].hears else found.asked | True
+        heads[degradation], score = join(data, old, degradation, asked, found.of(degradation))
         own = data.kinds == degradation.value
-        clean = score[known & (data.kinds == "clean")]
+        clean = score[asked & (data.kinds == "clean")]
         alone = spearmanr(across(data, degradation)[own], data.drawn[own])[0]
-        rank = spearmanr(-score[own & known], data.drawn[own & known])[0]
-        area = (score[own & known][:, None] > clean[None]).mean()
+        rank = spearmanr(-score[own & asked], data.drawn[own & asked])[0]
+        area = (score[own & asked][:, None] > clean[None]).mean()
         click.echo(
             f"{degradation:12} SRCC {alone:.2f} alone, {rank:.2f} joined, "
             f"AUC against clean {area:.2f}"
         )
-    fitted = {d: one.kernel for d, one in joined.items() if one.kernel is not None}
-    digest = kernel.write_kernels(fitted, kernel.PLACE)
-    sha256 = head.write_heads(joined, digest, _sha256(net.PLACE), head.PLACE)
-    click.echo(f"{head.PLACE.name} SHA-256 {sha256}")
+    fitted = {d: one.kernel for d, one in heads.items() if one.kernel is not None}
+    hashes = {
+        "kernels": kernel.write_kernels(fitted, kernel.PLACE),
+        "network": _sha256(net.PLACE),
+        "sight": seen.write_sight(sight, seen.PLACE),
+    }
+    click.echo(f"{head.PLACE.name} SHA-256 {head.write_heads(heads, hashes, head.PLACE)}")
 
 
 def _sha256(place: Path) -> str:

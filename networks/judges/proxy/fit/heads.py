@@ -41,8 +41,12 @@ class Data:
     kinds: np.ndarray
     photos: np.ndarray
     """(n,) index of the photo"""
+    sources: np.ndarray
+    """(n,) number of the crop; the photo's where there is one of each"""
     drawn: np.ndarray
     """(n,) severity that was asked of the degrader, 1 .. 5; 5 for clean ones and mixtures"""
+    levels: np.ndarray
+    """(n, sight.LEVELS) of the ladder, (n, 0) of the samples, whose levels were not looked at"""
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -97,7 +101,9 @@ def read_data(table: Path) -> Data:
         {d: columns[f"severity/{d}"].astype(np.float64) for d in Degradation},
         columns["kind"],
         columns["photo"],
+        columns["photo"],
         np.full(len(columns["kind"]), 5.0),
+        np.zeros((len(columns["kind"]), 0)),
     )
 
 
@@ -116,7 +122,9 @@ def read_ladder(folder: Path) -> Data:
         {d: np.where(kinds == d.value, severity, 5.0) for d in Degradation},
         kinds,
         np.array([ladder.photo_of(row["source"]) for row in rows]),
+        np.array([row["source"] for row in rows]),
         drawn,
+        np.array([row["levels"] for row in rows]),
     )
 
 

@@ -7,6 +7,7 @@ severities is as sharp as the synthesis makes it.
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,9 @@ from catalog.images import Rgb, decode
 from networks.degraders import load_degrader
 from networks.judges.proxy.fit import sources
 from networks.judges.proxy.fit.samples import develop, publish
-from networks.judges.proxy.measures import measure
+from networks.judges.proxy.measures import measure_views
+from networks.judges.proxy.sight import levels_of
+from networks.judges.proxy.views import look
 
 CROPS_OF_LISTED = 3
 """Crops of each photo of photos.json; one of each landscape and picture."""
@@ -36,8 +39,8 @@ PUBLISHED = 0.35
 """Share of the versions that went through a web codec."""
 MIRRORED = 351
 """Reflections mirror one of the first so many sources."""
-ROWS = 2 * len(Degradation) + 2
-"""Versions of a source."""
+AGAIN = {Degradation.BLUR: 4}
+"""How often more the two versions of a degradation are made, where more of them tell more."""
 SMALL = CROPS_OF_LISTED * sources.COUNTS[0] + sum(sources.COUNTS[1:])
 """Crops of `SIDES`; those of `LARGE` come after them."""
 SOURCES = SMALL + -(-sources.COUNT // LARGE_EVERY)
@@ -51,31 +54,38 @@ def photo_of(source: int) -> int:
     return source // CROPS_OF_LISTED if source < listed else source - listed + sources.COUNTS[0]
 
 
-def first(count: int) -> np.ndarray:
-    """(SOURCES * ROWS,) bool: versions of so many sources, in an order that mixes their kinds."""
+def first(sources: np.ndarray, count: int) -> np.ndarray:
+    """(n,) bool: which of `sources` are among so many, in an order that mixes their kinds."""
     mixed = sorted(range(MIRRORED), key=lambda source: source * 97 % 359)
     order = [*mixed, *range(MIRRORED, SOURCES)]
-    return np.repeat(np.isin(np.arange(SOURCES), order[:count]), ROWS)
+    return np.isin(sources, order[:count])
 
 
 def measure_source(out: Path, folder: Path, source: int) -> None:
-    """Measures of all `versions` of a source, as JSON; kept when it is there."""
+    """Measures and levels of the `versions` of a source, as JSON; kept when it is there."""
     place = out / f"{source:04d}.json"
     if place.exists():
         return
     cv2.setNumThreads(1)
     rows = [
-        {"source": source, "kind": kind, "severity": severity, "measures": measure(image)}
+        {"source": source, "kind": kind, "severity": severity, **_measured(image)}
         for kind, severity, image in versions(folder, source)
     ]
     with atomic_file(place) as temporary:
         temporary.write_text(json.dumps(rows), "utf-8")
 
 
+def _measured(image: Rgb) -> dict[str, Any]:
+    views = look(image)
+    levels = [float(f"{value:.6g}") for value in levels_of(views.coarse)]
+    return {"measures": measure_views(views), "levels": levels}
+
+
 def versions(folder: Path, source: int) -> Iterator[tuple[str, float, Rgb]]:
     """Kind, severity on the degraders' scale (5 for "clean") and pixels of each version of a crop.
 
-    A stronger and a milder one of each degradation, a clean one, and another clean crop.
+    A stronger and a milder one of each degradation, a clean one, another clean crop, and what is
+    made `AGAIN`.
     """
     photo = sources.load(folder, photo_of(source))
     other = sources.load(folder, photo_of((source * 7 + 3) % MIRRORED))
@@ -85,15 +95,26 @@ def versions(folder: Path, source: int) -> Iterator[tuple[str, float, Rgb]]:
     yield "clean", 5.0, _published(develop(part, rng), rng, None)
     for number, kind in enumerate(Degradation):
         rng = np.random.default_rng([SEED, source, number])
-        image = develop(part, rng)
-        layers = [layer] if kind is Degradation.REFLECTION and rng.random() < 0.7 else []
-        degrader = load_degrader(kind, layers=layers)
-        for span in ((1.0, 3.0), (3.0, 5.0)):
-            severity = float(rng.uniform(*span))
-            degraded = degrader.degrade(image, severity, rng)
-            yield kind.value, severity, _published(degraded, rng, kind)
+        yield from _degraded(kind, part, layer, rng)
     rng = np.random.default_rng([SEED, source, len(Degradation)])
     yield "clean", 5.0, _published(develop(crop(photo, rng, least, sides), rng), rng, None)
+    for number, kind in enumerate(Degradation):
+        for again in range(1, AGAIN.get(kind, 0) + 1):
+            rng = np.random.default_rng([SEED, source, number, again])
+            yield from _degraded(kind, part, layer, rng)
+
+
+def _degraded(
+    kind: Degradation, part: Rgb, layer: Rgb, rng: np.random.Generator
+) -> Iterator[tuple[str, float, Rgb]]:
+    """A stronger and a milder version of a crop."""
+    image = develop(part, rng)
+    layers = [layer] if kind is Degradation.REFLECTION and rng.random() < 0.7 else []
+    degrader = load_degrader(kind, layers=layers)
+    for span in ((1.0, 3.0), (3.0, 5.0)):
+        severity = float(rng.uniform(*span))
+        degraded = degrader.degrade(image, severity, rng)
+        yield kind.value, severity, _published(degraded, rng, kind)
 
 
 def _published(image: Rgb, rng: np.random.Generator, kind: Degradation | None) -> Rgb:

@@ -1,19 +1,21 @@
 """What the network says of the photos that it was not trained on."""
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from catalog.degradations import Degradation
 from catalog.files import atomic_file
 from catalog.progress import track
+from catalog.threads import limit_threads
 from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.heads import Data
 from networks.judges.proxy.fit.packed import is_held_out
 from networks.judges.proxy.fit.within import across
-from networks.judges.proxy.network import SeverityNet, severities
+from networks.judges.proxy.network import load_network, severities
 from networks.judges.proxy.views import look
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -24,39 +26,43 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 class Said:
     """The severities of some rows of the ladder by the network."""
 
-    asked: np.ndarray
-    """(rows of the ladder,) bool"""
     severities: np.ndarray
-    """(asked rows, 9) in the order of `Degradation`"""
+    """(rows of the ladder that `is_asked`, 9) in the order of `Degradation`"""
 
     def of(self, degradation: Degradation) -> np.ndarray:
         """(asked rows,)"""
         return self.severities[:, list(Degradation).index(degradation)]
 
 
-def ask(photos: Path, net: SeverityNet) -> Said:
-    """What `net` says of all versions of the sources whose photos were kept from it."""
-    cv2.setNumThreads(1)
+def ask(photos: Path, sha256: str, processes: int) -> Said:
+    """What the network says of the versions of the sources whose photos were kept from it."""
     held = [s for s in range(ladder.SOURCES) if is_held_out(ladder.photo_of(s))]
-    rows = [
-        list(severities(net, look(image)).values())
-        for source in track(held, "network")
-        for _, _, image in ladder.versions(photos, source)
-    ]
-    asked = np.repeat(np.isin(np.arange(ladder.SOURCES), held), ladder.ROWS)
-    return Said(asked, np.array(rows))
+    with ProcessPoolExecutor(processes, initializer=limit_threads, initargs=(1,)) as pool:
+        answers = track(pool.map(partial(_ask, photos, sha256), held), "network", total=len(held))
+        return Said(np.concatenate(list(answers)))
+
+
+def _ask(photos: Path, sha256: str, source: int) -> np.ndarray:
+    net = load_network(sha256)
+    versions = ladder.versions(photos, source)
+    return np.array([list(severities(net, look(image)).values()) for _, _, image in versions])
 
 
 def write(said: Said, place: Path) -> None:
     """Keep the answers: asking takes minutes."""
     with atomic_file(place) as temporary, temporary.open("wb") as file:
-        np.savez(file, asked=said.asked, severities=said.severities)
+        np.savez(file, severities=said.severities)
 
 
 def read(place: Path) -> Said:
     """What `write` wrote."""
     with np.load(place) as content:
-        return Said(content["asked"], content["severities"])
+        return Said(content["severities"])
+
+
+def is_asked(data: Data) -> np.ndarray:
+    """(n,) bool: the rows of the ladder of photos that were kept from the network."""
+    return np.array([is_held_out(int(photo)) for photo in data.photos])
 
 
 def ranks(data: Data, said: Said) -> dict[Degradation, list[float]]:
@@ -64,11 +70,11 @@ def ranks(data: Data, said: Said) -> dict[Degradation, list[float]]:
 
     Kernels are those that were not fitted to the photo they are asked about.
     """
-    found = {}
+    found, asked = {}, is_asked(data)
     for degradation in Degradation:
-        own = data.kinds[said.asked] == degradation.value
-        kernel = across(data, degradation)[said.asked][own]
-        found[degradation] = blended(kernel, said.of(degradation)[own], data.drawn[said.asked][own])
+        own = data.kinds[asked] == degradation.value
+        kernel = across(data, degradation)[asked][own]
+        found[degradation] = blended(kernel, said.of(degradation)[own], data.drawn[asked][own])
     return found
 
 

@@ -11,16 +11,17 @@ from networks.judges.proxy.fit.recipe import (
     BEYOND,
     FIRST,
     LISTENED,
-    LOWER_OF_BOTH,
-    SHARE,
     SHARES,
+    SIGHTED,
     WITHIN,
 )
 from networks.judges.proxy.head import Curve, Head
-from networks.judges.proxy.kernel import Kernel, standardise
+from networks.judges.proxy.kernel import LIMIT, Kernel, scaled
+from networks.judges.proxy.sight import PREFIX, Sight
 
 WIDTH = 0.3
-"""gamma times the number of measures."""
+"""gamma times the number of measures; components count as many again."""
+COMPONENTS = 200
 PENALTY = 10.0
 TUBE = 0.2
 """Severities: smaller errors cost nothing, which leaves fewer centres."""
@@ -31,10 +32,36 @@ STRONG = ((0.5, 2.3), (0.8, 1.4), (0.99, 1.0))
 """Shares of the images with it, and the severity at which so many are no stronger."""
 
 
+def fit_sight(data: Data) -> Sight:
+    """The components in which the levels differ most, over the versions of `recipe.SIGHTED`."""
+    from sklearn.decomposition import PCA
+
+    rows = np.isin(data.kinds, [degradation.value for degradation in SIGHTED])
+    levels = data.levels[rows]
+    mean, scale = levels.mean(axis=0), levels.std(axis=0) + 1e-3
+    plain = Sight(mean, scale, np.eye(len(mean))).components(levels)
+    axes = PCA(COMPONENTS, svd_solver="full").fit(plain).components_
+    return Sight(mean, scale, axes)
+
+
+def sighted(data: Data, sight: Sight) -> Data:
+    """The data with the components among the measures, nan where no levels are known."""
+    components = sight.components(data.levels)
+    columns = {name: components[:, number] for number, name in enumerate(sight.names)}
+    return replace(data, measures=data.measures | columns)
+
+
 def names_of(data: Data, degradation: Degradation) -> tuple[str, ...]:
-    """The measures that the kernel of a degradation looks at, by `recipe.WITHIN`."""
+    """What the kernel of a degradation looks at: measures by `recipe.WITHIN`, and the components of
+    a `Sight` by `recipe.SIGHTED`."""
     chosen = WITHIN[degradation]
-    return tuple(name for name in sorted(data.measures) if not chosen or name.startswith(chosen))
+    seen = [name for name in sorted(data.measures) if name.startswith(PREFIX)]
+    measures = [
+        name
+        for name in sorted(data.measures)
+        if name not in seen and (not chosen or name.startswith(chosen))
+    ]
+    return (*measures, *(seen if degradation in SIGHTED else ()))
 
 
 def fit_kernel(data: Data, rows: np.ndarray, degradation: Degradation) -> Kernel:
@@ -44,13 +71,21 @@ def fit_kernel(data: Data, rows: np.ndarray, degradation: Degradation) -> Kernel
     names = names_of(data, degradation)
     own = rows & (data.kinds == degradation.value)
     values = data.matrix(names)[own]
-    mean, scale = values.mean(axis=0), values.std(axis=0) + 1e-6
-    gamma = WIDTH / len(names)
+    mean, deviation = values.mean(axis=0), values.std(axis=0) + 1e-6
+    reach, scale = LIMIT * deviation, deviation.copy()
+    seen = np.array([name.startswith(PREFIX) for name in names])
+    weight = float((~seen).sum())
+    if seen.any():
+        # All components together vary as much as all measures do.
+        scale[seen] = np.sqrt((deviation[seen] ** 2).sum() / weight)
+        weight *= 2
+    gamma = WIDTH / weight
     model = SVR(C=PENALTY, gamma=gamma, epsilon=TUBE)
-    model.fit(standardise(values, mean, scale), data.drawn[own])
+    model.fit(scaled(values, mean, reach, scale), data.drawn[own])
     return Kernel(
         names,
         mean,
+        reach,
         scale,
         model.support_vectors_,
         model.dual_coef_[0],
@@ -59,9 +94,9 @@ def fit_kernel(data: Data, rows: np.ndarray, degradation: Degradation) -> Kernel
     )
 
 
-def shown(degradation: Degradation) -> np.ndarray:
+def shown(data: Data, degradation: Degradation) -> np.ndarray:
     """(n,) bool: the rows of the ladder that the kernel may be fitted to, by `recipe.FIRST`."""
-    return ladder.first(FIRST.get(degradation, ladder.SOURCES))
+    return ladder.first(data.sources, FIRST.get(degradation, ladder.SOURCES))
 
 
 def across(data: Data, degradation: Degradation) -> np.ndarray:
@@ -71,7 +106,7 @@ def across(data: Data, degradation: Degradation) -> np.ndarray:
     found = np.zeros(len(data))
     for number in range(FOLDS):
         there = fold == number
-        found[there] = fit_kernel(data, shown(degradation) & ~there, degradation).severity(
+        found[there] = fit_kernel(data, shown(data, degradation) & ~there, degradation).severity(
             values[there]
         )
     return found
@@ -84,26 +119,22 @@ def join(
     (bool), of which the network, which has not seen their photos, says `said`.
 
     The curve from score to severity is drawn from those scores: kernels and networks find milder
-    what they were fitted to. Where the network does not count, it is drawn from all rows.
+    what they were fitted to.
     """
     head = replace(
         head,
-        share=SHARES.get(degradation, SHARE),
+        share=SHARES[degradation],
         enough=head.threshold + BEYOND.get(degradation, 0.0),
-        listened=LISTENED.get(degradation, 0.0),
-        takes_lower=degradation in LOWER_OF_BOTH,
+        listened=LISTENED[degradation],
     )
     evidence = head.evidence(data.matrix(head.names))
     within = across(data, degradation)
-    known = np.ones(len(data), bool)
-    if head.hears:
-        known = asked
-        within[asked] = head.blend(within[asked], said)
+    within[asked] = head.blend(within[asked], said)
     score = head.score(evidence, within)
-    own = known & (data.kinds == degradation.value)
-    clean = known & (data.kinds == "clean")
+    own = asked & (data.kinds == degradation.value)
+    clean = asked & (data.kinds == "clean")
     line = severity_curve(score[clean], head.presence(evidence[clean]), score[own])
-    kernel = fit_kernel(data, shown(degradation), degradation)
+    kernel = fit_kernel(data, shown(data, degradation), degradation)
     return replace(head, kernel=kernel, severity=line), score
 
 
