@@ -17,7 +17,7 @@ from networks.weights import read_pinned
 
 VERSION = "v8"
 PLACE = Path(__file__).with_name("proxy-judge-v8.json")
-SHA256 = "3af2560ffe80063301747d8982192c60767e05a7644fe62aeae3d26560e35c96"
+SHA256 = "128e32d35576a2953efac087950670817f77509b68eb1f82de1d9372fc2b9091"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0
