@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -35,3 +37,16 @@ def limit_threads(count: int) -> None:
         import torch
 
         torch.set_num_threads(count)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """PyTorch takes one thread for every thread that asks it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -8,7 +8,7 @@ from typing import Any
 
 from catalog.images import Rgb, decode
 from catalog.shards import Stored
-from catalog.threads import cores, limit_threads
+from catalog.threads import cores, limit_threads, one_thread_each
 from curation.worker_pool import worker_pool
 from networks.interfaces import Embedder
 
@@ -37,7 +37,7 @@ def all_cores(embedder: Embedder) -> Iterator[Workers]:
     Processes begin with the first image.
     """
     count = cores()
-    with _one_thread_each(), ThreadPoolExecutor(count, "embed") as threads:
+    with one_thread_each(), ThreadPoolExecutor(count, "embed") as threads:
         step = embedder.prepare
         if not embedder.on_gpu:
             yield Workers(count, lambda it: threads.submit(_prepared, it.data, step), threads)
@@ -45,19 +45,6 @@ def all_cores(embedder: Embedder) -> Iterator[Workers]:
         modules = ("curation.embed", type(step).__module__)
         with worker_pool(count, "embed", _begin, (step,), modules) as pool:
             yield Workers(count, lambda it: pool.submit(_prepared, it.data), threads)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """PyTorch takes one thread for every thread that asks it."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 _prepare: Callable[[Rgb], Any]

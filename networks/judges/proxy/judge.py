@@ -4,6 +4,8 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
+from threadpoolctl import ThreadpoolController
+
 from catalog.degradations import Degradation
 from catalog.images import Rgb
 from networks.interfaces import Identity, Judgement
@@ -30,6 +32,7 @@ class ProxyJudge:
 
     def __init__(self) -> None:
         self._heads, self._hashes = load_heads(), hashes()
+        self._blas = ThreadpoolController().select(user_api="blas")
         self._room = REMEMBERED
         self._known: OrderedDict[bytes, dict[Degradation, Judgement]] = OrderedDict()
 
@@ -50,7 +53,10 @@ class ProxyJudge:
         key = hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.shape).encode())
         found = self._known.get(key.digest())
         if found is None:
-            found = self._known[key.digest()] = self._judge_all(image)
+            # Its products are small: a second thread doubles the CPU time, and where others use
+            # the cores each product waits for it.
+            with self._blas.limit(limits=1):
+                found = self._known[key.digest()] = self._judge_all(image)
             while len(self._known) > self._room:
                 self._known.popitem(last=False)
         return found[degradation]

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from catalog.files import atomic_file
+from catalog.threads import one_thread_each
 from networks.judges.proxy.network import BORDER
 from networks.judges.proxy.views import Views
 from networks.pyramid import MULTIPLE
@@ -66,6 +67,9 @@ class Sight:
         return dict(zip(self.names, values.tolist(), strict=True))
 
 
+# On two threads its many small layers take no less time and more CPU, and where others use the
+# cores each of them waits.
+@one_thread_each()
 @torch.inference_mode()
 def levels_of(view: np.ndarray) -> np.ndarray:
     """(LEVELS,) means and deviations of each channel of an (h, w, 3) float32 view in 0 .. 1."""

@@ -1,17 +1,19 @@
 """The embedded judge on photos degraded by known amounts."""
 
+import io
 from pathlib import Path
 
 import cv2
 import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import spearmanr
 from skimage import data
 
 from catalog.degradations import Degradation
 from catalog.errors import UserError
-from catalog.images import decode
+from catalog.images import Rgb, decode
 from networks.degraders import load_degrader
 from networks.interfaces import Judge, Judgement
 from networks.judges import load_judge
@@ -28,6 +30,7 @@ def judge() -> Judge:
 
 
 def test_severity_falls_with_what_is_done_to_a_photo(judge: Judge) -> None:
+    """And far, though no degrader does it so plainly: what is fitted must not end where they do."""
     photo = data.astronaut()
     rng = np.random.default_rng(0)
     versions = {
@@ -38,15 +41,23 @@ def test_severity_falls_with_what_is_done_to_a_photo(judge: Judge) -> None:
         ],
         "low-light": [(photo * share).astype(np.uint8) for share in (0.6, 0.3, 0.1)],
         "haze": [
-            (photo * share + 220 * (1 - share)).astype(np.uint8) for share in (0.7, 0.45, 0.2)
+            (photo * share + 220 * (1 - share)).astype(np.uint8) for share in (0.7, 0.45, 0.1)
         ],
+        "compression": [_coded(photo, quality) for quality in (50, 15, 4)],
     }
     for name, worse in versions.items():
         answers = judge.judge([photo, *worse], Degradation(name))
         severities = [answer.severity for answer in answers]
         assert all(s is not None and 1 <= s <= 5 for s in severities)
         assert severities == sorted(severities, reverse=True), name
-        assert severities[0] - severities[-1] > 1, name
+        assert severities[-1] is not None
+        assert severities[-1] < 2, name
+
+
+def _coded(photo: Rgb, quality: int) -> Rgb:
+    content = io.BytesIO()
+    Image.fromarray(photo).save(content, "JPEG", quality=quality)
+    return decode(content.getvalue())
 
 
 def test_what_cannot_be_judged_is_a_failure_in_words(judge: Judge) -> None:
