@@ -1,9 +1,19 @@
-"""Weights that ship in the package: read only when they are those that the code was made with."""
+"""Weights that ship in packages: read only when they are those that the code was made with."""
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 
 from catalog.errors import UserError
+
+
+def folder_of(package: str) -> Path:
+    """Where an installed package lies, without importing it.
+
+    Of one that is missing its name: `read_pinned` then says that nothing can be read there.
+    """
+    found = find_spec(package)
+    return Path(found.origin).parent if found and found.origin else Path(package)
 
 
 def read_pinned(place: Path, sha256: str, whose: str) -> bytes:

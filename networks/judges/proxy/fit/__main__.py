@@ -157,9 +157,9 @@ def said(photos: Path, steps: Path, place: Path, processes: int) -> None:
     from networks.judges.proxy.fit.within import fit_sight, sighted
     from networks.judges.proxy.network import PLACE
 
+    data = read_ladder(steps)
     found = answers.ask(photos, _sha256(PLACE), processes)
     answers.write(found, place)
-    data = read_ladder(steps)
     for degradation, by_share in answers.ranks(sighted(data, fit_sight(data)), found).items():
         line = " ".join(f"{value:.2f}" for value in by_share)
         click.echo(f"{degradation:12} SRCC by share of the network: {line}")
@@ -183,7 +183,8 @@ def within(steps: Path, place: Path) -> None:
     from networks.judges.proxy.fit.heads import read_ladder
     from networks.judges.proxy.fit.within import across, fit_sight, join, sighted
 
-    found, data = answers.read(place), read_ladder(steps)
+    data = read_ladder(steps)
+    found = answers.read(place, data)
     sight = fit_sight(data)
     data = sighted(data, sight)
     asked = answers.is_asked(data)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import torch
 
 from catalog.degradations import Degradation
+from catalog.errors import UserError
 from catalog.images import decode
 from catalog.progress import track
 from networks.judges.proxy.fit import ladder
@@ -108,12 +109,23 @@ def read_data(table: Path) -> Data:
 
 
 def read_ladder(folder: Path) -> Data:
-    """What `ladder.measure_source` wrote of all sources."""
-    rows = [
-        row
-        for source in range(ladder.SOURCES)
-        for row in json.loads((folder / f"{source:04d}.json").read_text("utf-8"))
-    ]
+    """What `ladder.measure_source` wrote of all sources.
+
+    Raises `UserError` where some are missing, or were written by an earlier release.
+    """
+    places = [folder / f"{source:04d}.json" for source in range(ladder.SOURCES)]
+    missing = sum(not place.is_file() for place in places)
+    if missing:
+        raise UserError(
+            f"{folder} lacks {missing} of the {ladder.SOURCES} sources.",
+            f"Run `fit ladder --out {folder}`, which goes on where it was.",
+        )
+    rows = [row for place in places for row in json.loads(place.read_text("utf-8"))]
+    if not all("levels" in row for row in rows):
+        raise UserError(
+            f"{folder} was measured by an earlier release, without levels.",
+            "Run `fit ladder` with another --out.",
+        )
     kinds = np.array([row["kind"] for row in rows])
     drawn = np.array([row["severity"] for row in rows])
     severity = judged_severity(drawn)

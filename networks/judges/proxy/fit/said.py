@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from catalog.degradations import Degradation
+from catalog.errors import UserError
 from catalog.files import atomic_file
 from catalog.progress import track
 from catalog.threads import limit_threads
@@ -54,10 +55,22 @@ def write(said: Said, place: Path) -> None:
         np.savez(file, severities=said.severities)
 
 
-def read(place: Path) -> Said:
-    """What `write` wrote."""
+def read(place: Path, data: Data) -> Said:
+    """What `write` wrote, of the ladder `data`.
+
+    Raises `UserError` where there is none, or where its answers are not as many as questions.
+    """
+    if not place.is_file():
+        raise UserError(f"There is no file {place}.", f"Run `fit said --said {place}`.")
     with np.load(place) as content:
-        return Said(content["severities"])
+        said = Said(content["severities"])
+    asked = int(is_asked(data).sum())
+    if len(said.severities) != asked:
+        raise UserError(
+            f"{place} answers {len(said.severities)} questions, not the {asked} of this ladder.",
+            f"Run `fit said --said {place}` again.",
+        )
+    return said
 
 
 def is_asked(data: Data) -> np.ndarray:

@@ -7,20 +7,13 @@ import numpy as np
 from catalog.degradations import Degradation
 from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.heads import Data
-from networks.judges.proxy.fit.recipe import (
-    BEYOND,
-    FIRST,
-    LISTENED,
-    SHARES,
-    SIGHTED,
-    WITHIN,
-)
+from networks.judges.proxy.fit.recipe import BEYOND, FIRST, LISTENED, SHARES, SIGHTED, WITHIN
 from networks.judges.proxy.head import Curve, Head
 from networks.judges.proxy.kernel import LIMIT, Kernel, scaled
 from networks.judges.proxy.sight import PREFIX, Sight
 
 WIDTH = 0.3
-"""gamma times the number of measures; components count as many again."""
+"""gamma times the number of measures, times two where there are components too."""
 COMPONENTS = 200
 PENALTY = 10.0
 TUBE = 0.2
@@ -45,7 +38,7 @@ def fit_sight(data: Data) -> Sight:
 
 
 def sighted(data: Data, sight: Sight) -> Data:
-    """The data with the components among the measures, nan where no levels are known."""
+    """The data with the components among the measures."""
     components = sight.components(data.levels)
     columns = {name: components[:, number] for number, name in enumerate(sight.names)}
     return replace(data, measures=data.measures | columns)
@@ -74,12 +67,11 @@ def fit_kernel(data: Data, rows: np.ndarray, degradation: Degradation) -> Kernel
     mean, deviation = values.mean(axis=0), values.std(axis=0) + 1e-6
     reach, scale = LIMIT * deviation, deviation.copy()
     seen = np.array([name.startswith(PREFIX) for name in names])
-    weight = float((~seen).sum())
+    measures = int((~seen).sum())
     if seen.any():
         # All components together vary as much as all measures do.
-        scale[seen] = np.sqrt((deviation[seen] ** 2).sum() / weight)
-        weight *= 2
-    gamma = WIDTH / weight
+        scale[seen] = np.sqrt((deviation[seen] ** 2).sum() / measures)
+    gamma = WIDTH / (2 * measures if seen.any() else measures)
     model = SVR(C=PENALTY, gamma=gamma, epsilon=TUBE)
     model.fit(scaled(values, mean, reach, scale), data.drawn[own])
     return Kernel(
