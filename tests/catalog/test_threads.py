@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from catalog.threads import one_thread_each
 
 ASK = """
 import json, sys
@@ -52,3 +55,15 @@ def test_libraries_loaded_before_and_after_take_one_thread() -> None:
 
 def test_what_the_user_set_stays() -> None:
     assert set(ask(2, OMP_NUM_THREADS="1")) == {1}
+
+
+def test_one_thread_lasts_no_longer_than_its_block() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ValueError, match="inside"), one_thread_each():
+            inside = torch.get_num_threads()
+            raise ValueError("inside")
+        assert (inside, torch.get_num_threads()) == (1, 2)
+    finally:
+        torch.set_num_threads(before)
