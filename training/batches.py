@@ -83,7 +83,7 @@ class Fit:
     """Both sides of a pair brought to the shape they are trained at, alike to the pixel."""
 
     def __init__(self, stage: Stage, multiple: int) -> None:
-        self.stage = stage
+        self.stage, self.multiple = stage, multiple
         self.buckets = buckets(stage.crop, multiple) if stage.shapes == "buckets" else []
 
     def __call__(self, degraded: Rgb, clean: Rgb, corner: tuple[float, float]) -> tuple[Rgb, Rgb]:

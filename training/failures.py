@@ -7,13 +7,16 @@ import torch
 import torch.distributed as dist
 
 from catalog.errors import UserError
-from catalog.settings.training import Stage
+from catalog.settings.training import SMALLEST_CROP, Stage
 from training.draws import Pair
 from training.parallel import World
 
 
-def out_of_memory(stage: Stage, samples: int) -> UserError:
-    """What to change, and by how much, for a process with `samples` of a batch."""
+def out_of_memory(stage: Stage, samples: int, multiple: int) -> UserError:
+    """What to change, and by how much, for a process with `samples` of a batch.
+
+    A crop that is proposed is a multiple of `multiple`.
+    """
     now = min(stage.micro_batch or samples, samples)
     rank = stage.lora_rank
     if now > 1:
@@ -33,22 +36,24 @@ def out_of_memory(stage: Stage, samples: int) -> UserError:
     elif not rank:
         advice = "Set lora_rank to 64, or train on more processes with torchrun."
     else:
-        advice = f"Set {_smaller(stage)}"
+        advice = f"Set {_smaller(stage, multiple)}"
     return UserError("The device has too little memory for a training step.", advice)
 
 
-def validation_out_of_memory(stage: Stage, samples: int) -> UserError:
+def validation_out_of_memory(stage: Stage, samples: int, multiple: int) -> UserError:
     """The same for a validation, which restores `samples` at a time and keeps no activations."""
     advice = (
         f"Set micro_batch to {samples // 2} (now {samples}), which changes no result."
         if samples > 1
-        else f"Set network.offload to true where it is false, or {_smaller(stage)}"
+        else f"Set network.offload to true where it is false, or {_smaller(stage, multiple)}"
     )
     return UserError("The device has too little memory for a validation.", advice)
 
 
-def _smaller(stage: Stage) -> str:
-    smaller = stage.crop * 7 // 10 // 16 * 16
+def _smaller(stage: Stage, multiple: int) -> str:
+    smaller = stage.crop * 7 // 10 // multiple * multiple
+    if smaller < SMALLEST_CROP:
+        return f"network to a smaller model; crop cannot go lower (now {stage.crop})."
     return f"crop to {smaller} (now {stage.crop}), which halves the tokens."
 
 

@@ -207,7 +207,7 @@ class Trainer:
                     self._fit_memory(batch)
                 except torch.OutOfMemoryError as error:
                     samples = sum(len(part.pairs) for part in batch)
-                    raise failures.out_of_memory(stage, samples) from error
+                    raise failures.out_of_memory(stage, samples, self.maker.fit.multiple) from error
             row = self._step(step, batch)
             self.progress.log.append(row)
             self.steps_log.add(row)
@@ -273,7 +273,7 @@ class Trainer:
             else:
                 each, norm = self._gradients(batch)
         except torch.OutOfMemoryError as error:
-            raise failures.out_of_memory(self.stage, samples) from error
+            raise failures.out_of_memory(self.stage, samples, self.maker.fit.multiple) from error
         values = self.group.gather(each.tolist())
         pairs: list[Pair] = self.group.gather([pair for part in batch for pair in part.pairs])
         loss = sum(values) / len(values)
@@ -330,7 +330,9 @@ class Trainer:
             row = self._averaged(self._score)
         except torch.OutOfMemoryError as error:
             samples = self.validator.at_a_time(self.group)
-            raise failures.validation_out_of_memory(self.stage, samples) from error
+            raise failures.validation_out_of_memory(
+                self.stage, samples, self.maker.fit.multiple
+            ) from error
         progress = self.progress
         self._log.info(
             "validated",

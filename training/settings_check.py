@@ -23,11 +23,19 @@ def require_whole_patches(student: Student, stage: Stage, network: Network) -> N
 
 
 def warn_of_times(student: Student, stage: Stage, network: Network) -> None:
-    """Say in the log where a student of one sampling step is trained at times it never sees.
+    """Say in the log where a student is trained at other times than those it is sampled at.
 
-    Not an error: fewer steps than it was trained for is a thing one may try.
+    Not an error: another number of steps than it was trained for is a thing one may try.
     """
-    if network.family == "student" and student.sampling_steps == 1 and stage.timesteps != "one":
+    if network.family != "student":
+        return
+    if student.sampling_steps > 1 and stage.timesteps == "one":
+        logger(__name__).warning(
+            "a model trained at t = 1 alone is sampled in several steps, at times it never saw; "
+            "set student.sampling_steps to 1, or timesteps to another",
+            sampling_steps=student.sampling_steps,
+        )
+    if student.sampling_steps == 1 and stage.timesteps != "one":
         logger(__name__).warning(
             "a model of one sampling step only ever sees t = 1, and is trained at other times too; "
             "set timesteps to one, or student.sampling_steps to more than 1",

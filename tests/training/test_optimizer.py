@@ -219,14 +219,18 @@ def test_as_many_blocks_as_fit_are_not_recomputed() -> None:
 
 def test_too_little_memory_names_the_next_step_by_how_much() -> None:
     stage = Stage(batch=8)
-    assert "micro_batch to 4 (now 8)" in out_of_memory(stage, 8).remedy
+    assert "micro_batch to 4 (now 8)" in out_of_memory(stage, 8, 16).remedy
     one = stage.model_copy(update={"micro_batch": 1})
-    assert "activation_checkpointing to full" in out_of_memory(one, 8).remedy
+    assert "activation_checkpointing to full" in out_of_memory(one, 8, 16).remedy
     full = one.model_copy(update={"activation_checkpointing": "full"})
-    assert "adamw-8bit" in out_of_memory(full, 8).remedy
+    assert "adamw-8bit" in out_of_memory(full, 8, 16).remedy
     adapters = full.model_copy(update={"lora_rank": 64, "crop": 1024})
-    assert "crop to 704 (now 1024)" in out_of_memory(adapters, 8).remedy
-    assert "micro_batch to 9 (now 18)" in validation_out_of_memory(stage, 18).remedy
-    one_by_one = validation_out_of_memory(adapters, 1).remedy
+    assert "crop to 704 (now 1024)" in out_of_memory(adapters, 8, 16).remedy
+    assert "micro_batch to 9 (now 18)" in validation_out_of_memory(stage, 18, 16).remedy
+    one_by_one = validation_out_of_memory(adapters, 1, 16).remedy
     assert "network.offload to true" in one_by_one
     assert "crop to 704" in one_by_one
+    wide = Stage(batch=8, crop=96)
+    assert "crop to 64 (now 96)" in validation_out_of_memory(wide, 1, 32).remedy
+    least = wide.model_copy(update={"crop": 32})
+    assert "crop cannot go lower (now 32)" in validation_out_of_memory(least, 1, 32).remedy

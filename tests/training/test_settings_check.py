@@ -79,6 +79,12 @@ def test_no_side_is_proposed_that_the_settings_refuse() -> None:
 def test_who_samples_in_several_steps_needs_several_times(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    warn_of_times(STUDENT.model_copy(update={"sampling_steps": 4}), STAGE, Network())
+    several = STUDENT.model_copy(update={"sampling_steps": 4})
+    warn_of_times(several, STAGE, Network())
     warn_of_times(STUDENT, STAGE, Network(family="step1x"))  # it has its own number of steps
     assert ONE_STEP not in capfd.readouterr().err
+    at_one = STAGE.model_copy(update={"timesteps": "one"})
+    warn_of_times(STUDENT, at_one, Network())
+    assert "t = 1 alone" not in capfd.readouterr().err
+    warn_of_times(several, at_one, Network())
+    assert "student.sampling_steps to 1" in capfd.readouterr().err

@@ -94,7 +94,7 @@ class UrlList:
                 yield row
 
     def _csv_rows(self, delimiter: str) -> Iterator[Mapping[str, Any]]:
-        rows = csv.DictReader(self._lines(), delimiter=delimiter)
+        rows = csv.DictReader(self._lines(), delimiter=delimiter, strict=True)
         done = 0
         try:
             self._check_columns(rows.fieldnames or ())

@@ -122,10 +122,12 @@ def test_provenance_travels_from_the_list_to_the_shard(
     [
         ("a.csv", 'url,creator\nhttp://a,b\nhttp://a,"b\n' + "x\n" * 70_000, "begins at line 3"),
         ("b.csv", '"url\n' + "x\n" * 70_000, "begins at line 1"),
+        ("e.csv", 'url,query\nhttp://a,b\nhttp://a,"b\nhttp://c,d\n', "begins at line 3"),
+        ("f.csv", 'url,query\nhttp://a,"b\nhttp://c,"d"\nhttp://e,f\n', "begins at line 2"),
         ("c.jsonl", '{"url": "http://a"}\n{"url": ' + "[" * 200_000, "Line 2"),
         ("d.jsonl", '\n{"url": ' + "9" * 5000 + "}", "Line 2"),
     ],
-    ids=["quote", "quote-in-header", "nesting", "number"],
+    ids=["quote", "quote-in-header", "quote-to-the-end", "quote-to-the-next", "nesting", "number"],
 )
 def test_lists_that_the_parser_gives_up_on_are_told_by_line(
     tmp_path: Path, name: str, content: str, said: str
@@ -136,6 +138,12 @@ def test_lists_that_the_parser_gives_up_on_are_told_by_line(
     assert said in caught.value.what
     assert str(tmp_path / name) in caught.value.what
     assert "Mend the line." in caught.value.remedy
+
+
+def test_a_quoted_value_may_hold_lines_and_quotation_marks(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('url,query\nhttp://a,"one\n""two"""\nhttp://b,six"\n')
+    found = list(UrlList(tmp_path / "a.csv", Collect().columns).items())
+    assert [item.query for item in found] == ['one\n"two"', 'six"']
 
 
 def test_damaged_parquet_is_told_in_words(
