@@ -1,5 +1,7 @@
 """Which collected images have been taken down, for all that must not use or have used them."""
 
+from pathlib import Path
+
 import numpy as np
 
 from catalog import schemas
@@ -13,12 +15,13 @@ def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:
     """Collected images that the blocklist names by id, by URL, or by a pHash within `hamming`.
 
     With each go the other versions of the same photo, where data/duplicates is there to tell: a
-    crop of it has another pHash and may have come from another place.
+    crop of it has another pHash and may have come from another place. Raises `UserError` for a
+    table that is missing or damaged: passed over, what it names would come back.
     """
     blocklist = read_blocklist(layout.blocklist)
     found = set(blocklist.image_ids)
     if blocklist.urls:
-        for table in sorted(layout.raw.glob("*/outcomes.parquet")):
+        for table in _outcomes(layout.raw):
             columns = [*URL_COLUMNS, "image_id"]
             for row in read_table(table, schemas.OUTCOMES, columns).to_pylist():
                 if row["image_id"] and blocklist.blocks_outcome(row):
@@ -35,3 +38,10 @@ def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:
     if layout.duplicates.exists():
         found |= with_versions(found, layout.duplicates)
     return frozenset(found)
+
+
+def _outcomes(raw: Path) -> list[Path]:
+    """The tables of all snapshots in `raw`, those that were lost too."""
+    parts = ("snapshot.json", "outcomes.parquet")
+    folders = {path.parent for part in parts for path in raw.glob(f"*/{part}")}
+    return sorted(folder / "outcomes.parquet" for folder in folders)

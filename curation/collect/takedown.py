@@ -36,6 +36,10 @@ _LENIENT = Collect(min_side=1, max_aspect=1e9, opt_outs=(), max_pixels=MOST_PIXE
 """An image that the collection's filters would refuse can still be blocked."""
 
 
+class SearchFailed(UserError):
+    """What was named is blocked, but what else is known of its image could not be looked for."""
+
+
 @dataclass(frozen=True)
 class TakenDown:
     """What a takedown wrote: `image_ids` are blocked, `found` those of them that are collected."""
@@ -132,8 +136,8 @@ def take_down(what: str, reason: str, layout: Layout) -> TakenDown:
 
     Whatever is known of the image from any of the three is blocked too: the URLs that gave it,
     its id, its pHash, so that neither a copy elsewhere nor a re-encoding comes back. Raises
-    `UserError` when `what` is none of the three, and, with `what` itself blocked, when a snapshot
-    cannot be searched for the rest.
+    `UserError` when `what` is none of the three, and `SearchFailed`, with `what` itself blocked,
+    when a snapshot cannot be searched for the rest.
     """
     if not reason.strip():
         raise UserError("A takedown needs a reason.", "Say why with --reason TEXT.")
@@ -144,7 +148,7 @@ def take_down(what: str, reason: str, layout: Layout) -> TakenDown:
     try:
         ids, found, known = _known(given, layout)
     except UserError as error:
-        raise UserError(
+        raise SearchFailed(
             f"{what} itself is on the blocklist now, but what else is known of its image is not: "
             f"{error.what}",
             "Mend that (`dvc checkout` gets back what data/raw has lost), then run the same "

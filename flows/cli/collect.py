@@ -132,11 +132,15 @@ def takedown(what: str, reason: str) -> None:
     """Block WHAT (a URL, an image id or an image file) so that it cannot come back."""
     from catalog.layout import Layout
     from catalog.settings import load_params
-    from curation.collect.takedown import take_down
+    from curation.collect.takedown import SearchFailed, take_down
 
     layout = Layout(Path.cwd())
     load_params(layout.params)  # a blocklist outside a work tree blocks nothing
-    done = take_down(what, reason, layout)
+    try:
+        done = take_down(what, reason, layout)
+    except SearchFailed:
+        _flag(layout)  # what it does name is on the blocklist
+        raise
     click.echo(f"{done.added} entries added to {done.blocklist}.")
     for image_id in done.image_ids:
         click.echo(f"image {image_id}")

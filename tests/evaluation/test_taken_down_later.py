@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from catalog import schemas
 from catalog.errors import UserError
@@ -13,6 +14,7 @@ from evaluation.registry import decisions
 from evaluation.registry.flagging import digest_of, flag_versions
 from evaluation.registry.listing import waiting_table
 from evaluation.registry.store import Registry
+from flows.cli import mendline
 from flows.tracing import trace
 from tests.evaluation.registering import bare_version, gated
 
@@ -111,6 +113,19 @@ def test_a_version_that_learned_from_another_version_of_the_photo_is_flagged(
     write_table(layout.duplicates, groups, schemas.DUPLICATES)
     take_down(layout)
     assert flag_versions(layout, params) == {knew: [crop]}
+
+
+def test_a_take_down_that_cannot_search_a_snapshot_flags_what_it_names(
+    layout: Layout, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn(registry, bare_version(registry), PHOTO)
+    shard = layout.raw / "one/shards/shard-00000.parquet"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(b"PAR1 torn")
+    monkeypatch.chdir(layout.root)
+    done = CliRunner().invoke(mendline, ["takedown", PHOTO, "--reason", "asked"])
+    assert "Version 1 learned from 1 taken-down image(s): flagged." in done.output
+    assert "itself is on the blocklist now" in str(done.exception)
 
 
 def test_a_url_is_taken_down_however_it_is_spelt(

@@ -13,6 +13,7 @@ from PIL import Image
 from web import Web, photo, png_bomb, serve_photos
 
 from catalog import schemas
+from catalog.blocked import blocked_ids
 from catalog.blocklist import read_blocklist
 from catalog.errors import UserError
 from catalog.images import image_id
@@ -169,6 +170,19 @@ def test_a_damaged_snapshot_keeps_no_takedown_off_the_blocklist(
     assert blocklist.urls == {url}
     assert blocklist.image_ids == {key}
     assert blocklist.phashes == (perceptual_hash(photo(1)),)
+
+
+def test_who_leaves_out_what_is_blocked_does_not_pass_over_a_snapshot_that_lost_its_table(
+    web: Web, settings: Collect, layout: Layout, url_list: Callable[..., Any]
+) -> None:
+    url = web.serve("/1.jpg", photo(1))
+    collect([url_list(url)], layout, settings)
+    take_down(url, "a face", layout)
+    assert blocked_ids(layout, 0) == {image_id(photo(1))}
+    (path,) = layout.raw.rglob("outcomes.parquet")
+    path.unlink()
+    with pytest.raises(UserError, match=r"outcomes\.parquet"):
+        blocked_ids(layout, 0)
 
 
 def _jpeg_with_a_comment_beyond_its_end() -> bytes:
