@@ -9,7 +9,6 @@ import pytest
 from catalog.errors import UserError
 from networks.judges.proxy.fit import ladder, said, sources
 from networks.judges.proxy.fit.heads import Data, read_ladder
-from networks.judges.proxy.fit.packed import is_held_out
 
 
 def test_every_photo_has_a_crop() -> None:
@@ -45,16 +44,33 @@ def test_a_ladder_that_is_unfinished_or_of_an_earlier_release_is_refused(tmp_pat
         read_ladder(tmp_path)
 
 
-def test_answers_of_another_ladder_are_refused(tmp_path: Path) -> None:
-    place = tmp_path / "said.npz"
-    photos = np.arange(sources.COUNT)
-    held = sum(is_held_out(photo) for photo in photos.tolist())
-    kinds, nothing = np.repeat("clean", len(photos)), np.zeros((len(photos), 0))
-    data = Data({}, {}, kinds, photos, photos, np.full(len(photos), 5.0), nothing)
-    with pytest.raises(UserError, match=r"no file .*said\.npz"):
-        said.read(place, data)
-    said.write(said.Said(np.ones((held, 9))), place)
-    assert said.read(place, data).severities.shape == (held, 9)
-    said.write(said.Said(np.ones((held + 1, 9))), place)
-    with pytest.raises(UserError, match=f"answers {held + 1} questions, not the {held} of this"):
-        said.read(place, data)
+def test_answers_are_those_of_this_network_to_this_ladder(tmp_path: Path) -> None:
+    every = np.arange(ladder.SOURCES)
+    photos = np.array([ladder.photo_of(source) for source in every.tolist()])
+    kinds, nothing = np.repeat("clean", len(every)), np.zeros((len(every), 0))
+    data = Data({}, {}, kinds, photos, every, np.full(len(every), 5.0), nothing)
+    held, ours, others = said.held_out(), "ab" * 32, "cd" * 32
+    for source in held:
+        place = said.place_of(tmp_path, ours, source)
+        assert not place.exists()
+        np.save(place, np.full((1, 9), float(source)))
+    found = said.read(tmp_path, ours, data)
+    assert found.severities.shape == (said.is_asked(data).sum(), 9)
+    assert found.severities[:, 0].tolist() == held
+
+    with pytest.raises(UserError, match=f"lacks what this network says of {len(held)} of"):
+        said.read(tmp_path, others, data)
+    np.save(said.place_of(tmp_path, ours, held[1]), np.ones((2, 9)))
+    with pytest.raises(UserError, match="answers other questions than those of this ladder"):
+        said.read(tmp_path, ours, data)
+
+
+def test_whoever_asks_goes_on_with_what_is_not_answered_yet(tmp_path: Path) -> None:
+    """With every source answered but one, it asks for that one's photo alone, which is missing."""
+    held, ours = said.held_out(), "ab" * 32
+    for source in held[1:]:
+        np.save(said.place_of(tmp_path, ours, source), np.ones((1, 9)))
+    with pytest.raises(UserError):
+        said.ask(tmp_path / "no-photos", tmp_path, ours, 1)
+    np.save(said.place_of(tmp_path, ours, held[0]), np.ones((1, 9)))
+    said.ask(tmp_path / "no-photos", tmp_path, ours, 1)

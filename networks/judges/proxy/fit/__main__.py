@@ -145,12 +145,13 @@ def network(
 @fit.command()
 @click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
 @click.option("--ladder", "steps", type=PATH, required=True, help="Folder of its measures.")
-@click.option("--said", "place", type=PATH, required=True, help="Where its answers are written.")
+@click.option("--said", "folder", type=PATH, required=True, help="Folder of its answers.")
 @processes_option
-def said(photos: Path, steps: Path, place: Path, processes: int) -> None:
+def said(photos: Path, steps: Path, folder: Path, processes: int) -> None:
     """Ask the network of photos that were kept from it, and print what it adds to the kernels.
 
-    Rank correlation with the drawn severity by the network's share in `said.SHARES`.
+    Rank correlation with the drawn severity by the network's share in `said.SHARES`. A run that was
+    cut off goes on.
     """
     from networks.judges.proxy.fit import said as answers
     from networks.judges.proxy.fit.heads import read_ladder
@@ -158,8 +159,9 @@ def said(photos: Path, steps: Path, place: Path, processes: int) -> None:
     from networks.judges.proxy.network import PLACE
 
     data = read_ladder(steps)
-    found = answers.ask(photos, _sha256(PLACE), processes)
-    answers.write(found, place)
+    sha256 = _sha256(PLACE)
+    answers.ask(photos, folder, sha256, processes)
+    found = answers.read(folder, sha256, data)
     for degradation, by_share in answers.ranks(sighted(data, fit_sight(data)), found).items():
         line = " ".join(f"{value:.2f}" for value in by_share)
         click.echo(f"{degradation:12} SRCC by share of the network: {line}")
@@ -167,8 +169,8 @@ def said(photos: Path, steps: Path, place: Path, processes: int) -> None:
 
 @fit.command()
 @click.option("--ladder", "steps", type=PATH, required=True, help="Folder of its measures.")
-@click.option("--said", "place", type=PATH, required=True, help="The network's answers.")
-def within(steps: Path, place: Path) -> None:
+@click.option("--said", "folder", type=PATH, required=True, help="Folder of its answers.")
+def within(steps: Path, folder: Path) -> None:
     """Fit what is added to the heads: the severity within a degradation, and its curve.
 
     Prints how it ranks severities across photos, by the kernel alone, and by the whole score, on
@@ -184,7 +186,7 @@ def within(steps: Path, place: Path) -> None:
     from networks.judges.proxy.fit.within import across, fit_sight, join, sighted
 
     data = read_ladder(steps)
-    found = answers.read(place, data)
+    found = answers.read(folder, _sha256(net.PLACE), data)
     sight = fit_sight(data)
     data = sighted(data, sight)
     asked = answers.is_asked(data)

@@ -35,12 +35,28 @@ class Said:
         return self.severities[:, list(Degradation).index(degradation)]
 
 
-def ask(photos: Path, sha256: str, processes: int) -> Said:
-    """What the network says of the versions of the sources whose photos were kept from it."""
-    held = [s for s in range(ladder.SOURCES) if is_held_out(ladder.photo_of(s))]
+def held_out() -> list[int]:
+    """The sources of the ladder whose photos were kept from the network."""
+    return [s for s in range(ladder.SOURCES) if is_held_out(ladder.photo_of(s))]
+
+
+def place_of(folder: Path, sha256: str, source: int) -> Path:
+    """The file of what the network with `sha256` says of the versions of a source."""
+    return folder / f"{source:04d}-{sha256[:16]}.npy"
+
+
+def ask(photos: Path, folder: Path, sha256: str, processes: int) -> None:
+    """Write what the network says of the versions of the sources that are `held_out`.
+
+    A run that was cut off goes on.
+    """
+    held = [source for source in held_out() if not place_of(folder, sha256, source).is_file()]
     with ProcessPoolExecutor(processes, initializer=limit_threads, initargs=(1,)) as pool:
-        answers = track(pool.map(partial(_ask, photos, sha256), held), "network", total=len(held))
-        return Said(np.concatenate(list(answers)))
+        answers = pool.map(partial(_ask, photos, sha256), held)
+        for source, said in zip(held, track(answers, "network", total=len(held)), strict=True):
+            place = place_of(folder, sha256, source)
+            with atomic_file(place) as temporary, temporary.open("wb") as file:
+                np.save(file, said)
 
 
 def _ask(photos: Path, sha256: str, source: int) -> np.ndarray:
@@ -49,28 +65,26 @@ def _ask(photos: Path, sha256: str, source: int) -> np.ndarray:
     return np.array([list(severities(net, look(image)).values()) for _, _, image in versions])
 
 
-def write(said: Said, place: Path) -> None:
-    """Keep the answers: asking takes minutes."""
-    with atomic_file(place) as temporary, temporary.open("wb") as file:
-        np.savez(file, severities=said.severities)
+def read(folder: Path, sha256: str, data: Data) -> Said:
+    """What `ask` wrote of the network with `sha256`, of the ladder `data`.
 
-
-def read(place: Path, data: Data) -> Said:
-    """What `write` wrote, of the ladder `data`.
-
-    Raises `UserError` where there is none, or where its answers are not as many as questions.
+    Raises `UserError` where some is missing, or where answers are not as many as questions.
     """
-    if not place.is_file():
-        raise UserError(f"There is no file {place}.", f"Run `fit said --said {place}`.")
-    with np.load(place) as content:
-        said = Said(content["severities"])
-    asked = int(is_asked(data).sum())
-    if len(said.severities) != asked:
+    places = [place_of(folder, sha256, source) for source in held_out()]
+    missing = sum(not place.is_file() for place in places)
+    if missing:
         raise UserError(
-            f"{place} answers {len(said.severities)} questions, not the {asked} of this ladder.",
-            f"Run `fit said --said {place}` again.",
+            f"{folder} lacks what this network says of {missing} of {len(places)} sources.",
+            f"Run `fit said --said {folder}`, which goes on where it was.",
         )
-    return said
+    answers = [np.load(place, allow_pickle=False) for place in places]
+    questions = [int((data.sources == source).sum()) for source in held_out()]
+    if [len(answer) for answer in answers] != questions:
+        raise UserError(
+            f"{folder} answers other questions than those of this ladder.",
+            "Run `fit said` with another --said.",
+        )
+    return Said(np.concatenate(answers))
 
 
 def is_asked(data: Data) -> np.ndarray:
