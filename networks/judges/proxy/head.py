@@ -15,9 +15,9 @@ from catalog.files import atomic_file
 from networks.judges.proxy.kernel import Kernel, load_kernels
 from networks.weights import read_pinned
 
-VERSION = "v8"
-PLACE = Path(__file__).with_name("proxy-judge-v8.json")
-SHA256 = "128e32d35576a2953efac087950670817f77509b68eb1f82de1d9372fc2b9091"
+VERSION = "v9"
+PLACE = Path(__file__).with_name("proxy-judge-v9.json")
+SHA256 = "34a7ba3d7026f44a75bc19b24dcfc9b1dc21900162d491a48349d0209fdf073b"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0

@@ -3,6 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from threadpoolctl import ThreadpoolController
 
@@ -34,7 +35,7 @@ class ProxyJudge:
         self._heads, self._hashes = load_heads(), hashes()
         self._blas = ThreadpoolController().select(user_api="blas")
         self._room = REMEMBERED
-        self._known: OrderedDict[bytes, dict[Degradation, Judgement]] = OrderedDict()
+        self._known: OrderedDict[bytes, _Seen] = OrderedDict()
 
     def judge(self, images: Sequence[Rgb], degradation: Degradation) -> list[Judgement]:
         """One judgement an image; an image below 32 pixels a side is a failure by name."""
@@ -51,29 +52,47 @@ class ProxyJudge:
                 degradation in ADVISORY,
             )
         key = hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.shape).encode())
-        found = self._known.get(key.digest())
-        if found is None:
-            # Its products are small: a second thread doubles the CPU time, and where others use
-            # the cores each product waits for it.
-            with self._blas.limit(limits=1):
-                found = self._known[key.digest()] = self._judge_all(image)
+        # Its products are small: a second thread doubles the CPU time, and where others use the
+        # cores each product waits for it.
+        with self._blas.limit(limits=1):
+            seen = self._known.get(key.digest())
+            if seen is None:
+                seen = self._known[key.digest()] = self._see(image)
             while len(self._known) > self._room:
                 self._known.popitem(last=False)
-        return found[degradation]
+            if degradation not in seen.answers:
+                seen.answers[degradation] = self._answer(image, seen, degradation)
+        return seen.answers[degradation]
 
-    def _judge_all(self, image: Rgb) -> dict[Degradation, Judgement]:
+    def _see(self, image: Rgb) -> "_Seen":
         from networks.judges.proxy.measures import measure_views
-        from networks.judges.proxy.network import load_network, severities
+        from networks.judges.proxy.network import first_severities, load_network
         from networks.judges.proxy.sight import load_sight
 
         views = look(image)
-        measures: Mapping[str, float] = measure_views(views)
-        seen = {**measures, **load_sight(self._hashes["sight"]).look(views)}
-        said = severities(load_network(self._hashes["network"]), views)
-        found = {}
-        for degradation, head in self._heads.items():
-            severity, presence, probability = head.answer(seen, said[degradation])
-            sure = max(probability, 1 - probability)
-            advisory = degradation in ADVISORY
-            found[degradation] = Judgement(severity, sure, None, advisory, measures, presence)
-        return found
+        components = load_sight(self._hashes["sight"]).look(views)
+        net = load_network(self._hashes["network"])
+        return _Seen(measure_views(views), components, first_severities(net, views))
+
+    def _answer(self, image: Rgb, seen: "_Seen", degradation: Degradation) -> Judgement:
+        from networks.judges.proxy.network import LOOKED_AT_AGAIN, load_network, looked_at_again
+
+        said = seen.said[degradation]
+        if degradation in LOOKED_AT_AGAIN:
+            net = load_network(self._hashes["network"])
+            said = looked_at_again(net, look(image), degradation, said)
+        head = self._heads[degradation]
+        severity, presence, probability = head.answer(seen.measures | seen.components, said)
+        sure, advisory = max(probability, 1 - probability), degradation in ADVISORY
+        return Judgement(severity, sure, None, advisory, seen.measures, presence)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of an image, whatever it is judged for; `answers` are what it was."""
+
+    measures: dict[str, float]
+    components: Mapping[str, float]
+    said: dict[Degradation, float]
+    """Severities within, by the network's first look."""
+    answers: dict[Degradation, Judgement] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """The embedded judge on photos degraded by known amounts."""
 
 import io
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -15,8 +16,9 @@ from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.images import Rgb, decode
 from networks.degraders import load_degrader
-from networks.interfaces import Judge, Judgement
+from networks.interfaces import Judge
 from networks.judges import load_judge
+from networks.judges.proxy import network
 from networks.judges.proxy.head import PLACE, load_heads
 from networks.judges.proxy.judge import REMEMBERED, ProxyJudge
 from networks.judges.proxy.kernel import load_kernels
@@ -91,22 +93,31 @@ def test_an_image_has_one_answer_whatever_its_batch(judge: Judge) -> None:
     assert both[1] == alone[0]
 
 
-def test_a_large_batch_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_batch_is_measured_once_and_looked_at_again_for_reflections_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     judge = ProxyJudge()
-    measured = 0
-    judge_all = judge._judge_all
+    calls: Counter[str] = Counter()
 
-    def counted(image: np.ndarray) -> dict[Degradation, Judgement]:
-        nonlocal measured
-        measured += 1
-        return judge_all(image)
+    def count(owner: object, name: str) -> None:
+        whole = getattr(owner, name)
 
-    monkeypatch.setattr(judge, "_judge_all", counted)
+        def counted(*given: object) -> object:
+            calls[name] += 1
+            return whole(*given)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(judge, "_see")
+    count(network, "second_look")
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in range(REMEMBERED + 6)]
     for degradation in (Degradation.RAIN, Degradation.HAZE):
         judge.judge(images, degradation)
-    assert measured == len(images)
+    assert calls == {"_see": len(images)}
+    for _ in range(2):
+        judge.judge(images, Degradation.REFLECTION)
+    assert calls == {"_see": len(images), "second_look": len(images)}
     judge.judge(images[:1], Degradation.RAIN)
     judge.judge([data.coffee()], Degradation.RAIN)
     assert len(judge._known) <= REMEMBERED

@@ -128,7 +128,7 @@ SHARES: dict[Degradation, float] = {
     Degradation.LOW_LIGHT: 3.0,
     Degradation.NOISE: 6.0,
     Degradation.FLARE: 0.5,
-    Degradation.REFLECTION: 1.0,
+    Degradation.REFLECTION: 5.0,
     Degradation.HAZE: 3.0,
     Degradation.RAIN: 12.0,
 }
@@ -149,8 +149,8 @@ LISTENED: dict[Degradation, float] = {
 
 Chosen on photos kept from it, on photos of ../shared/data and on photos of 1,200 px or more; those
 of blur, compression and moire on 69 and 57 of these, with kernels fitted to a third of the crops.
-What the severity within of a flare or a reflection counts beside the evidence (`SHARES`) is as much
-as leaves the real pairs told apart: of one of each the network alone says the opposite. Of low
+What the severity within of a flare counts beside the evidence (`SHARES`) is as much as leaves the
+real pairs told apart: of one the network alone says the opposite. Of low
 light it is as much as lets the evidence decide on real dark photos, which kernel and network find
 milder than the synthesis.
 """

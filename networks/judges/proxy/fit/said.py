@@ -16,7 +16,12 @@ from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.heads import Data
 from networks.judges.proxy.fit.packed import is_held_out
 from networks.judges.proxy.fit.within import across
-from networks.judges.proxy.network import load_network, severities
+from networks.judges.proxy.network import (
+    LOOKED_AT_AGAIN,
+    first_severities,
+    load_network,
+    looked_at_again,
+)
 from networks.judges.proxy.views import look
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -60,9 +65,16 @@ def ask(photos: Path, folder: Path, sha256: str, processes: int) -> None:
 
 
 def _ask(photos: Path, sha256: str, source: int) -> np.ndarray:
-    net = load_network(sha256)
-    versions = ladder.versions(photos, source)
-    return np.array([list(severities(net, look(image)).values()) for _, _, image in versions])
+    net, rows = load_network(sha256), []
+    for kind, _, image in ladder.versions(photos, source):
+        views = look(image)
+        found = first_severities(net, views)
+        # What is fitted to a degradation are the versions with it and the clean ones.
+        for again in LOOKED_AT_AGAIN:
+            if kind in ("clean", again):
+                found[again] = looked_at_again(net, views, again, found[again])
+        rows.append(list(found.values()))
+    return np.array(rows)
 
 
 def read(folder: Path, sha256: str, data: Data) -> Said:
