@@ -82,7 +82,7 @@ class ProxyJudge:
             net = load_network(self._hashes["network"])
             said = looked_at_again(net, look(image), degradation, said)
         head = self._heads[degradation]
-        severity, presence, probability = head.answer(seen.measures | seen.components, said)
+        severity, presence, probability = head.answer({**seen.measures, **seen.components}, said)
         sure, advisory = max(probability, 1 - probability), degradation in ADVISORY
         return Judgement(severity, sure, None, advisory, seen.measures, presence)
 
