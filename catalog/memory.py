@@ -1,13 +1,8 @@
-"""How much memory processes may still take, and how many of them that is enough for."""
+"""How much memory processes may still take."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from catalog.log import logger
-
-PROCESS = 3 << 29
-"""Bytes that a process of a stage may need: those that judge photos and read the marks on them were
-seen to grow to 1.3 GB."""
 _GROUPS = Path("/sys/fs/cgroup")
 _FILES = (
     ("memory.max", "memory.current", "inactive_file"),
@@ -35,15 +30,3 @@ def _left(groups: Path) -> Iterator[int]:
             yield int(most) - int((groups / used).read_text()) + int(files)
         except (OSError, ValueError):  # no such version of control groups here
             continue
-
-
-def worker_processes(most: int, groups: Path = _GROUPS) -> int:
-    """`most` processes, or as many as there is memory for, at least 1; fewer are logged."""
-    if most <= 1:
-        return most
-    free = free_memory(groups)
-    fewer = min(most, max(1, free // PROCESS))
-    if fewer < most:
-        free_gb = round(free / 1e9, 1)
-        logger(__name__).info("memory-is-short", processes=fewer, of=most, free_gb=free_gb)
-    return fewer

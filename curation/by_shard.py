@@ -19,7 +19,6 @@ import pyarrow as pa
 from catalog import images
 from catalog.errors import UserError
 from catalog.layout import Layout
-from catalog.memory import worker_processes
 from catalog.progress import track
 from catalog.shards import find_shards
 from catalog.tables import read_table, write_table
@@ -73,7 +72,7 @@ def _complete(
 
 
 def _local(tasks: Sequence[partial[Path]], what: str, processes: int | None) -> Iterator[Path]:
-    workers = worker_processes(min(processes or cores(), len(tasks)))
+    workers = min(processes or cores(), len(tasks))
     if workers <= 1:
         yield from (task() for task in tasks)
         return
@@ -96,8 +95,7 @@ def map_shards(
     """Every shard below data/raw with the table that `function` makes of it, in order of path.
 
     `identity` names all that the result depends on besides the shard and how images are decoded:
-    version of the code, settings, weights. `processes` bounds the local ones, by default the cores;
-    so does the memory that is free.
+    version of the code, settings, weights. `processes` bounds the local ones, by default the cores.
     With the executor "ray" a shard is a task; the scratch folder must then be on a disk that every
     node sees. Results of shards that are gone are removed; those of an earlier run that are not
     final are completed as `unfinished` says.

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 
 from catalog import images
 from catalog.files import atomic_file
-from catalog.memory import worker_processes
 from catalog.progress import track
 from catalog.shards import ShardWriter
 from catalog.threads import cores, limit_threads
@@ -76,7 +75,7 @@ def compute(
             if path.exists() and not is_final(_saved_rows(path)):
                 path.unlink(missing_ok=True)
     missing = [(unit, path) for unit, path in zip(units, paths, strict=True) if not path.exists()]
-    count = worker_processes(min(processes or cores(), len(missing) // _SMALL))
+    count = min(processes or cores(), len(missing) // _SMALL)
     if threads > 1 or batch > 1:
         _threaded(missing, worker, what, threads, batch)
     elif count <= 1:

@@ -66,8 +66,8 @@ class Instruments:
         return Silence(self.settings.judge, "pair.judge")
 
     @property
-    def processes(self) -> int | None:
-        """How many processes may hold the judge; None where its size sets no limit."""
+    def processes(self) -> int:
+        """How many processes may hold the judge."""
         return most_copies([self.judge])
 
     @cached_property

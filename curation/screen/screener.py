@@ -69,8 +69,8 @@ class Screener:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @property
-    def processes(self) -> int | None:
-        """How many processes may hold the networks; None where their size sets no limit."""
+    def processes(self) -> int:
+        """How many processes may hold the networks."""
         return most_copies([self.judge, self.content, self.prompts and self.prompts.embedder])
 
     def rows(self, images: Sequence[Rgb]) -> list[dict[str, Any]]:

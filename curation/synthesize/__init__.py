@@ -42,13 +42,15 @@ def synthesize(
     used = photos[: settings.max_photos]
     dropped["not-needed"] += len(photos) - len(used)
     clips = clips_of(settings)  # a folder that is not there is said before hours of work
+    windows = WindowMaker(settings, pair)
+    judging = windows.instruments.processes if used or clips else None
     # Several processes would each hold a context of the same GPU.
-    processes = None if settings.device in (None, "cpu") else 1
+    processes = judging if settings.device in (None, "cpu") else 1
     results = [
         compute(used, maker, scratch, "synthesize", processes, is_final=is_judged)
         for maker in _makers(raw, settings, pair, _layers(used, settings))
     ]
-    average = partial(compute, clips, WindowMaker(settings, pair), scratch, "average clips")
+    average = partial(compute, clips, windows, scratch, "average clips", judging)
     # Twice, since frames are many: the second time they are read from disk.
     theirs = held_out.among(average(is_final=is_judged))
     with atomic_folder(out) as folder:

@@ -1,4 +1,4 @@
-"""How many processes the memory is enough for, as the machine and a control group leave it."""
+"""How much memory is free, as the machine and a control group leave it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from catalog.memory import PROCESS, free_memory, worker_processes
+from catalog.memory import free_memory
 
 MIB = 1 << 20
 
@@ -43,17 +43,3 @@ def test_without_a_limit_it_is_what_the_machine_has_free(tmp_path: Path) -> None
     for groups in (tmp_path, version_two(tmp_path, "max", 20 * MIB, 0)):
         free = psutil.virtual_memory().available
         assert free_memory(groups) == pytest.approx(free, rel=0.3)
-
-
-def test_as_many_processes_as_memory_holds_and_at_least_one(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def processes(most: int, room: float) -> int:
-        return worker_processes(most, version_two(tmp_path, int(room * PROCESS), 0, 0))
-
-    assert [processes(most, 0.5) for most in (0, 1)] == [0, 1]
-    assert "memory-is-short" not in capfd.readouterr().err
-    assert processes(8, 0.5) == 1
-    said = capfd.readouterr().err
-    assert "memory-is-short" in said
-    assert "of=8" in said

@@ -17,7 +17,8 @@ from catalog.layout import Layout
 from catalog.settings.screen import Screen
 from catalog.shards import ShardWriter, find_shards
 from catalog.tables import read_table
-from curation.copies import LARGE, most_copies
+from catalog.threads import cores
+from curation.copies import BESIDE, LARGE, most_copies
 from curation.screen.screener import Screener, load_screener
 from curation.screen.stage import run, screen_shard
 from networks.interfaces import Judge, Judgement
@@ -165,12 +166,23 @@ def test_networks_that_are_large_are_held_once() -> None:
         def __init__(self, model: object) -> None:
             self.model = model
 
-    assert most_copies([None, Network("a name on a server")]) is None
-    assert most_copies([Network(torch.nn.Linear(10, 10))]) is None
+    plenty = cores() * 4 * LARGE
+    assert most_copies([None, Network("a name on a server")], plenty) == cores()
+    assert most_copies([Network(torch.nn.Linear(10, 10))], plenty) == cores()
     large = torch.nn.Linear(1, 1)
     # A tensor of so many bytes that takes none: every element is the same one.
     large.weight.data = torch.zeros(1).expand(LARGE // 4 + 1)
-    assert most_copies([None, Network(large)]) == 1
+    assert most_copies([None, Network(large)], plenty) == 1
+
+
+def test_as_many_processes_as_the_memory_holds_and_at_least_one(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert most_copies([None], cores() * BESIDE) == cores()
+    assert "memory-is-short" not in capfd.readouterr().err
+    assert most_copies([None], BESIDE // 2) == 1
+    if cores() > 1:
+        assert "memory-is-short" in capfd.readouterr().err
 
 
 def test_an_unknown_judge_is_named(tmp_path: Path) -> None:
