@@ -21,6 +21,17 @@ REMEMBERED = 64
 those of the last batch are, whatever its size."""
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of an image, whatever it is judged for; `answers` are what it was."""
+
+    measures: dict[str, float]
+    components: Mapping[str, float]
+    said: dict[Degradation, float]
+    """Severities within, by the network's first look."""
+    answers: dict[Degradation, Judgement] = field(default_factory=dict)
+
+
 class ProxyJudge:
     """Severity of each degradation from measures and a small network, on a CPU, without download.
 
@@ -64,17 +75,17 @@ class ProxyJudge:
                 seen.answers[degradation] = self._answer(image, seen, degradation)
         return seen.answers[degradation]
 
-    def _see(self, image: Rgb) -> "_Seen":
+    def _see(self, image: Rgb) -> _Seen:
         from networks.judges.proxy.measures import measure_views
-        from networks.judges.proxy.network import first_severities, load_network
+        from networks.judges.proxy.network import load_network, severities
         from networks.judges.proxy.sight import load_sight
 
         views = look(image)
         components = load_sight(self._hashes["sight"]).look(views)
         net = load_network(self._hashes["network"])
-        return _Seen(measure_views(views), components, first_severities(net, views))
+        return _Seen(measure_views(views), components, severities(net, views))
 
-    def _answer(self, image: Rgb, seen: "_Seen", degradation: Degradation) -> Judgement:
+    def _answer(self, image: Rgb, seen: _Seen, degradation: Degradation) -> Judgement:
         from networks.judges.proxy.network import LOOKED_AT_AGAIN, load_network, looked_at_again
 
         said = seen.said[degradation]
@@ -85,14 +96,3 @@ class ProxyJudge:
         severity, presence, probability = head.answer({**seen.measures, **seen.components}, said)
         sure, advisory = max(probability, 1 - probability), degradation in ADVISORY
         return Judgement(severity, sure, None, advisory, seen.measures, presence)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What is known of an image, whatever it is judged for; `answers` are what it was."""
-
-    measures: dict[str, float]
-    components: Mapping[str, float]
-    said: dict[Degradation, float]
-    """Severities within, by the network's first look."""
-    answers: dict[Degradation, Judgement] = field(default_factory=dict)

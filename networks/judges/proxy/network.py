@@ -112,12 +112,16 @@ def severities(net: SeverityNet, views: Views) -> dict[Degradation, float]:
     """Within each degradation, about 1 (extreme) .. 5 (none), never outside 0 .. 6.
 
     It is meant where the degradation is there: a clean image is mostly, not always, near 5. Not
-    limited to 1 .. 5, so that two clean images can be told apart.
+    limited to 1 .. 5, so that two clean images can be told apart. From `FULL_SIZE_FROM` on the
+    middle is looked at in full size too, for what `STRONGER_VIEW` and `MEAN_OF_VIEWS` name. Of
+    what `LOOKED_AT_AGAIN` names it is the first look.
     """
-    first = first_severities(net, views)
-    return first | {
-        kind: looked_at_again(net, views, kind, first[kind]) for kind in LOOKED_AT_AGAIN
-    }
+    strengths = _strengths(net, views.coarse)
+    if views.scale >= FULL_SIZE_FROM:
+        fine = _strengths(net, _window(views.fine))
+        strengths = np.where(_among(STRONGER_VIEW), np.maximum(strengths, fine), strengths)
+        strengths = np.where(_among(MEAN_OF_VIEWS), (strengths + fine) / 2, strengths)
+    return _severities(strengths)
 
 
 def looked_at_again(
@@ -126,20 +130,6 @@ def looked_at_again(
     """The mean of the `first` severity and that of a second look, for one of `LOOKED_AT_AGAIN`."""
     strengths = _strengths(net, second_look(views.coarse))
     return (first + _severities(strengths)[degradation]) / 2
-
-
-def first_severities(net: SeverityNet, views: Views) -> dict[Degradation, float]:
-    """Those of the views as they are.
-
-    From `FULL_SIZE_FROM` on the middle is looked at in full size too, for what `STRONGER_VIEW` and
-    `MEAN_OF_VIEWS` name.
-    """
-    strengths = _strengths(net, views.coarse)
-    if views.scale >= FULL_SIZE_FROM:
-        fine = _strengths(net, _window(views.fine))
-        strengths = np.where(_among(STRONGER_VIEW), np.maximum(strengths, fine), strengths)
-        strengths = np.where(_among(MEAN_OF_VIEWS), (strengths + fine) / 2, strengths)
-    return _severities(strengths)
 
 
 def _severities(strengths: np.ndarray) -> dict[Degradation, float]:

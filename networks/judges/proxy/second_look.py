@@ -9,12 +9,12 @@ LARGER = 1.2
 """Length of the second view over that of the coarse one."""
 GRAIN_FREE = 0.5
 """Levels of 255 of noise where a photo is flattest, which photos have as they come."""
-STRENGTH = 3.0
-"""Strength of the filter, in levels, for each level of noise above that."""
-BETWEEN = (0.3, 7.0)
+STRENGTH_PER_LEVEL = 3.0
+"""Of the filter, in levels, for each level of noise above that."""
+WEAKEST, STRONGEST = 0.3, 7.0
 """Weaker filters would change nothing, stronger ones take faint reflections for grain."""
-PATCH, AREA = 5, 11
-"""Pixels a side of the patches that are compared, and of where they are looked for."""
+PATCH, SEARCHED = 5, 11
+"""Pixels a side: of the patches that are compared, and of the area they are looked for in."""
 
 
 def second_look(view: np.ndarray) -> np.ndarray:
@@ -25,9 +25,8 @@ def second_look(view: np.ndarray) -> np.ndarray:
     reflection, stays.
     """
     image = np.rint(view * 255).astype(np.uint8)
-    least, most = BETWEEN
-    strength = min(STRENGTH * (flat_noise(view) - GRAIN_FREE), most)
-    if strength > least:
-        image = cv2.fastNlMeansDenoisingColored(image, None, strength, strength, PATCH, AREA)
+    strength = min(STRENGTH_PER_LEVEL * (flat_noise(view) - GRAIN_FREE), STRONGEST)
+    if strength > WEAKEST:
+        image = cv2.fastNlMeansDenoisingColored(image, None, strength, strength, PATCH, SEARCHED)
     larger = cv2.resize(image, None, fx=LARGER, fy=LARGER, interpolation=cv2.INTER_CUBIC)
     return larger.astype(np.float32) / np.float32(255)

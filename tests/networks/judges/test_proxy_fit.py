@@ -74,6 +74,10 @@ def test_answers_are_those_of_this_network_to_this_ladder(tmp_path: Path) -> Non
     np.save(said.place_of(tmp_path, ours, held[1]), np.ones((2, 9)))
     with pytest.raises(UserError, match="answers other questions than those of this ladder"):
         said.read(tmp_path, ours, data)
+    place = said.place_of(tmp_path, ours, held[2])
+    place.write_bytes(place.read_bytes()[:-20])
+    with pytest.raises(UserError, match=rf"{place.name} is damaged"):
+        said.read(tmp_path, ours, data)
 
 
 def test_whoever_asks_goes_on_with_what_is_not_answered_yet(tmp_path: Path) -> None:

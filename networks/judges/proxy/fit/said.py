@@ -18,9 +18,9 @@ from networks.judges.proxy.fit.packed import is_held_out
 from networks.judges.proxy.fit.within import across
 from networks.judges.proxy.network import (
     LOOKED_AT_AGAIN,
-    first_severities,
     load_network,
     looked_at_again,
+    severities,
 )
 from networks.judges.proxy.views import look
 
@@ -68,7 +68,7 @@ def _ask(photos: Path, sha256: str, source: int) -> np.ndarray:
     net, rows = load_network(sha256), []
     for kind, _, image in ladder.versions(photos, source):
         views = look(image)
-        found = first_severities(net, views)
+        found = severities(net, views)
         # What is fitted to a degradation are the versions with it and the clean ones.
         for again in LOOKED_AT_AGAIN:
             if kind in ("clean", again):
@@ -89,7 +89,7 @@ def read(folder: Path, sha256: str, data: Data) -> Said:
             f"{folder} lacks what this network says of {missing} of {len(places)} sources.",
             f"Run `fit said --said {folder}`, which goes on where it was.",
         )
-    answers = [np.load(place, allow_pickle=False) for place in places]
+    answers = [_load(place) for place in places]
     questions = [int((data.sources == source).sum()) for source in held_out()]
     if [len(answer) for answer in answers] != questions:
         raise UserError(
@@ -97,6 +97,15 @@ def read(folder: Path, sha256: str, data: Data) -> Said:
             "Run `fit said` with another --said.",
         )
     return Said(np.concatenate(answers))
+
+
+def _load(place: Path) -> np.ndarray:
+    try:
+        return np.asarray(np.load(place, allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise UserError(
+            f"{place} is damaged: {error}.", "Delete it, then run `fit said` again: it goes on."
+        ) from error
 
 
 def is_asked(data: Data) -> np.ndarray:
