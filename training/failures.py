@@ -50,6 +50,15 @@ def validation_out_of_memory(stage: Stage, samples: int, multiple: int) -> UserE
     return UserError("The device has too little memory for a validation.", advice)
 
 
+@contextmanager
+def memory_of(advice: Callable[[], UserError]) -> Iterator[None]:
+    """Turn a lack of memory into the `UserError` that `advice` makes."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise advice() from error
+
+
 def _smaller(stage: Stage, multiple: int) -> str:
     smaller = stage.crop * 7 // 10 // multiple * multiple
     if smaller < SMALLEST_CROP:

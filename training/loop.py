@@ -5,7 +5,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from training.draws import Pair
 from training.freed import FreedGradients
 from training.live import STEPS, VALIDATIONS, LiveLog
 from training.optimizer import learning_rate, make_optimizer, optimizer_step, set_rate
-from training.parallel import World, apply, learning, model_state, whole
+from training.parallel import World, apply, learning, model_state, require_shareable, whole
 from training.precision import Precision
 from training.recompute import fit_memory
 from training.samples import Samples
@@ -64,7 +64,7 @@ class Trainer:
         # Sharding brings block by block to the device, which never holds the whole network.
         apply(self.model, stage, self.group)
         trainable.to(self.precision.device)
-        self._refuse_combinations()
+        require_shareable(self.model, stage, self.group)
         parameters = learning(self.model).values()
         self.freed = FreedGradients(parameters, stage) if stage.free_gradients != "no" else None
         self.optimizer = None if self.freed else make_optimizer(parameters, stage)
@@ -77,25 +77,6 @@ class Trainer:
         self.validations_log = LiveLog(throughput_log.with_name(VALIDATIONS))
         self.throughput = Throughput(throughput_log, trainable, self.group.size, every=20)
         self._log = logger(__name__)
-
-    def _refuse_combinations(self) -> None:
-        if self.group.size > 1 and (
-            self.stage.optimizer == "adamw-8bit" or self.stage.free_gradients != "no"
-        ):
-            raise UserError(
-                "adamw-8bit and free_gradients are for one process; several share weights and "
-                "states among them instead.",
-                "Set optimizer to adamw and free_gradients to no, or start one process.",
-            )
-
-        # FSDP2 gathers frozen weights of any type beside these.
-        types = {parameter.dtype for parameter in learning(self.model).values()}
-        if self.group.size > 1 and len(types) > 1:
-            raise UserError(
-                "Several processes share learning weights of one type only, and these have "
-                f"{' and '.join(sorted(map(str, types)))}.",
-                "Set network.weights to fp32, or lora_rank to 64.",
-            )
 
     @property
     def best(self) -> Path:
@@ -203,11 +184,7 @@ class Trainer:
             self.throughput.waited(time.perf_counter() - began)
             batch = [part.to(self.precision.device) for part in batch]
             if step == steps.start and stage.activation_checkpointing == "auto":
-                try:
-                    self._fit_memory(batch)
-                except torch.OutOfMemoryError as error:
-                    samples = sum(len(part.pairs) for part in batch)
-                    raise failures.out_of_memory(stage, samples, self.maker.fit.multiple) from error
+                self._fit_memory(batch)
             row = self._step(step, batch)
             self.progress.log.append(row)
             self.steps_log.add(row)
@@ -256,24 +233,27 @@ class Trainer:
             self._backward(batch[:2])  # the second finds the first one's gradients
             self.model.zero_grad(set_to_none=True)
 
-        for parameter in learning(self.model).values():
-            self._states(parameter)  # so that they are part of what is measured
-        with self.freed.measuring() if self.freed else nullcontext():
-            spared = fit_memory(self.model, step, alone=self.group.size == 1)
+        with self._memory_of(batch):
+            for parameter in learning(self.model).values():
+                self._states(parameter)  # so that they are part of what is measured
+            with self.freed.measuring() if self.freed else nullcontext():
+                spared = fit_memory(self.model, step, alone=self.group.size == 1)
         self._log.info("activation checkpointing", blocks_not_recomputed=spared)
+
+    def _memory_of(self, batch: list[Batch]) -> AbstractContextManager[None]:
+        """Where it is too little for this batch, a `UserError` says what to change."""
+        samples, multiple = sum(len(part.pairs) for part in batch), self.maker.fit.multiple
+        return failures.memory_of(lambda: failures.out_of_memory(self.stage, samples, multiple))
 
     def _step(self, step: int, batch: list[Batch]) -> dict[str, Any]:
         """One optimizer step; its row of the log."""
         rate = learning_rate(self.stage, step)
         self.model.train()
-        samples = sum(len(part.pairs) for part in batch)
-        try:
+        with self._memory_of(batch):
             if self.freed is not None:
                 each, norm = self.freed.step(lambda: self._backward(batch), rate)
             else:
                 each, norm = self._gradients(batch)
-        except torch.OutOfMemoryError as error:
-            raise failures.out_of_memory(self.stage, samples, self.maker.fit.multiple) from error
         values = self.group.gather(each.tolist())
         pairs: list[Pair] = self.group.gather([pair for part in batch for pair in part.pairs])
         loss = sum(values) / len(values)
@@ -326,13 +306,11 @@ class Trainer:
 
     def _validate(self) -> None:
         """Score the weights; keep them as best when no earlier score is as good."""
-        try:
+        stage, at_a_time, multiple = self.stage, self.validator.at_a_time, self.maker.fit.multiple
+        with failures.memory_of(
+            lambda: failures.validation_out_of_memory(stage, at_a_time(self.group), multiple)
+        ):
             row = self._averaged(self._score)
-        except torch.OutOfMemoryError as error:
-            samples = self.validator.at_a_time(self.group)
-            raise failures.validation_out_of_memory(
-                self.stage, samples, self.maker.fit.multiple
-            ) from error
         progress = self.progress
         self._log.info(
             "validated",

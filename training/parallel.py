@@ -176,6 +176,26 @@ def learning(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: value for name, value in parameters_of(model).items() if value.requires_grad}
 
 
+def require_shareable(model: nn.Module, stage: Stage, group: World) -> None:
+    """Raises `UserError` for what several processes cannot share out among them."""
+    if group.size == 1:
+        return
+    if stage.optimizer == "adamw-8bit" or stage.free_gradients != "no":
+        raise UserError(
+            "adamw-8bit and free_gradients are for one process; several share weights and "
+            "states among them instead.",
+            "Set optimizer to adamw and free_gradients to no, or start one process.",
+        )
+    # FSDP2 gathers frozen weights of any type beside these.
+    types = {parameter.dtype for parameter in learning(model).values()}
+    if len(types) > 1:
+        raise UserError(
+            "Several processes share learning weights of one type only, and these have "
+            f"{' and '.join(sorted(map(str, types)))}.",
+            "Set network.weights to fp32, or lora_rank to 64.",
+        )
+
+
 def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
     """Parameters, sharded where they are, by the names they had before blocks were wrapped."""
     if isinstance(model, FSDPModule):

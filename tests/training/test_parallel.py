@@ -12,8 +12,11 @@ import pytest
 import torch
 
 from catalog.degradations import Degradation
+from catalog.errors import UserError
 from catalog.layout import Layout
+from catalog.settings.training import Stage
 from tests.training.dataset import ROOT, TINY, make_dataset, train, write_params
+from training.parallel import World, require_shareable
 
 TRANSFER = {
     **TINY["transfer"],
@@ -305,3 +308,20 @@ def test_training_is_compiled_after_a_validation_of_many_shapes(
     model.train()
     assert graphs(1, True) > validated > sampled
     assert not any("limit" in reason for reason in torch._dynamo.utils.counters["unimplemented"])
+
+
+def test_what_several_processes_cannot_share_is_refused() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    plain, alone, two = Stage(), World(), World(0, 2)
+    require_shareable(model, plain, two)
+    for change in ({"optimizer": "adamw-8bit"}, {"free_gradients": "lagged"}):
+        stage = plain.model_copy(update=change)
+        require_shareable(model, stage, alone)
+        with pytest.raises(UserError, match="are for one process"):
+            require_shareable(model, stage, two)
+    model[1].to(torch.bfloat16)
+    require_shareable(model, plain, alone)
+    with pytest.raises(UserError, match=r"torch\.bfloat16 and torch\.float32"):
+        require_shareable(model, plain, two)
+    model[1].requires_grad_(False)  # frozen weights may be of any type
+    require_shareable(model, plain, two)
