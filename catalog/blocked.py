@@ -1,7 +1,5 @@
 """Which collected images have been taken down, for all that must not use or have used them."""
 
-from pathlib import Path
-
 import numpy as np
 
 from catalog import schemas
@@ -21,7 +19,7 @@ def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:
     blocklist = read_blocklist(layout.blocklist)
     found = set(blocklist.image_ids)
     if blocklist.urls:
-        for table in _outcomes(layout.raw):
+        for table in layout.outcomes:
             columns = [*URL_COLUMNS, "image_id"]
             for row in read_table(table, schemas.OUTCOMES, columns).to_pylist():
                 if row["image_id"] and blocklist.blocks_outcome(row):
@@ -38,10 +36,3 @@ def blocked_ids(layout: Layout, hamming: int) -> frozenset[str]:
     if layout.duplicates.exists():
         found |= with_versions(found, layout.duplicates)
     return frozenset(found)
-
-
-def _outcomes(raw: Path) -> list[Path]:
-    """The tables of all snapshots in `raw`, those that were lost too."""
-    parts = ("snapshot.json", "outcomes.parquet")
-    folders = {path.parent for part in parts for path in raw.glob(f"*/{part}")}
-    return sorted(folder / "outcomes.parquet" for folder in folders)

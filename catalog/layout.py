@@ -21,6 +21,14 @@ class Layout:
         return self.root / "data/raw"
 
     @property
+    def outcomes(self) -> list[Path]:
+        """schemas.OUTCOMES of every snapshot in `raw`, those that were lost too: whoever reads one
+        is told, and passes over none."""
+        parts = ("snapshot.json", "outcomes.parquet")
+        folders = {path.parent for part in parts for path in self.raw.glob(f"*/{part}")}
+        return sorted(folder / "outcomes.parquet" for folder in folders)
+
+    @property
     def collecting(self) -> Path:
         """Snapshots that are not complete yet; moved into `raw` as a whole at the end."""
         return self.root / "data/collecting"

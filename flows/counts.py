@@ -39,7 +39,7 @@ def stages(root: Path) -> list[str]:
 def outcomes(layout: Layout) -> Counter[str]:
     """How the fetching of every URL of every snapshot ended."""
     found: Counter[str] = Counter()
-    for path in sorted(layout.raw.glob("*/outcomes.parquet")):
+    for path in layout.outcomes:
         table = read_table(path, schemas.OUTCOMES, ["outcome"])
         found.update(table.column("outcome").to_pylist())
     return found

@@ -126,8 +126,8 @@ def _rows(path: Path, schema: pa.Schema, **wanted: Sequence[str]) -> list[Row]:
 def _outcomes(layout: Layout) -> list[Row]:
     return [
         row | {"snapshot": path.parent.name}
-        for path in sorted(layout.raw.glob("*/outcomes.parquet"))
-        for row in _rows(path, schemas.OUTCOMES)
+        for path in layout.outcomes
+        for row in read_table(path, schemas.OUTCOMES).to_pylist()
     ]
 
 

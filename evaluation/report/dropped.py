@@ -79,7 +79,7 @@ def _within(causes: list[Cause], limit_bytes: int) -> list[Cause]:
 
 def _collected(layout: Layout) -> Iterable[Cause]:
     counts: Counter[str] = Counter()
-    for table in sorted(layout.raw.glob("*/outcomes.parquet")):
+    for table in layout.outcomes:
         counts.update(
             read_table(table, schemas.OUTCOMES, ["outcome"]).column("outcome").to_pylist()
         )
