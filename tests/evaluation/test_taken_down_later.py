@@ -90,6 +90,14 @@ def test_a_version_without_a_run_stops_neither_the_review_nor_a_trace(
     assert found.blocked
 
 
+def test_a_trace_names_a_snapshot_that_lost_its_table(layout: Layout) -> None:
+    snapshot = layout.raw / "one/snapshot.json"
+    snapshot.parent.mkdir(parents=True)
+    snapshot.write_text("{}")
+    with pytest.raises(UserError, match=r"one/outcomes\.parquet"):
+        trace(layout, PHOTO)
+
+
 def test_a_trace_says_what_is_blocked_by_its_hash_alone(layout: Layout, tmp_path: Path) -> None:
     known = dict.fromkeys(schemas.HASHES.names) | {"image_id": PHOTO, "phash": bytes(range(32))}
     write_table(layout.hashes, [known], schemas.HASHES)
