@@ -71,6 +71,13 @@ RULES = {
 }
 """Reasons in words; all but "severity", "prompt" (degraded) and "clean" mean the verdict drop."""
 
+REFUSED = {
+    "not-an-image": "no image in a format that is read, whatever the file is called",
+    "too-many-pixels": "more pixels than are decoded",
+    "broken-image": "an image that ends early or is damaged",
+}
+"""Reasons of files whose pixels could not be read, in words."""
+
 
 def decide(found: Found, settings: Screen) -> Decision:
     """Apply the rules in the order of `RULES`.

@@ -12,7 +12,7 @@ from PIL import Image
 
 from catalog.files import atomic_file
 from catalog.images import Rgb
-from curation.screen.rules import RULES, what_decided
+from curation.screen.rules import REFUSED, RULES, what_decided
 
 SIDE = 200
 MOST_PER_GROUP = 60
@@ -80,7 +80,7 @@ class ContactSheet:
             shown, count = len(self._groups[group]), self._counts[group]
             more = f", {shown} shown" if shown < count else ""
             yield f'<h2 id="{number}">{html.escape(group)} ({count}{more})</h2>'
-            if why := RULES.get(self._reasons[group]):
+            if why := (RULES | REFUSED).get(self._reasons[group]):
                 yield f"<p>{html.escape(why)}</p>"
             yield f'<div class="g">{"".join(self._groups[group])}</div>'
 

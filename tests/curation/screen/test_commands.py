@@ -16,7 +16,7 @@ from skimage import data
 
 from catalog.degradations import Degradation
 from catalog.images import Rgb
-from curation.screen.rules import RULES
+from curation.screen.rules import REFUSED, RULES
 from curation.screen.sheet import ContactSheet
 from flows.cli import main
 from flows.cli.screen import _verdict
@@ -72,6 +72,7 @@ def test_screen_gives_each_file_a_row_and_each_bad_one_a_reason(
     assert rows["broken.jpg"]["reason"] == "broken-image"
     assert rows["page.jpg"]["reason"] == "not-an-image"
     assert rows["huge.png"]["reason"] == "too-many-pixels"
+    assert all(html.escape(why) in page for why in REFUSED.values())
     assert rows["speck.png"]["reason"] == "too-small"
     assert rows["deep/dark.png"]["degradation"] == "low-light"
     assert rows["deep/dark.png"]["verdict"] == "degraded"
