@@ -55,16 +55,17 @@ def ask(photos: Path, folder: Path, sha256: str, processes: int) -> None:
 
     A run that was cut off goes on.
     """
-    held = [source for source in held_out() if not place_of(folder, sha256, source).is_file()]
+    held = held_out()
     with ProcessPoolExecutor(processes, initializer=limit_threads, initargs=(1,)) as pool:
-        answers = pool.map(partial(_ask, photos, sha256), held)
-        for source, said in zip(held, track(answers, "network", total=len(held)), strict=True):
-            place = place_of(folder, sha256, source)
-            with atomic_file(place) as temporary, temporary.open("wb") as file:
-                np.save(file, said)
+        work = partial(_ask, photos, folder, sha256)
+        for _ in track(pool.map(work, held), "network", total=len(held)):
+            pass
 
 
-def _ask(photos: Path, sha256: str, source: int) -> np.ndarray:
+def _ask(photos: Path, folder: Path, sha256: str, source: int) -> None:
+    place = place_of(folder, sha256, source)
+    if place.exists():
+        return
     net, rows = load_network(sha256), []
     for kind, _, image in ladder.versions(photos, source):
         views = look(image)
@@ -74,7 +75,9 @@ def _ask(photos: Path, sha256: str, source: int) -> np.ndarray:
             if kind in ("clean", again):
                 found[again] = looked_at_again(net, views, again, found[again])
         rows.append(list(found.values()))
-    return np.array(rows)
+    # Here and not where all is gathered: a full disk then ends the run at once.
+    with atomic_file(place) as temporary, temporary.open("wb") as file:
+        np.save(file, np.array(rows))
 
 
 def read(folder: Path, sha256: str, data: Data) -> Said:
