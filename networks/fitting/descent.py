@@ -36,9 +36,12 @@ def descend(
     plan: ScenePlan,
     step: int,
 ) -> None:
-    """One step of `optimizer` down the loss, and of the running average after it."""
+    """One step of `optimizer` down the loss, and of the running average after it.
+
+    A group of the optimizer may have a "scale", by which its learning rate is another.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = plan.rate(step)
+        group["lr"] = plan.rate(step) * group.get("scale", 1.0)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)

@@ -84,16 +84,22 @@ def averaged(net: torch.nn.Module, earlier: Path | None, earlier_share: float) -
 
 
 def write_network(
-    net: torch.nn.Module, place: Path, own: Mapping[str, torch.Tensor] | None = None
+    net: torch.nn.Module,
+    place: Path,
+    own: Mapping[str, torch.Tensor] | None = None,
+    without: tuple[str, ...] = (),
 ) -> str:
-    """Write the weights as float16 safetensors, `own` as they are; the SHA-256 of the file."""
+    """Write the weights as float16 safetensors, `own` as they are; the SHA-256 of the file.
+
+    Those whose names begin with one of `without` are left out: they come from elsewhere.
+    """
     from safetensors.torch import save
 
     # Counters of batches are no floating-point numbers, and say nothing at inference.
     weights = {
         name: value.half().contiguous()
         for name, value in net.state_dict().items()
-        if value.is_floating_point()
+        if value.is_floating_point() and not name.startswith(without)
     }
     data = save({**weights, **(own or {})})
     with atomic_file(place) as temporary:

@@ -15,15 +15,15 @@ from catalog.files import atomic_file
 from networks.judges.proxy.kernel import Kernel, load_kernels
 from networks.weights import read_pinned
 
-VERSION = "v9"
-PLACE = Path(__file__).with_name("proxy-judge-v9.json")
-SHA256 = "34a7ba3d7026f44a75bc19b24dcfc9b1dc21900162d491a48349d0209fdf073b"
+VERSION = "v10"
+PLACE = Path(__file__).with_name("proxy-judge-v10.json")
+SHA256 = "ae86e647719c8b387b325f1a60dddcf4f6736f52214201936fac073bad6f0ca4"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0
 """Severity at which a kernel adds nothing to the score."""
 
-HASHES = ("kernels", "network", "sight")
+HASHES = ("kernels", "network", "glass", "sight")
 """What the file of the heads names besides."""
 
 KNOTS = 33
@@ -123,8 +123,8 @@ def spread(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
 def write_heads(heads: Mapping[Degradation, Head], hashes: Mapping[str, str], place: Path) -> str:
     """Write the heads as JSON, rounded; return the SHA-256 of the file.
 
-    `hashes` are the SHA-256 of the files of their "kernels", "" where there is none, of the
-    "network" and of the "sight", which are thereby part of the judge's identity.
+    `hashes` are the SHA-256 of the files of their "kernels", "" where there is none, and of what
+    else `HASHES` names, which are thereby part of the judge's identity.
     """
 
     def plain(values: np.ndarray) -> list:

@@ -28,7 +28,7 @@ class _Seen:
     measures: dict[str, float]
     components: Mapping[str, float]
     said: dict[Degradation, float]
-    """Severities within, by the network's first look."""
+    """Severities within, by the network of all degradations."""
     answers: dict[Degradation, Judgement] = field(default_factory=dict)
 
 
@@ -86,12 +86,12 @@ class ProxyJudge:
         return _Seen(measure_views(views), components, severities(net, views))
 
     def _answer(self, image: Rgb, seen: _Seen, degradation: Degradation) -> Judgement:
-        from networks.judges.proxy.network import LOOKED_AT_AGAIN, load_network, looked_at_again
+        from networks.judges.proxy.glass import load_glass, through_glass
 
         said = seen.said[degradation]
-        if degradation in LOOKED_AT_AGAIN:
-            net = load_network(self._hashes["network"])
-            said = looked_at_again(net, look(image), degradation, said)
+        if degradation is Degradation.REFLECTION:
+            net = load_glass(self._hashes["glass"])
+            said = through_glass(net, look(image).coarse, said)
         head = self._heads[degradation]
         severity, presence, probability = head.answer({**seen.measures, **seen.components}, said)
         sure, advisory = max(probability, 1 - probability), degradation in ADVISORY

@@ -10,12 +10,11 @@ import torch
 from torch import nn
 
 from catalog.degradations import Degradation
-from networks.judges.proxy.second_look import second_look
 from networks.judges.proxy.views import Views
 from networks.pyramid import MULTIPLE, Pyramid, Residual, planes
 from networks.weights import read_pinned
 
-PLACE = Path(__file__).with_name("proxy-judge-v9-network.safetensors")
+PLACE = Path(__file__).with_name("proxy-judge-v10-network.safetensors")
 
 CELL = 8
 """Pixels to one cell of the map of effects."""
@@ -40,9 +39,6 @@ MEAN_OF_VIEWS = (Degradation.MOIRE,)
 
 Both were chosen on 20 and 25 photos of 1,200 px or more that were not trained on.
 """
-LOOKED_AT_AGAIN = (Degradation.REFLECTION,)
-"""Where the mean of the coarse view and of `second_look.second_look` counts: photos through glass
-are mostly grainy, and under grain the network finds next to no reflections."""
 BORDER = cv2.BORDER_REFLECT_101
 """How views are filled up to a multiple of 32."""
 
@@ -113,26 +109,13 @@ def severities(net: SeverityNet, views: Views) -> dict[Degradation, float]:
 
     It is meant where the degradation is there: a clean image is mostly, not always, near 5. Not
     limited to 1 .. 5, so that two clean images can be told apart. From `FULL_SIZE_FROM` on the
-    middle is looked at in full size too, for what `STRONGER_VIEW` and `MEAN_OF_VIEWS` name. Of
-    what `LOOKED_AT_AGAIN` names it is the first look.
+    middle is looked at in full size too, for what `STRONGER_VIEW` and `MEAN_OF_VIEWS` name.
     """
     strengths = _strengths(net, views.coarse)
     if views.scale >= FULL_SIZE_FROM:
         fine = _strengths(net, _window(views.fine))
         strengths = np.where(_among(STRONGER_VIEW), np.maximum(strengths, fine), strengths)
         strengths = np.where(_among(MEAN_OF_VIEWS), (strengths + fine) / 2, strengths)
-    return _severities(strengths)
-
-
-def looked_at_again(
-    net: SeverityNet, views: Views, degradation: Degradation, first: float
-) -> float:
-    """The mean of the `first` severity and that of a second look, for one of `LOOKED_AT_AGAIN`."""
-    strengths = _strengths(net, second_look(views.coarse))
-    return (first + _severities(strengths)[degradation]) / 2
-
-
-def _severities(strengths: np.ndarray) -> dict[Degradation, float]:
     return {
         degradation: min(max(5 - 4 * strength, 0.0), 6.0)
         for degradation, strength in zip(Degradation, strengths.tolist(), strict=True)

@@ -18,7 +18,7 @@ from catalog.images import Rgb, decode
 from networks.degraders import load_degrader
 from networks.interfaces import Judge
 from networks.judges import load_judge
-from networks.judges.proxy import network
+from networks.judges.proxy import glass
 from networks.judges.proxy.head import PLACE, load_heads
 from networks.judges.proxy.judge import REMEMBERED, ProxyJudge
 from networks.judges.proxy.kernel import load_kernels
@@ -93,7 +93,7 @@ def test_an_image_has_one_answer_whatever_its_batch(judge: Judge) -> None:
     assert both[1] == alone[0]
 
 
-def test_a_large_batch_is_measured_once_and_looked_at_again_for_reflections_alone(
+def test_a_large_batch_is_measured_once_and_looked_at_through_glass_for_reflections_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     judge = ProxyJudge()
@@ -109,7 +109,7 @@ def test_a_large_batch_is_measured_once_and_looked_at_again_for_reflections_alon
         monkeypatch.setattr(owner, name, counted)
 
     count(judge, "_see")
-    count(network, "second_look")
+    count(glass, "reflection")
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in range(REMEMBERED + 6)]
     for degradation in (Degradation.RAIN, Degradation.HAZE):
@@ -117,7 +117,7 @@ def test_a_large_batch_is_measured_once_and_looked_at_again_for_reflections_alon
     assert calls == {"_see": len(images)}
     for _ in range(2):
         judge.judge(images, Degradation.REFLECTION)
-    assert calls == {"_see": len(images), "second_look": len(images)}
+    assert calls == {"_see": len(images), "reflection": len(images)}
     judge.judge(images[:1], Degradation.RAIN)
     judge.judge([data.coffee()], Degradation.RAIN)
     assert len(judge._known) <= REMEMBERED

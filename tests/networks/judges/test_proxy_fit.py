@@ -1,6 +1,5 @@
 """What the judge's severities are fitted to: which photos, and which crops of them."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -10,16 +9,21 @@ import numpy as np
 import pytest
 
 from catalog.errors import UserError
+from networks.judges.proxy import head
 from networks.judges.proxy.fit import ladder, said, sources
 from networks.judges.proxy.fit.heads import Data, read_ladder
-from networks.judges.proxy.network import PLACE
 
 ASK = """
 import sys
 from pathlib import Path
-from networks.judges.proxy.fit.said import ask
-ask(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], 1)
+from networks.judges.proxy.fit.said import Asked, ask
+ask(Path(sys.argv[1]), Path(sys.argv[2]), Asked(*sys.argv[3:]), 1)
 """
+
+
+def those_that_ship() -> said.Asked:
+    found = head.hashes()
+    return said.Asked(found["network"], found["glass"])
 
 
 def test_every_photo_has_a_crop() -> None:
@@ -55,12 +59,12 @@ def test_a_ladder_that_is_unfinished_or_of_an_earlier_release_is_refused(tmp_pat
         read_ladder(tmp_path)
 
 
-def test_answers_are_those_of_this_network_to_this_ladder(tmp_path: Path) -> None:
+def test_answers_are_those_of_these_networks_to_this_ladder(tmp_path: Path) -> None:
     every = np.arange(ladder.SOURCES)
     photos = np.array([ladder.photo_of(source) for source in every.tolist()])
     kinds, nothing = np.repeat("clean", len(every)), np.zeros((len(every), 0))
     data = Data({}, {}, kinds, photos, every, np.full(len(every), 5.0), nothing)
-    held, ours, others = said.held_out(), "ab" * 32, "cd" * 32
+    held, ours = said.held_out(), said.Asked("ab" * 32, "cd" * 32)
     for source in held:
         place = said.place_of(tmp_path, ours, source)
         assert not place.exists()
@@ -69,8 +73,9 @@ def test_answers_are_those_of_this_network_to_this_ladder(tmp_path: Path) -> Non
     assert found.severities.shape == (said.is_asked(data).sum(), 9)
     assert found.severities[:, 0].tolist() == held
 
-    with pytest.raises(UserError, match=f"lacks what this network says of {len(held)} of"):
-        said.read(tmp_path, others, data)
+    for others in (ours._replace(network="cd" * 32), ours._replace(glass="ab" * 32)):
+        with pytest.raises(UserError, match=f"lacks what these networks say of {len(held)} of"):
+            said.read(tmp_path, others, data)
     np.save(said.place_of(tmp_path, ours, held[1]), np.ones((2, 9)))
     with pytest.raises(UserError, match="answers other questions than those of this ladder"):
         said.read(tmp_path, ours, data)
@@ -82,13 +87,13 @@ def test_answers_are_those_of_this_network_to_this_ladder(tmp_path: Path) -> Non
 
 def test_whoever_asks_goes_on_with_what_is_not_answered_yet(tmp_path: Path) -> None:
     """With every source answered but one, it asks for that one's photo alone, which is missing."""
-    held, ours = said.held_out(), hashlib.sha256(PLACE.read_bytes()).hexdigest()
+    held, ours = said.held_out(), those_that_ship()
     for source in held[1:]:
         np.save(said.place_of(tmp_path, ours, source), np.ones((1, 9)))
 
     def ask() -> subprocess.CompletedProcess[str]:
         # In a process of its own: one that torch has computed in is not to be forked.
-        command = [sys.executable, "-c", ASK, str(tmp_path / "no-photos"), str(tmp_path), ours]
+        command = [sys.executable, "-c", ASK, str(tmp_path / "no-photos"), str(tmp_path), *ours]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
     assert "is missing" in ask().stderr

@@ -4,7 +4,7 @@
    repository, and none is of the images that measurements are made on. 2. `samples` degrades them.
 3. `heads` measures the samples and fits the heads. 4. `ladder` measures single degradations of
 known severity. 5. `packed` makes the photos small enough to be carried to a GPU, `train` trains the
-network there on `scenes`, of which `pool` keeps the last, and `said` asks it of the photos that
-were kept from it. 6. `within` fits the severity within a degradation. Judging does not import this
-package.
+network there on `scenes`, of which `pool` keeps the last, `glass` trains that of reflections on a
+CPU, and `said` asks both of the photos that were kept from them. 6. `within` fits the severity
+within a degradation. Judging does not import this package.
 """

@@ -1,4 +1,4 @@
-"""`python -m networks.judges.proxy.fit samples|ladder|heads|pack|network|said|within`."""
+"""`python -m networks.judges.proxy.fit samples|ladder|heads|pack|network|glass|said|within`."""
 
 import hashlib
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +18,7 @@ from networks.fitting.state import earlier_options
 if TYPE_CHECKING:
     from catalog.degradations import Degradation
     from networks.judges.proxy.fit.heads import Data
+    from networks.judges.proxy.fit.said import Asked
     from networks.judges.proxy.head import Head
 
 PATH = click.Path(path_type=Path)
@@ -107,7 +108,7 @@ def heads(folder: Path | None, table: Path | None, steps: Path | None, processes
 @click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
 @click.option("--out", type=PATH, required=True, help="Folder of the pack, 50 MB.")
 def pack(photos: Path, out: Path) -> None:
-    """Write what the network is trained on, to be carried to a machine with a GPU."""
+    """Write what the networks are trained on, to be carried to a machine with a GPU."""
     from networks.judges.proxy.fit.packed import pack as write
 
     write(photos, out)
@@ -143,28 +144,49 @@ def network(
 
 
 @fit.command()
+@click.option("--pack", "folder", type=PATH, required=True, help="Folder that `pack` wrote.")
+@click.option("--work", type=PATH, required=True, help="Folder of the state.")
+@click.option("--steps", type=int, help="A run that is cut off goes on with the same.")
+@machine_options
+def glass(folder: Path, work: Path, steps: int | None, **machine: Any) -> None:
+    """Train the network of reflections (or go on), write its weights and print their SHA-256.
+
+    On two cores a step takes about two and a half seconds.
+    """
+    from networks.fitting.machine import Machine
+    from networks.fitting.state import write_network
+    from networks.judges.proxy.fit.glass import SHARES, Plan, train
+    from networks.judges.proxy.fit.packed import unpack
+    from networks.judges.proxy.fit.scenes import Maker
+    from networks.judges.proxy.glass import PLACE, STEM
+
+    plan = Plan(steps=steps) if steps else Plan()
+    with alone(work, f"Another training is running in {work}."):
+        net = train(Maker(*unpack(folder), SHARES), work, plan, Machine(**machine))
+    click.echo(f"{PLACE.name} SHA-256 {write_network(net, PLACE, without=(STEM,))}")
+
+
+@fit.command()
 @click.option("--photos", type=PATH, required=True, help="Folder of unpacked Debian packages.")
 @click.option("--ladder", "steps", type=PATH, required=True, help="Folder of its measures.")
 @click.option("--said", "folder", type=PATH, required=True, help="Folder of its answers.")
 @processes_option
 def said(photos: Path, steps: Path, folder: Path, processes: int) -> None:
-    """Ask the network of photos that were kept from it, and print what it adds to the kernels.
+    """Ask the networks of photos that were kept from them; print what they add to the kernels.
 
-    Rank correlation with the drawn severity by the network's share in `said.SHARES`. A run that was
+    Rank correlation with the drawn severity by the networks' share in `said.SHARES`. A run that was
     cut off goes on.
     """
     from networks.judges.proxy.fit import said as answers
     from networks.judges.proxy.fit.heads import read_ladder
     from networks.judges.proxy.fit.within import fit_sight, sighted
-    from networks.judges.proxy.network import PLACE
 
-    data = read_ladder(steps)
-    sha256 = _sha256(PLACE)
-    answers.ask(photos, folder, sha256, processes)
-    found = answers.read(folder, sha256, data)
+    data, asked = read_ladder(steps), _asked()
+    answers.ask(photos, folder, asked, processes)
+    found = answers.read(folder, asked, data)
     for degradation, by_share in answers.ranks(sighted(data, fit_sight(data)), found).items():
         line = " ".join(f"{value:.2f}" for value in by_share)
-        click.echo(f"{degradation:12} SRCC by share of the network: {line}")
+        click.echo(f"{degradation:12} SRCC by share of the networks: {line}")
 
 
 @fit.command()
@@ -179,14 +201,14 @@ def within(steps: Path, folder: Path) -> None:
     from scipy.stats import spearmanr
 
     from networks.judges.proxy import head, kernel
-    from networks.judges.proxy import network as net
     from networks.judges.proxy import sight as seen
     from networks.judges.proxy.fit import said as answers
     from networks.judges.proxy.fit.heads import read_ladder
     from networks.judges.proxy.fit.within import across, fit_sight, join, sighted
 
     data = read_ladder(steps)
-    found = answers.read(folder, _sha256(net.PLACE), data)
+    networks = _asked()
+    found = answers.read(folder, networks, data)
     sight = fit_sight(data)
     data = sighted(data, sight)
     asked = answers.is_asked(data)
@@ -205,14 +227,21 @@ def within(steps: Path, folder: Path) -> None:
     fitted = {d: one.kernel for d, one in heads.items() if one.kernel is not None}
     hashes = {
         "kernels": kernel.write_kernels(fitted, kernel.PLACE),
-        "network": _sha256(net.PLACE),
+        "network": networks.network,
+        "glass": networks.glass,
         "sight": seen.write_sight(sight, seen.PLACE),
     }
     click.echo(f"{head.PLACE.name} SHA-256 {head.write_heads(heads, hashes, head.PLACE)}")
 
 
-def _sha256(place: Path) -> str:
-    return hashlib.sha256(place.read_bytes()).hexdigest()
+def _asked() -> "Asked":
+    """The networks as they lie there now."""
+    from networks.judges.proxy import glass, network
+    from networks.judges.proxy.fit.said import Asked
+
+    return Asked(
+        *(hashlib.sha256(p.read_bytes()).hexdigest() for p in (network.PLACE, glass.PLACE))
+    )
 
 
 def _fit(data: "Data", degradation: "Degradation") -> "Head":

@@ -1,4 +1,4 @@
-"""The photos that the network is trained on, small enough to be carried to another machine."""
+"""The photos that the networks are trained on, small enough to be carried to another machine."""
 
 from dataclasses import dataclass
 from pathlib import Path

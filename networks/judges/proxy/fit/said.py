@@ -1,9 +1,11 @@
-"""What the network says of the photos that it was not trained on."""
+"""What the networks say of the photos that they were not trained on."""
 
+import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,21 +18,29 @@ from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.heads import Data
 from networks.judges.proxy.fit.packed import is_held_out
 from networks.judges.proxy.fit.within import across
-from networks.judges.proxy.network import (
-    LOOKED_AT_AGAIN,
-    load_network,
-    looked_at_again,
-    severities,
-)
+from networks.judges.proxy.glass import load_glass, through_glass
+from networks.judges.proxy.network import load_network, severities
 from networks.judges.proxy.views import look
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Of what the network says, beside what the kernel says."""
+"""Of what the networks say, beside what the kernel says."""
+
+
+class Asked(NamedTuple):
+    """The SHA-256 of the networks that are asked."""
+
+    network: str
+    glass: str
+
+    @property
+    def name(self) -> str:
+        """Sixteen digits that other networks do not have."""
+        return hashlib.sha256("\n".join(self).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Said:
-    """The severities of some rows of the ladder by the network."""
+    """The severities of some rows of the ladder by the networks."""
 
     severities: np.ndarray
     """(rows of the ladder that `is_asked`, 9) in the order of `Degradation`"""
@@ -41,55 +51,55 @@ class Said:
 
 
 def held_out() -> list[int]:
-    """The sources of the ladder whose photos were kept from the network."""
+    """The sources of the ladder whose photos were kept from the networks."""
     return [s for s in range(ladder.SOURCES) if is_held_out(ladder.photo_of(s))]
 
 
-def place_of(folder: Path, sha256: str, source: int) -> Path:
-    """The file of what the network with `sha256` says of the versions of a source."""
-    return folder / f"{source:04d}-{sha256[:16]}.npy"
+def place_of(folder: Path, networks: Asked, source: int) -> Path:
+    """The file of what the networks say of the versions of a source."""
+    return folder / f"{source:04d}-{networks.name}.npy"
 
 
-def ask(photos: Path, folder: Path, sha256: str, processes: int) -> None:
-    """Write what the network says of the versions of the sources that are `held_out`.
+def ask(photos: Path, folder: Path, networks: Asked, processes: int) -> None:
+    """Write what the networks say of the versions of the sources that are `held_out`.
 
     A run that was cut off goes on.
     """
     held = held_out()
     with ProcessPoolExecutor(processes, initializer=limit_threads, initargs=(1,)) as pool:
-        work = partial(_ask, photos, folder, sha256)
-        for _ in track(pool.map(work, held), "network", total=len(held)):
+        work = partial(_ask, photos, folder, networks)
+        for _ in track(pool.map(work, held), "networks", total=len(held)):
             pass
 
 
-def _ask(photos: Path, folder: Path, sha256: str, source: int) -> None:
-    place = place_of(folder, sha256, source)
+def _ask(photos: Path, folder: Path, networks: Asked, source: int) -> None:
+    place = place_of(folder, networks, source)
     if place.exists():
         return
-    net, rows = load_network(sha256), []
+    net, glass, rows = load_network(networks.network), load_glass(networks.glass), []
     for kind, _, image in ladder.versions(photos, source):
         views = look(image)
         found = severities(net, views)
         # What is fitted to a degradation are the versions with it and the clean ones.
-        for again in LOOKED_AT_AGAIN:
-            if kind in ("clean", again):
-                found[again] = looked_at_again(net, views, again, found[again])
+        if kind in ("clean", Degradation.REFLECTION):
+            first = found[Degradation.REFLECTION]
+            found[Degradation.REFLECTION] = through_glass(glass, views.coarse, first)
         rows.append(list(found.values()))
     # Here and not where all is gathered: a full disk then ends the run at once.
     with atomic_file(place) as temporary, temporary.open("wb") as file:
         np.save(file, np.array(rows))
 
 
-def read(folder: Path, sha256: str, data: Data) -> Said:
-    """What `ask` wrote of the network with `sha256`, of the ladder `data`.
+def read(folder: Path, networks: Asked, data: Data) -> Said:
+    """What `ask` wrote of the networks, of the ladder `data`.
 
     Raises `UserError` where some is missing, or where answers are not as many as questions.
     """
-    places = [place_of(folder, sha256, source) for source in held_out()]
+    places = [place_of(folder, networks, source) for source in held_out()]
     missing = sum(not place.is_file() for place in places)
     if missing:
         raise UserError(
-            f"{folder} lacks what this network says of {missing} of {len(places)} sources.",
+            f"{folder} lacks what these networks say of {missing} of {len(places)} sources.",
             f"Run `fit said --said {folder}`, which goes on where it was.",
         )
     answers = [_load(place) for place in places]
@@ -112,7 +122,7 @@ def _load(place: Path) -> np.ndarray:
 
 
 def is_asked(data: Data) -> np.ndarray:
-    """(n,) bool: the rows of the ladder of photos that were kept from the network."""
+    """(n,) bool: the rows of the ladder of photos that were kept from the networks."""
     return np.array([is_held_out(int(photo)) for photo in data.photos])
 
 

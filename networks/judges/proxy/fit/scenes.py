@@ -1,7 +1,7 @@
 """Photos degraded twice for the network, to two severities, as the judge sees them."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -62,9 +62,14 @@ class Scene:
 class Maker:
     """Makes scenes of photos and of other pictures."""
 
-    def __init__(self, photos: Sequence[Rgb], others: Sequence[Rgb]) -> None:
-        """`others` are textures, cut-out things and panoramas."""
-        self.photos, self.others = photos, others
+    def __init__(
+        self,
+        photos: Sequence[Rgb],
+        others: Sequence[Rgb],
+        shares: Mapping[Degradation, float] = SHARES,
+    ) -> None:
+        """`others` are textures, cut-out things and panoramas; `shares` as `SHARES`."""
+        self.photos, self.others, self.shares = photos, others, shares
 
     def make(self, rng: np.random.Generator) -> Scene:
         """Two versions of a random picture.
@@ -72,7 +77,7 @@ class Maker:
         What differs between them is how strong the degradation is, not what is in the picture: that
         is what the network is to learn, from a few hundred photos.
         """
-        kinds, shares = list(SHARES), np.array(list(SHARES.values()))
+        kinds, shares = list(self.shares), np.array(list(self.shares.values()))
         kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
         photo = _used(develop(self._content(rng), rng), rng)
         mirrors = kind is Degradation.REFLECTION and rng.random() < LAYERED

@@ -123,19 +123,20 @@ def _loss(
     with machine.autocast():
         found = net(data.contiguous(memory_format=torch.channels_last), sizes)
     strengths = found.strengths.float().reshape(target.shape)
-    losses = _smooth(strengths, target, plan)
+    losses = smooth(strengths, target, plan.beta)
     own = strengths[rows, :, windows.kinds]
-    apart = _smooth(own[:, 0] - own[:, 1], truth[:, 0] - truth[:, 1], plan)
+    apart = smooth(own[:, 0] - own[:, 1], truth[:, 0] - truth[:, 1], plan.beta)
     cells = windows.effects.float().permute(0, 1, 4, 2, 3)
     maps = found.effects.reshape(count, 2, len(Degradation), *cells.shape[3:])
     wanted = torch.zeros_like(maps)
     wanted[rows, :, windows.kinds] = cells[:, :, 0]
-    effects = _smooth(maps, wanted, plan).mean(dim=(3, 4))
-    shifts = _smooth(found.shifts.reshape(cells[:, :, 1:].shape), cells[:, :, 1:], plan)
+    effects = smooth(maps, wanted, plan.beta).mean(dim=(3, 4))
+    shifts = smooth(found.shifts.reshape(cells[:, :, 1:].shape), cells[:, :, 1:], plan.beta)
     loss = ((losses + plan.effect * effects) * weight).sum() / 2 + plan.apart * apart.sum()
     loss = loss / count + plan.shift * shifts.mean()
     return loss, (own - truth).detach().abs().mean(dim=1)
 
 
-def _smooth(found: torch.Tensor, wanted: torch.Tensor, plan: Plan) -> torch.Tensor:
-    return functional.smooth_l1_loss(found, wanted, reduction="none", beta=plan.beta)
+def smooth(found: torch.Tensor, wanted: torch.Tensor, beta: float) -> torch.Tensor:
+    """The error of each: up to `beta` by its square, beyond in a line (Girshick 2015)."""
+    return functional.smooth_l1_loss(found, wanted, reduction="none", beta=beta)

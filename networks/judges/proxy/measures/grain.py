@@ -8,8 +8,6 @@ from networks.judges.proxy.views import Views
 _LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 """Immerkaer 1996: blind to constant and linear patches; noise of sigma s gives sigma s."""
 BLOCK = 16
-FLATTEST = 10
-"""Percent of the blocks: what is there where a photo is flattest is noise, and no texture."""
 
 
 def measure(views: Views) -> dict[str, float]:
@@ -23,27 +21,7 @@ def measure(views: Views) -> dict[str, float]:
     )
 
 
-def flat_noise(image: np.ndarray) -> float:
-    """Sigma of the noise in the flattest tenth of an (h, w, 3) float32 image, levels of 255."""
-    return float(np.percentile(_residuals(image)[:, 0], FLATTEST) * 255)
-
-
 def _noise(name: str, image: np.ndarray) -> dict[str, float]:
-    exposed = _residuals(image)
-    p10, p30, p50, p80 = np.percentile(exposed[:, 0], (FLATTEST, 30, 50, 80)) * 255
-    chroma = np.percentile(exposed[:, 1:].mean(axis=1), 30) * 255
-    return {
-        f"noise_{name}_p10": float(np.log(p10 + 0.1)),
-        f"noise_{name}_p30": float(np.log(p30 + 0.1)),
-        f"noise_{name}_p50": float(np.log(p50 + 0.1)),
-        f"noise_{name}_p80": float(np.log(p80 + 0.1)),
-        f"noise_{name}_chroma": float(np.log(chroma + 0.1)),
-    }
-
-
-def _residuals(image: np.ndarray) -> np.ndarray:
-    """(blocks, 3): the noise of luma and chroma, 0 .. 1, of the blocks that are not under- or
-    overexposed."""
     ycc = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
     residual = np.abs(cv2.filter2D(ycc, cv2.CV_32F, _LAPLACE)) * np.float32(np.sqrt(np.pi / 2))
     height, width = (side // BLOCK for side in residual.shape[:2])
@@ -53,7 +31,17 @@ def _residuals(image: np.ndarray) -> np.ndarray:
     blocks = cv2.resize(residual[crop], small, interpolation=cv2.INTER_AREA).reshape(-1, 3)
     level = cv2.resize(ycc[crop][:, :, 0], small, interpolation=cv2.INTER_AREA).ravel()
     exposed = blocks[(level > 0.03) & (level < 0.97)]
-    return exposed if len(exposed) >= 4 else blocks
+    if len(exposed) < 4:
+        exposed = blocks
+    p10, p30, p50, p80 = np.percentile(exposed[:, 0], (10, 30, 50, 80)) * 255
+    chroma = np.percentile(exposed[:, 1:].mean(axis=1), 30) * 255
+    return {
+        f"noise_{name}_p10": float(np.log(p10 + 0.1)),
+        f"noise_{name}_p30": float(np.log(p30 + 0.1)),
+        f"noise_{name}_p50": float(np.log(p50 + 0.1)),
+        f"noise_{name}_p80": float(np.log(p80 + 0.1)),
+        f"noise_{name}_chroma": float(np.log(chroma + 0.1)),
+    }
 
 
 def _streaks(grey: np.ndarray) -> dict[str, float]:
