@@ -29,10 +29,10 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy --num-workers 2
 
-# A file's tests stay together, so that what they share is made once. Four processes on two cores,
+# A file's tests stay together, so that what they share is made once. Three processes on two cores,
 # since a third of the time of each goes by waiting: for servers, signals, files and kills. More threads
 # than cores would wait for each other, so each has one.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(PYTEST) -m "not slow"

@@ -27,16 +27,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-LONG = ("end_to_end", "training")
-"""Folders whose files take longest."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, so that at the end no worker is left alone with one."""
-    here = Path(__file__).parent
-    items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in LONG)
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The measurement images beside the repository; the test is skipped where they are absent."""
