@@ -117,6 +117,7 @@ def test_two_trainings_of_one_folder_do_not_mix(tmp_path: Path) -> None:
     ("command", "said"),
     [
         ("networks.judges.proxy.fit network --pack none --work work", "none lacks the folders"),
+        ("networks.judges.proxy.fit glass --pack none --work work", "none lacks the folders"),
         ("networks.judges.proxy.fit samples --photos none --out out", "is missing"),
         ("networks.judges.proxy.fit ladder --photos none --out out", "is missing"),
         ("networks.changes.fit scenes --photos none --out out", "is missing"),

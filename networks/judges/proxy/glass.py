@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from catalog.threads import one_thread_each
-from networks.judges.proxy.network import BORDER
+from networks.judges.proxy.network import batch_of, severity_of, summary, surest
 from networks.judges.proxy.sight import load_backbone
-from networks.pyramid import MULTIPLE, Residual, conv, twice
+from networks.pyramid import Residual, conv, twice
 from networks.weights import read_pinned
 
 PLACE = Path(__file__).with_name("proxy-judge-v10-glass.safetensors")
-KEPT = 2
+FROZEN = 2
 """Stages of the backbone, after its stem, that stay ImageNet's: edges and textures."""
 QUARTER, EIGHTH, SIXTEENTH, DEEP = 24, 40, 112, 192
 """Channels of EfficientNet-Lite0's second, third, fifth and sixth stage."""
@@ -26,15 +26,13 @@ WIDE, FINE = 128, 64
 STEM = "stem."
 """Beginning of the names of what is kept: it comes with the backbone, not in the file."""
 HIDDEN = 128
-TOP = 8
-"""One in so many cells counts as the strongest part."""
 LARGER = 1.2
 """Length of the larger view over that of the coarse one."""
-HEARD = 0.5
-"""What it counts in a mean of it and the network of all degradations."""
+SHARE = 0.5
+"""What this network counts in a mean of it and the network of all degradations."""
 
 
-class Mirrored(NamedTuple):
+class GlassPrediction(NamedTuple):
     """What the network says of n images of h x w pixels."""
 
     strengths: torch.Tensor
@@ -44,7 +42,7 @@ class Mirrored(NamedTuple):
 
 
 class GlassNet(nn.Module):
-    """(n, 3, h, w) in -1 .. 1, h and w multiples of 32, to what is `Mirrored` in them.
+    """(n, 3, h, w) in -1 .. 1, h and w multiples of 32, to a `GlassPrediction` of them.
 
     Six stages of EfficientNet-Lite0, two levels up again (Lin et al. 2017, feature pyramids), and
     answers as those of `network.SeverityNet`: from means, deviations and the strongest cells of
@@ -57,7 +55,7 @@ class GlassNet(nn.Module):
         """`backbone` is an EfficientNet-Lite0 of timm; it is copied."""
         super().__init__()
         own = copy.deepcopy(backbone)
-        self.stem = nn.Sequential(own.conv_stem, own.bn1, *own.blocks[:KEPT])
+        self.stem = nn.Sequential(own.conv_stem, own.bn1, *own.blocks[:FROZEN])
         self.eighth = own.blocks[2]
         self.sixteenth = nn.Sequential(own.blocks[3], own.blocks[4])
         self.deep = own.blocks[5]
@@ -85,7 +83,7 @@ class GlassNet(nn.Module):
         """The stages of the backbone that are trained on."""
         return self.eighth, self.sixteenth, self.deep
 
-    def forward(self, values: torch.Tensor) -> Mirrored:
+    def forward(self, values: torch.Tensor) -> GlassPrediction:
         """See the class."""
         with torch.no_grad():
             quarter = self.stem(values)
@@ -94,23 +92,11 @@ class GlassNet(nn.Module):
         deep = self.deep(sixteenth)
         up16 = self.up_sixteenth(self.from_sixteenth(sixteenth) + twice(self.from_deep(deep)))
         up8 = self.up_eighth(self.from_eighth(eighth) + twice(self.down(up16)))
-        effect = self.effect(up8)[:, 0].float()
-        found = []
-        for level in (quarter, eighth, sixteenth, up16, up8, deep):
-            cells = level.flatten(2).float()
-            found += [cells.mean(dim=2), (cells.var(dim=2, correction=0) + 1e-5).sqrt()]
-        found.append(_strongest(cells))
-        flat = effect.flatten(1)[:, None]
-        found += [flat.mean(dim=2), _strongest(flat)]
-        strengths: torch.Tensor = self.head(self.norm(torch.cat(found, dim=1))).float()[:, 0]
-        said, sure = self.local(up16).float().flatten(2).unbind(dim=1)
-        return Mirrored(strengths + (said * sure.softmax(dim=1)).sum(dim=1), effect)
-
-
-def _strongest(cells: torch.Tensor) -> torch.Tensor:
-    """(n, channels, cells) to (n, channels): the mean of the strongest in each channel."""
-    count = max(cells.shape[2] // TOP, 1)
-    return cells.topk(count, dim=2).values.mean(dim=2)
+        effect = self.effect(up8).float()
+        levels = (quarter, eighth, sixteenth, up16, up8, deep)
+        strengths: torch.Tensor = self.head(self.norm(summary(levels, effect))).float()
+        strengths = strengths + surest(self.local(up16))
+        return GlassPrediction(strengths[:, 0], effect[:, 0])
 
 
 def reflection(net: GlassNet, view: np.ndarray) -> float:
@@ -120,22 +106,18 @@ def reflection(net: GlassNet, view: np.ndarray) -> float:
     as it is and `LARGER`.
     """
     larger = cv2.resize(view, None, fx=LARGER, fy=LARGER, interpolation=cv2.INTER_CUBIC)
-    strength = (_strength(net, view) + _strength(net, larger)) / 2
-    return min(max(5 - 4 * strength, 0.0), 6.0)
+    return severity_of((_strength(net, view) + _strength(net, larger)) / 2)
 
 
 @one_thread_each()
 @torch.inference_mode()
 def _strength(net: GlassNet, view: np.ndarray) -> float:
-    rows, columns = (-side % MULTIPLE for side in view.shape[:2])
-    padded = cv2.copyMakeBorder(view * 2 - 1, 0, rows, 0, columns, BORDER)
-    data = torch.from_numpy(padded.transpose(2, 0, 1)[None].copy())
-    return float(net(data.contiguous(memory_format=torch.channels_last)).strengths)
+    return float(net(batch_of(view * 2 - 1)).strengths)
 
 
-def through_glass(net: GlassNet, view: np.ndarray, first: float) -> float:
+def reflection_by_both(net: GlassNet, view: np.ndarray, first: float) -> float:
     """The severity of the reflection in a view in which the network of all finds `first`."""
-    return (1 - HEARD) * first + HEARD * reflection(net, view)
+    return (1 - SHARE) * first + SHARE * reflection(net, view)
 
 
 @lru_cache(maxsize=2)

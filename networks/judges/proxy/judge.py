@@ -33,7 +33,7 @@ class _Seen:
 
 
 class ProxyJudge:
-    """Severity of each degradation from measures and a small network, on a CPU, without download.
+    """Severity of each degradation from measures and small networks, on a CPU, without download.
 
     The confidence is the probability that the heads give to what they say: that the degradation is
     there, or that it is not. The measures of an image are the `scores` of its judgement. Not
@@ -86,12 +86,12 @@ class ProxyJudge:
         return _Seen(measure_views(views), components, severities(net, views))
 
     def _answer(self, image: Rgb, seen: _Seen, degradation: Degradation) -> Judgement:
-        from networks.judges.proxy.glass import load_glass, through_glass
+        from networks.judges.proxy.glass import load_glass, reflection_by_both
 
         said = seen.said[degradation]
         if degradation is Degradation.REFLECTION:
             net = load_glass(self._hashes["glass"])
-            said = through_glass(net, look(image).coarse, said)
+            said = reflection_by_both(net, look(image).coarse, said)
         head = self._heads[degradation]
         severity, presence, probability = head.answer({**seen.measures, **seen.components}, said)
         sure, advisory = max(probability, 1 - probability), degradation in ADVISORY

@@ -1,5 +1,6 @@
 """A small network that says how strong each degradation is, and where."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -84,19 +85,36 @@ class SeverityNet(Pyramid):
         """See the class."""
         quarter, eighth, sixteenth, deep, up16, up8 = self.levels(planes)
         effect = self.effect(up8).float()
-        found = [size.float()[:, None]]
-        for level in (quarter, eighth, sixteenth, up16, up8, deep):
-            cells = level.flatten(2).float()
-            found += [cells.mean(dim=2), (cells.var(dim=2, correction=0) + 1e-5).sqrt()]
-        count = max(cells.shape[2] // TOP, 1)
-        found.append(cells.topk(count, dim=2).values.mean(dim=2))
-        flat = effect.flatten(2)
-        found.append(flat.mean(dim=2))
-        found.append(flat.topk(max(flat.shape[2] // TOP, 1), dim=2).values.mean(dim=2))
-        strengths: torch.Tensor = self.head(self.norm(torch.cat(found, dim=1))).float()
-        said, sure = self.local(up16).float().flatten(2).chunk(2, dim=1)
-        strengths = strengths + (said * sure.softmax(dim=2)).sum(dim=2)
+        levels = (quarter, eighth, sixteenth, up16, up8, deep)
+        found = torch.cat([size.float()[:, None], summary(levels, effect)], dim=1)
+        strengths: torch.Tensor = self.head(self.norm(found)).float()
+        strengths = strengths + surest(self.local(up16))
         return Prediction(strengths, effect, self.shift(up8).float())
+
+
+def summary(levels: Sequence[torch.Tensor], effects: torch.Tensor) -> torch.Tensor:
+    """What is known of an image by all its cells: (n, 2 * all channels + the last's + 2 * k).
+
+    Mean and deviation of each of the levels, (n, channels, h, w), the strongest cells of the last
+    one, mean and strongest cells of the (n, k, h, w) effects.
+    """
+    found = []
+    for level in levels:
+        cells = level.flatten(2).float()
+        found += [cells.mean(dim=2), (cells.var(dim=2, correction=0) + 1e-5).sqrt()]
+    flat = effects.flatten(2)
+    return torch.cat([*found, _strongest(cells), flat.mean(dim=2), _strongest(flat)], dim=1)
+
+
+def surest(local: torch.Tensor) -> torch.Tensor:
+    """(n, 2 k, h, w), what each cell says and how sure it is, to the (n, k) that they agree on."""
+    said, sure = local.float().flatten(2).chunk(2, dim=1)
+    return (said * sure.softmax(dim=2)).sum(dim=2)
+
+
+def _strongest(cells: torch.Tensor) -> torch.Tensor:
+    """(n, channels, cells) to (n, channels): the mean of the strongest of each channel."""
+    return cells.topk(max(cells.shape[2] // TOP, 1), dim=2).values.mean(dim=2)
 
 
 def size_of(shape: tuple[int, ...]) -> float:
@@ -117,9 +135,14 @@ def severities(net: SeverityNet, views: Views) -> dict[Degradation, float]:
         strengths = np.where(_among(STRONGER_VIEW), np.maximum(strengths, fine), strengths)
         strengths = np.where(_among(MEAN_OF_VIEWS), (strengths + fine) / 2, strengths)
     return {
-        degradation: min(max(5 - 4 * strength, 0.0), 6.0)
+        degradation: severity_of(strength)
         for degradation, strength in zip(Degradation, strengths.tolist(), strict=True)
     }
+
+
+def severity_of(strength: float) -> float:
+    """0 (none) .. 1 (severity 1) to 5 .. 1, a little beyond at both ends, never outside 0 .. 6."""
+    return min(max(5 - 4 * strength, 0.0), 6.0)
 
 
 def _among(some: tuple[Degradation, ...]) -> np.ndarray:
@@ -135,12 +158,17 @@ def _window(fine: np.ndarray) -> np.ndarray:
 @torch.inference_mode()
 def _strengths(net: SeverityNet, view: np.ndarray) -> np.ndarray:
     """(9,) of an (h, w, 3) float32 view."""
-    rows, columns = (-side % MULTIPLE for side in view.shape[:2])
-    padded = cv2.copyMakeBorder(planes(view).transpose(1, 2, 0), 0, rows, 0, columns, BORDER)
-    data = torch.from_numpy(padded.transpose(2, 0, 1)[None].copy())
-    data = data.contiguous(memory_format=torch.channels_last)
+    data = batch_of(planes(view).transpose(1, 2, 0))
     strengths = net(data, torch.tensor([size_of(view.shape)])).strengths[0]
     return np.asarray(strengths, np.float64)
+
+
+def batch_of(image: np.ndarray) -> torch.Tensor:
+    """(h, w, c) float32 to (1, c, h', w'), filled up at the right and below to a `MULTIPLE`."""
+    rows, columns = (-side % MULTIPLE for side in image.shape[:2])
+    padded = cv2.copyMakeBorder(image, 0, rows, 0, columns, BORDER)
+    data = torch.from_numpy(padded.transpose(2, 0, 1)[None].copy())
+    return data.contiguous(memory_format=torch.channels_last)
 
 
 @lru_cache(maxsize=2)

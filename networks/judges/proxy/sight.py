@@ -13,16 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
 
 from catalog.files import atomic_file
 from catalog.threads import one_thread_each
-from networks.judges.proxy.network import BORDER
+from networks.judges.proxy.network import batch_of
 from networks.judges.proxy.views import Views
-from networks.pyramid import MULTIPLE
 from networks.weights import folder_of, read_pinned
 
 PLACE = Path(__file__).with_name("proxy-judge-v10-sight.safetensors")
@@ -73,10 +71,7 @@ class Sight:
 def levels_of(view: np.ndarray) -> np.ndarray:
     """(LEVELS,) means and deviations of each channel of an (h, w, 3) float32 view in 0 .. 1."""
     net: Any = load_backbone()
-    rows, columns = (-side % MULTIPLE for side in view.shape[:2])
-    padded = cv2.copyMakeBorder(view * 2 - 1, 0, rows, 0, columns, BORDER)
-    data = torch.from_numpy(padded.transpose(2, 0, 1)[None].copy())
-    cells = net.bn1(net.conv_stem(data.contiguous(memory_format=torch.channels_last)))
+    cells = net.bn1(net.conv_stem(batch_of(view * 2 - 1)))
     found = []
     for stage in (nn.Identity(), *net.blocks[:STAGES]):
         cells = stage(cells)

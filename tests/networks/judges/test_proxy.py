@@ -93,7 +93,7 @@ def test_an_image_has_one_answer_whatever_its_batch(judge: Judge) -> None:
     assert both[1] == alone[0]
 
 
-def test_a_large_batch_is_measured_once_and_looked_at_through_glass_for_reflections_alone(
+def test_a_large_batch_is_measured_once_and_asks_for_reflections_where_it_is_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     judge = ProxyJudge()

@@ -16,14 +16,14 @@ from networks.judges.proxy.fit.heads import Data, read_ladder
 ASK = """
 import sys
 from pathlib import Path
-from networks.judges.proxy.fit.said import Asked, ask
-ask(Path(sys.argv[1]), Path(sys.argv[2]), Asked(*sys.argv[3:]), 1)
+from networks.judges.proxy.fit.said import Hashes, ask
+ask(Path(sys.argv[1]), Path(sys.argv[2]), Hashes(*sys.argv[3:]), 1)
 """
 
 
-def those_that_ship() -> said.Asked:
+def those_that_ship() -> said.Hashes:
     found = head.hashes()
-    return said.Asked(found["network"], found["glass"])
+    return said.Hashes(found["network"], found["glass"])
 
 
 def test_every_photo_has_a_crop() -> None:
@@ -64,7 +64,7 @@ def test_answers_are_those_of_these_networks_to_this_ladder(tmp_path: Path) -> N
     photos = np.array([ladder.photo_of(source) for source in every.tolist()])
     kinds, nothing = np.repeat("clean", len(every)), np.zeros((len(every), 0))
     data = Data({}, {}, kinds, photos, every, np.full(len(every), 5.0), nothing)
-    held, ours = said.held_out(), said.Asked("ab" * 32, "cd" * 32)
+    held, ours = said.held_out(), said.Hashes("ab" * 32, "cd" * 32)
     for source in held:
         place = said.place_of(tmp_path, ours, source)
         assert not place.exists()

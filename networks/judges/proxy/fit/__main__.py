@@ -18,7 +18,7 @@ from networks.fitting.state import earlier_options
 if TYPE_CHECKING:
     from catalog.degradations import Degradation
     from networks.judges.proxy.fit.heads import Data
-    from networks.judges.proxy.fit.said import Asked
+    from networks.judges.proxy.fit.said import Hashes
     from networks.judges.proxy.head import Head
 
 PATH = click.Path(path_type=Path)
@@ -181,9 +181,9 @@ def said(photos: Path, steps: Path, folder: Path, processes: int) -> None:
     from networks.judges.proxy.fit.heads import read_ladder
     from networks.judges.proxy.fit.within import fit_sight, sighted
 
-    data, asked = read_ladder(steps), _asked()
-    answers.ask(photos, folder, asked, processes)
-    found = answers.read(folder, asked, data)
+    data, networks = read_ladder(steps), _hashes()
+    answers.ask(photos, folder, networks, processes)
+    found = answers.read(folder, networks, data)
     for degradation, by_share in answers.ranks(sighted(data, fit_sight(data)), found).items():
         line = " ".join(f"{value:.2f}" for value in by_share)
         click.echo(f"{degradation:12} SRCC by share of the networks: {line}")
@@ -207,7 +207,7 @@ def within(steps: Path, folder: Path) -> None:
     from networks.judges.proxy.fit.within import across, fit_sight, join, sighted
 
     data = read_ladder(steps)
-    networks = _asked()
+    networks = _hashes()
     found = answers.read(folder, networks, data)
     sight = fit_sight(data)
     data = sighted(data, sight)
@@ -234,12 +234,12 @@ def within(steps: Path, folder: Path) -> None:
     click.echo(f"{head.PLACE.name} SHA-256 {head.write_heads(heads, hashes, head.PLACE)}")
 
 
-def _asked() -> "Asked":
+def _hashes() -> "Hashes":
     """The networks as they lie there now."""
     from networks.judges.proxy import glass, network
-    from networks.judges.proxy.fit.said import Asked
+    from networks.judges.proxy.fit.said import Hashes
 
-    return Asked(
+    return Hashes(
         *(hashlib.sha256(p.read_bytes()).hexdigest() for p in (network.PLACE, glass.PLACE))
     )
 

@@ -145,7 +145,8 @@ LISTENED: dict[Degradation, float] = {
     Degradation.HAZE: 0.75,
     Degradation.RAIN: 0.5,
 }
-"""What the network counts in a mean of it and the kernel, the severity within.
+"""What the network counts in a mean of it and the kernel, the severity within; of reflections the
+mean of both networks.
 
 Chosen on photos kept from it, on photos of ../shared/data and on photos of 1,200 px or more; those
 of blur, compression and moire on 69 and 57 of these, with kernels fitted to a third of the crops.

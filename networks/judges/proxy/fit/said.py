@@ -18,7 +18,7 @@ from networks.judges.proxy.fit import ladder
 from networks.judges.proxy.fit.heads import Data
 from networks.judges.proxy.fit.packed import is_held_out
 from networks.judges.proxy.fit.within import across
-from networks.judges.proxy.glass import load_glass, through_glass
+from networks.judges.proxy.glass import load_glass, reflection_by_both
 from networks.judges.proxy.network import load_network, severities
 from networks.judges.proxy.views import look
 
@@ -26,7 +26,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of what the networks say, beside what the kernel says."""
 
 
-class Asked(NamedTuple):
+class Hashes(NamedTuple):
     """The SHA-256 of the networks that are asked."""
 
     network: str
@@ -55,12 +55,12 @@ def held_out() -> list[int]:
     return [s for s in range(ladder.SOURCES) if is_held_out(ladder.photo_of(s))]
 
 
-def place_of(folder: Path, networks: Asked, source: int) -> Path:
+def place_of(folder: Path, networks: Hashes, source: int) -> Path:
     """The file of what the networks say of the versions of a source."""
     return folder / f"{source:04d}-{networks.name}.npy"
 
 
-def ask(photos: Path, folder: Path, networks: Asked, processes: int) -> None:
+def ask(photos: Path, folder: Path, networks: Hashes, processes: int) -> None:
     """Write what the networks say of the versions of the sources that are `held_out`.
 
     A run that was cut off goes on.
@@ -72,7 +72,7 @@ def ask(photos: Path, folder: Path, networks: Asked, processes: int) -> None:
             pass
 
 
-def _ask(photos: Path, folder: Path, networks: Asked, source: int) -> None:
+def _ask(photos: Path, folder: Path, networks: Hashes, source: int) -> None:
     place = place_of(folder, networks, source)
     if place.exists():
         return
@@ -83,14 +83,14 @@ def _ask(photos: Path, folder: Path, networks: Asked, source: int) -> None:
         # What is fitted to a degradation are the versions with it and the clean ones.
         if kind in ("clean", Degradation.REFLECTION):
             first = found[Degradation.REFLECTION]
-            found[Degradation.REFLECTION] = through_glass(glass, views.coarse, first)
+            found[Degradation.REFLECTION] = reflection_by_both(glass, views.coarse, first)
         rows.append(list(found.values()))
     # Here and not where all is gathered: a full disk then ends the run at once.
     with atomic_file(place) as temporary, temporary.open("wb") as file:
         np.save(file, np.array(rows))
 
 
-def read(folder: Path, networks: Asked, data: Data) -> Said:
+def read(folder: Path, networks: Hashes, data: Data) -> Said:
     """What `ask` wrote of the networks, of the ladder `data`.
 
     Raises `UserError` where some is missing, or where answers are not as many as questions.
