@@ -99,12 +99,13 @@ def test_a_full_disk_leaves_the_state_before(
     assert list(tmp_path.iterdir()) == [place]
 
 
-def test_two_trainings_of_one_folder_do_not_mix(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["network", "glass"])
+def test_two_trainings_of_one_folder_do_not_mix(tmp_path: Path, command: str) -> None:
     from click.testing import CliRunner
 
     from networks.judges.proxy.fit.__main__ import fit
 
-    asked = ["network", "--pack", str(tmp_path), "--work", str(tmp_path / "work")]
+    asked = [command, "--pack", str(tmp_path), "--work", str(tmp_path / "work")]
     with alone(tmp_path / "work", "This test is."):
         found = CliRunner().invoke(fit, asked)
     assert isinstance(found.exception, UserError)
