@@ -89,7 +89,7 @@ class ProxyJudge:
         from networks.judges.proxy.glass import load_glass, reflection_by_both
 
         said = seen.said[degradation]
-        if degradation is Degradation.REFLECTION:
+        if degradation == Degradation.REFLECTION:  # by its name, too
             net = load_glass(self._hashes["glass"])
             said = reflection_by_both(net, look(image).coarse, said)
         head = self._heads[degradation]

@@ -123,6 +123,22 @@ def test_a_large_batch_is_measured_once_and_asks_for_reflections_where_it_is_to(
     assert len(judge._known) <= REMEMBERED
 
 
+def test_a_degradation_may_be_named_in_text(judge: Judge) -> None:
+    for degradation in Degradation:
+        by_name = load_judge("proxy").judge([data.coffee()], degradation.value)  # type: ignore[arg-type]
+        assert by_name == judge.judge([data.coffee()], degradation)
+
+
+def test_weights_of_another_network_of_reflections_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    damaged = ProxyJudge()
+    monkeypatch.setitem(damaged._hashes, "glass", "0" * 64)
+    assert damaged.judge([data.coffee()], Degradation.BLUR)[0].severity is not None
+    with pytest.raises(UserError, match="the judge's network of reflections"):
+        damaged.judge([data.coffee()], Degradation.REFLECTION)
+
+
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UserError, match="Did you mean proxy"):
         load_judge("poxy")
