@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,6 +85,11 @@ class Head:
     """Evidence from which more of it counts little in the score."""
     listened: float = 0.0
     """0 .. 1: what the network counts beside the kernel in the severity within."""
+
+    @cached_property
+    def takes(self) -> frozenset[str]:
+        """Names of the measures that `answer` wants."""
+        return frozenset((*self.names, *(self.kernel.names if self.kernel else ())))
 
     def evidence(self, values: np.ndarray) -> np.ndarray:
         """(n, measures) raw measures to (n,): the more, the surer that the degradation is there."""

@@ -122,31 +122,58 @@ def size_of(shape: tuple[int, ...]) -> float:
     return float(np.log2(min(shape[:2]) / USUAL_SIDE))
 
 
-def severities(net: SeverityNet, views: Views) -> dict[Degradation, float]:
-    """Within each degradation, about 1 (extreme) .. 5 (none), never outside 0 .. 6.
+class Strengths(NamedTuple):
+    """What the network finds in one image, by view: (9,) each, 0 (none) .. 1 (severity 1)."""
 
-    It is meant where the degradation is there: a clean image is mostly, not always, near 5. Not
-    limited to 1 .. 5, so that two clean images can be told apart. From `FULL_SIZE_FROM` on the
-    middle is looked at in full size too, for what `STRONGER_VIEW` and `MEAN_OF_VIEWS` name.
+    coarse: np.ndarray
+    full_size: np.ndarray | None = None
+    """Of its middle; None where it was not looked at yet."""
+
+    def tell(self, degradation: Degradation) -> bool:
+        """Whether they are enough for the severity of the degradation."""
+        return self.full_size is not None or degradation not in (*STRONGER_VIEW, *MEAN_OF_VIEWS)
+
+    def severity(self, degradation: Degradation) -> float:
+        """Within the degradation, about 1 (extreme) .. 5 (none), never outside 0 .. 6.
+
+        It is meant where the degradation is there: a clean image is mostly, not always, near 5.
+        Not limited to 1 .. 5, so that two clean images can be told apart.
+        """
+        place = list(Degradation).index(degradation)
+        strength = float(self.coarse[place])
+        if self.full_size is not None:
+            fine = float(self.full_size[place])
+            if degradation in STRONGER_VIEW:
+                strength = max(strength, fine)
+            elif degradation in MEAN_OF_VIEWS:
+                strength = (strength + fine) / 2
+        return severity_of(strength)
+
+
+def find(
+    net: SeverityNet, views: Views, degradation: Degradation, known: Strengths | None = None
+) -> Strengths:
+    """Look at what the severity of the degradation takes, where that is not `known`.
+
+    From `FULL_SIZE_FROM` on the middle is looked at in full size too, for what `STRONGER_VIEW` and
+    `MEAN_OF_VIEWS` name.
     """
-    strengths = _strengths(net, views.coarse)
-    if views.scale >= FULL_SIZE_FROM:
-        fine = _strengths(net, _window(views.fine))
-        strengths = np.where(_among(STRONGER_VIEW), np.maximum(strengths, fine), strengths)
-        strengths = np.where(_among(MEAN_OF_VIEWS), (strengths + fine) / 2, strengths)
-    return {
-        degradation: severity_of(strength)
-        for degradation, strength in zip(Degradation, strengths.tolist(), strict=True)
-    }
+    found = known or Strengths(_strengths(net, views.coarse))
+    if found.tell(degradation):
+        return found
+    large = views.scale >= FULL_SIZE_FROM
+    return Strengths(found.coarse, _strengths(net, _window(views.fine)) if large else found.coarse)
+
+
+def severities(net: SeverityNet, views: Views) -> dict[Degradation, float]:
+    """`Strengths.severity` of each degradation."""
+    found = find(net, views, STRONGER_VIEW[0])
+    return {degradation: found.severity(degradation) for degradation in Degradation}
 
 
 def severity_of(strength: float) -> float:
     """0 (none) .. 1 (severity 1) to 5 .. 1, a little beyond at both ends, never outside 0 .. 6."""
     return min(max(5 - 4 * strength, 0.0), 6.0)
-
-
-def _among(some: tuple[Degradation, ...]) -> np.ndarray:
-    return np.array([degradation in some for degradation in Degradation])
 
 
 def _window(fine: np.ndarray) -> np.ndarray:

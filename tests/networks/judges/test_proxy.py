@@ -3,6 +3,7 @@
 import io
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib
@@ -18,7 +19,7 @@ from catalog.images import Rgb, decode
 from networks.degraders import load_degrader
 from networks.interfaces import Judge
 from networks.judges import load_judge
-from networks.judges.proxy import glass
+from networks.judges.proxy import glass, network, sight
 from networks.judges.proxy.head import PLACE, load_heads
 from networks.judges.proxy.judge import REMEMBERED, ProxyJudge
 from networks.judges.proxy.kernel import load_kernels
@@ -93,23 +94,25 @@ def test_an_image_has_one_answer_whatever_its_batch(judge: Judge) -> None:
     assert both[1] == alone[0]
 
 
+def counted(monkeypatch: pytest.MonkeyPatch, *places: tuple[object, str]) -> Counter[str]:
+    """How often what is named was called, from now on."""
+    calls: Counter[str] = Counter()
+    for owner, name in places:
+        whole = getattr(owner, name)
+
+        def count(*given: object, whole: Any = whole, name: str = name) -> object:
+            calls[name] += 1
+            return whole(*given)
+
+        monkeypatch.setattr(owner, name, count)
+    return calls
+
+
 def test_a_large_batch_is_measured_once_and_asks_for_reflections_where_it_is_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     judge = ProxyJudge()
-    calls: Counter[str] = Counter()
-
-    def count(owner: object, name: str) -> None:
-        whole = getattr(owner, name)
-
-        def counted(*given: object) -> object:
-            calls[name] += 1
-            return whole(*given)
-
-        monkeypatch.setattr(owner, name, counted)
-
-    count(judge, "_see")
-    count(glass, "reflection")
+    calls = counted(monkeypatch, (judge, "_see"), (glass, "reflection"))
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in range(REMEMBERED + 6)]
     for degradation in (Degradation.RAIN, Degradation.HAZE):
@@ -121,6 +124,31 @@ def test_a_large_batch_is_measured_once_and_asks_for_reflections_where_it_is_to(
     judge.judge(images[:1], Degradation.RAIN)
     judge.judge([data.coffee()], Degradation.RAIN)
     assert len(judge._known) <= REMEMBERED
+
+
+def test_each_network_sees_a_view_once_and_where_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judge = ProxyJudge()
+    calls = counted(monkeypatch, (network, "_strengths"), (sight, "levels_of"))
+    images = [np.tile(data.coffee(), (2, 2, 1)), data.coffee()]
+    after = {
+        Degradation.FLARE: {"_strengths": 2},
+        Degradation.HAZE: {"_strengths": 2, "levels_of": 2},
+        Degradation.NOISE: {"_strengths": 3, "levels_of": 2},  # the large one in full size too
+        Degradation.MOIRE: {"_strengths": 3, "levels_of": 2},
+    }
+    for degradation, found in after.items():
+        judge.judge(images, degradation)
+        assert calls == found, degradation
+
+
+def test_what_was_asked_before_changes_no_answer(judge: Judge) -> None:
+    image = np.tile(data.chelsea(), (3, 3, 1))
+    asked = {degradation: judge.judge([image], degradation) for degradation in Degradation}
+    other = ProxyJudge()
+    for degradation in reversed(Degradation):
+        assert other.judge([image], degradation) == asked[degradation]
 
 
 def test_a_degradation_may_be_named_in_text(judge: Judge) -> None:
