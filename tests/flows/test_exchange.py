@@ -115,6 +115,7 @@ def test_what_stands_in_the_way_is_said_and_nothing_is_lost(
         publish(there)
 
 
+@pytest.mark.slow
 def test_a_training_that_met_a_full_disk_does_not_stand_in_the_way_of_new_data(
     here: Workspace, there: Workspace
 ) -> None:

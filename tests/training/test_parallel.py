@@ -135,18 +135,50 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
     raise AssertionError(f"{line!r} never came:\n{''.join(seen)}")
 
 
+LONGER = {
+    "steps": 10,
+    "checkpoint_every": 1,
+    "keep_checkpoints": 2,
+    "validate_every": 4,
+    "micro_batch": 3,
+}
+
+
+def two_trees(folder: Path) -> tuple[Layout, Layout]:
+    """One that was trained by one process, and one of the same data and settings."""
+    trained(folder / "alone", **LONGER)
+    several = Layout(folder / "several")
+    make_dataset(several)
+    write_params(several, **{**TINY, "transfer": {**TRANSFER, **LONGER}})
+    return Layout(folder / "alone"), several
+
+
+def require_same(alone: Layout, several: Layout) -> None:
+    assert curve(several) == pytest.approx(curve(alone), rel=1e-3)
+    # Each validation was shared by the processes there were: nine pairs in threes.
+    assert alike(validations(several), validations(alone), rel=1e-2)
+
+
+def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
+    alone, several = two_trees(tmp_path)
+    done = torchrun(several, 2)
+    assert done.returncode == 0, done.stderr
+    require_same(alone, several)
+    assert {path.name for path in (several.scratch("transfer") / "samples").iterdir()} >= {
+        f"{task}-0000010.png" for task in Degradation
+    }
+    counts = json.loads(several.metrics("transfer").read_text())
+    assert counts["frozen_parameters"] > 0
+
+
+@pytest.mark.slow
 def test_two_processes_one_two_again_and_a_dead_one(tmp_path: Path) -> None:
-    """Two give the curve of one; a run goes on on another number of processes than it was on.
+    """A run goes on on another number of processes than it was on, and ends as one alone.
 
     A process that is killed ends the others with a message that says what to do.
     """
-    longer = {"steps": 10, "checkpoint_every": 1, "keep_checkpoints": 2, "validate_every": 4}
-    longer |= {"micro_batch": 3}
-    alone = trained(tmp_path / "alone", **longer)
-    layout = Layout(tmp_path / "several")
-    make_dataset(layout)
-    write_params(layout, **{**TINY, "transfer": {**TRANSFER, **longer}})
-    first, second = spawn(layout, 2)
+    alone, several = two_trees(tmp_path)
+    first, second = spawn(several, 2)
     wait_for(first, "step=4")
     second.kill()
     _, said = first.communicate(timeout=240)
@@ -154,28 +186,21 @@ def test_two_processes_one_two_again_and_a_dead_one(tmp_path: Path) -> None:
     assert first.returncode == 1, said
     assert "Process 0 of 2 lost another process of this run" in said
     assert "Start the same command again" in said
-    assert not layout.transfer.exists()
+    assert not several.transfer.exists()
 
-    third = spawn(layout, 1)[0]
+    third = spawn(several, 1)[0]
     wait_for(third, "resumed")
     third.send_signal(signal.SIGTERM)
     _, said = third.communicate(timeout=240)
     assert third.returncode == 128 + signal.SIGTERM, said
-    kept = sorted(layout.scratch("transfer").glob("*/step-*"))
+    kept = sorted(several.scratch("transfer").glob("*/step-*"))
     assert len(kept) == 2
     assert any(kept[-1].glob("*.safetensors"))
 
-    done = torchrun(layout, 2)
+    done = torchrun(several, 2)
     assert done.returncode == 0, done.stderr
     assert "resumed" in done.stderr
-    assert curve(layout) == pytest.approx(alone, rel=1e-3)
-    # Each validation was shared by the processes there were: nine pairs in threes.
-    assert alike(validations(layout), validations(Layout(tmp_path / "alone")), rel=1e-2)
-    assert {path.name for path in (layout.scratch("transfer") / "samples").iterdir()} >= {
-        f"{task}-0000010.png" for task in Degradation
-    }
-    counts = json.loads(layout.metrics("transfer").read_text())
-    assert counts["frozen_parameters"] > 0
+    require_same(alone, several)
 
 
 ONE_JUDGES = """

@@ -199,6 +199,7 @@ def test_a_run_names_unfinished_ones_when_it_begins_and_removes_them_when_it_end
     assert cached.exists() and elsewhere.exists()
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_with_averages_and_threads_it_ends_the_same(tmp_path: Path) -> None:
     changed = {
         **TRANSFER,
