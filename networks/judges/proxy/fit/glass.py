@@ -32,7 +32,7 @@ class Plan(ScenePlan):
     """What decides the result, beside the photos. A scene is two versions of a photo."""
 
     seed: int = 20261127
-    steps: int = 2000
+    steps: int = 3600
     cooldown: float = 0.6
     warmup: int = 50
     batch: int = 24
