@@ -16,7 +16,6 @@ from catalog.degradations import Degradation
 from catalog.errors import UserError
 from catalog.layout import Layout
 from catalog.settings.training import Network, Stage, Student
-from catalog.stage import Counts
 from networks.student import load_student
 from tests.training.dataset import ROOT, TINY, make_dataset, train, write_params
 from training.stage import Inputs, train_stage
@@ -234,44 +233,6 @@ def test_a_signal_saves_the_step_and_ends_by_convention(whole: Layout, tmp_path:
     assert outputs(layout, "transfer") == outputs(whole, "transfer")
 
 
-def stage_of(layout: Layout, **changes: object) -> Counts:
-    """The transfer stage in this process."""
-    return train_stage(
-        "transfer",
-        Inputs.of(layout, "transfer"),
-        layout.transfer,
-        layout.scratch("transfer"),
-        Student.model_validate(TINY["student"]),
-        Stage.model_validate({**TRANSFER, **changes}),
-    )
-
-
-def test_training_gains_on_images_it_did_not_see(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    make_dataset(layout)
-    counts = stage_of(
-        layout,
-        steps=120,
-        learning_rate=2e-3,
-        loss="psnr",
-        ema=0.9,
-        validate_every=60,
-        validation_pairs=2,
-    )
-    assert counts.extra["best"]["gain_db"] > 0.5
-    rows = [json.loads(line) for line in (layout.transfer / "validation.jsonl").open()]
-    assert rows[0]["gain_db"] == pytest.approx(0, abs=1e-6)  # untrained: nothing is changed
-    assert max(row["gain_db"] for row in rows) == counts.extra["best"]["gain_db"]
-
-
-def test_patience_stops_a_run_that_gets_no_better(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    make_dataset(layout)
-    counts = stage_of(layout, learning_rate=0.05, validate_every=2, patience=2)
-    assert counts.extra["steps"] == 4
-    assert counts.extra["best"]["step"] == 0
-
-
 def test_a_run_is_kept_under_all_that_its_result_hangs_on(
     whole: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,41 +277,19 @@ def test_who_is_killed_after_the_end_does_not_train_again(
     layout = Layout(tmp_path)
     make_dataset(layout, per_task=3)
     few = {"steps": 2, "validate_every": 2}
-    counts = stage_of(layout, **few)
+    counts = train(layout, **few)
     wanted = outputs(layout, "transfer")
     shutil.rmtree(layout.transfer)
     capfd.readouterr()
-    assert stage_of(layout, **few) == counts
+    assert train(layout, **few) == counts
     assert outputs(layout, "transfer") == wanted
     said = capfd.readouterr().err
     assert "was finished" in said and "validated" not in said
     assert not list(layout.scratch("transfer").glob("*/step-*"))
     (old,) = layout.scratch("transfer").glob("*/done.json")
-    stage_of(layout, **few, seed=1)
+    train(layout, **few, seed=1)
     assert not old.parent.exists()
     assert outputs(layout, "transfer") != wanted
-
-
-def test_a_missing_task_is_reported_or_an_error(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    make_dataset(layout, tasks=tuple(task for task in Degradation if task != "moire"))
-    assert stage_of(layout, steps=2).extra["missing_tasks"] == ["moire"]
-    with pytest.raises(UserError, match="no training pair for moire"):
-        stage_of(layout, missing_task="error")
-
-
-def test_a_loss_that_is_not_finite_names_the_images_and_keeps_the_last_state(
-    tmp_path: Path,
-) -> None:
-    layout = Layout(tmp_path)
-    make_dataset(layout)
-    with pytest.raises(UserError, match=r"Degraded images of the batch: [0-9a-f]{64}") as caught:
-        stage_of(layout, checkpoint_every=1, learning_rate=1e38)
-    assert "learning_rate" in caught.value.remedy
-    kept = list(layout.scratch("transfer").glob("*/step-*"))
-    assert len(kept) == 1
-    assert f"the checkpoint of step {int(kept[0].name[5:])} is kept" in caught.value.what
-    assert not layout.transfer.exists()
 
 
 def test_another_architecture_than_the_first_weights_is_refused(
