@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from catalog.threads import one_thread_each
-from networks.judges.proxy.network import batch_of, severity_of, summary, surest
+from networks.judges.proxy.network import answering, batch_of, severity_of, summary, surest
 from networks.judges.proxy.sight import load_backbone
 from networks.pyramid import Residual, conv, twice
 from networks.weights import read_pinned
@@ -68,15 +68,7 @@ class GlassNet(nn.Module):
         self.effect = nn.Conv2d(FINE, 1, 1)
         self.local = nn.Conv2d(WIDE, 2, 1)
         wide = 2 * (QUARTER + EIGHTH + SIXTEENTH + DEEP + WIDE + FINE) + DEEP + 2
-        self.norm = nn.BatchNorm1d(wide)
-        # As in SeverityNet: so many inputs of size 1 would make each step of Adam a leap.
-        nn.init.constant_(self.norm.weight, 0.1)
-        self.head = nn.Sequential(
-            nn.Linear(wide, HIDDEN),
-            nn.ReLU(inplace=True),
-            nn.Dropout(0.2),
-            nn.Linear(HIDDEN, 1),
-        )
+        self.norm, self.head = answering(wide, HIDDEN, 1, dropout=0.2)
 
     @property
     def learning(self) -> tuple[nn.Module, ...]:

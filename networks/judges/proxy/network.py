@@ -71,15 +71,7 @@ class SeverityNet(Pyramid):
         self.shift = nn.Conv2d(b, 3, 1)
         self.local = nn.Conv2d(c, 2 * COUNT, 1)
         wide = 2 * (a + b + c + d + c + b) + d + 2 * COUNT + 1
-        self.norm = nn.BatchNorm1d(wide)
-        # Thousands of inputs of size 1 would make each step of Adam a leap of the answer.
-        nn.init.constant_(self.norm.weight, 0.1)
-        self.head = nn.Sequential(
-            nn.Linear(wide, HIDDEN),
-            nn.ReLU(inplace=True),
-            nn.Dropout(0.1),
-            nn.Linear(HIDDEN, COUNT),
-        )
+        self.norm, self.head = answering(wide, HIDDEN, COUNT, dropout=0.1)
 
     def forward(self, planes: torch.Tensor, size: torch.Tensor) -> Prediction:
         """See the class."""
@@ -90,6 +82,21 @@ class SeverityNet(Pyramid):
         strengths: torch.Tensor = self.head(self.norm(found)).float()
         strengths = strengths + surest(self.local(up16))
         return Prediction(strengths, effect, self.shift(up8).float())
+
+
+def answering(
+    inputs: int, hidden: int, outputs: int, dropout: float
+) -> tuple[nn.BatchNorm1d, nn.Sequential]:
+    """The layers from a `summary` to answers."""
+    norm = nn.BatchNorm1d(inputs)
+    # Thousands of inputs of size 1 would make each step of Adam a leap of the answer.
+    nn.init.constant_(norm.weight, 0.1)
+    return norm, nn.Sequential(
+        nn.Linear(inputs, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, outputs),
+    )
 
 
 def summary(levels: Sequence[torch.Tensor], effects: torch.Tensor) -> torch.Tensor:
@@ -167,8 +174,11 @@ def find(
 
 def severities(net: SeverityNet, views: Views) -> dict[Degradation, float]:
     """`Strengths.severity` of each degradation."""
-    found = find(net, views, STRONGER_VIEW[0])
-    return {degradation: found.severity(degradation) for degradation in Degradation}
+    found, said = None, {}
+    for degradation in Degradation:
+        found = find(net, views, degradation, found)
+        said[degradation] = found.severity(degradation)
+    return said
 
 
 def severity_of(strength: float) -> float:
